@@ -1,0 +1,48 @@
+# The short list of things one does here. Python, make and the package registries are all it needs.
+# `make demo` shows the main job; `make test` passes the tests; `make check` is quick and needs no control plane.
+
+PYTHON ?= python3
+UV := .tools/bin/uv
+RUN := .venv/bin
+export UV_LINK_MODE ?= copy
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format crds plane clean
+
+help: ## Show this list.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+demo: .venv/ready ## Run the main job on a control plane of our own: apply a PairingToken, redeem it, revoke it.
+	@$(RUN)/tallystick demo
+
+test: check ## Pass all tests, on a real control plane (the first time builds it: 5 to 10 minutes).
+	@$(RUN)/python -m pytest
+
+check: .venv/ready ## Lint, types and the rule of imports.
+	@$(RUN)/ruff check
+	@$(RUN)/ruff format --check
+	@$(RUN)/mypy
+	@$(RUN)/lint-imports --no-logo
+
+format: .venv/ready ## Format the code.
+	@$(RUN)/ruff check --fix
+	@$(RUN)/ruff format
+
+crds: .venv/ready ## Write crds/ anew from the models.
+	@$(RUN)/tallystick crds --write crds
+
+plane: .venv/ready ## Build the control plane's binaries into the user's cache.
+	@$(RUN)/tallystick build-plane
+
+clean: ## Remove the virtual environments; the control plane's binaries stay in the user's cache.
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache
+
+.venv/ready: pyproject.toml uv.lock | $(UV)
+	@echo "Installing the Python packages that uv.lock names (about a minute the first time) ..."
+	@$(UV) sync --locked --quiet --all-groups --python $(PYTHON)
+	@touch $@
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	@$(PYTHON) -m venv .tools
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
