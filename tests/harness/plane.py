@@ -1,0 +1,32 @@
+"""One control plane for a whole test run.
+
+`tests/conftest.py` imports both names: the fixture, and the hook that builds the binaries before any test's
+timeout runs.
+"""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tallystick.localplane.build import find_binaries
+from tallystick.localplane.plane import ControlPlane
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the control plane now if a collected test needs it: the first time takes minutes, and says so."""
+    if session.config.option.collectonly:
+        return
+    if any("plane" in getattr(item, "fixturenames", ()) for item in session.items):
+        find_binaries(_terminal(session.config))
+
+
+@pytest.fixture(scope="session")
+def plane(pytestconfig: pytest.Config) -> Iterator[ControlPlane]:
+    """A running control plane; its data is gone at the end."""
+    with ControlPlane.start(say=_terminal(pytestconfig)) as running:
+        yield running
+
+
+def _terminal(config: pytest.Config) -> Callable[[str], None]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return print if reporter is None else reporter.write_line

@@ -1,0 +1,26 @@
+"""Watch processes and wait for facts, with a deadline and without guessing how long things take."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+Fact = TypeVar("Fact")
+
+
+def poll(fact: Callable[[], Fact], *, seconds: float = 30.0) -> Fact:
+    """Ask until the answer is true, and return it; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (seen := fact()):
+        assert time.monotonic() < deadline, f"still not so after {seconds:.0f} s"
+        time.sleep(0.02)
+    return seen
+
+
+def ended(pid: int) -> bool:
+    """Whether a process has ended; one whose exit status nobody has fetched yet (a zombie) has."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return status.rpartition(")")[2].split()[0] in "ZX"
