@@ -1,0 +1,1 @@
+"""Pure mechanisms: sign and strictly verify JWTs, the keyring, proofs of possession."""
