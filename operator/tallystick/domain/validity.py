@@ -1,0 +1,79 @@
+"""Validity is existence: what makes a token invalid, read from the objects it names (S7, S8, S24).
+
+Spec is the order and status the record, and either is enough: what stands in spec counts from the moment it is
+stored, with the controller stopped too.
+"""
+
+from datetime import datetime
+from enum import Enum
+
+from tallystick.api.master_token import MasterToken, MasterTokenState
+from tallystick.api.pairing_token import DeletionPolicy, PairingToken, PairingTokenState
+from tallystick.domain.names import pairing_token_id
+
+
+class Invalid(Enum):
+    """Why a token is not valid. UNKNOWN is all that may be told of a token that is not of this object."""
+
+    UNKNOWN = "unknown"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+
+
+def why_pairing_invalid(token: PairingToken, *, uid: str, serial: int, token_id: str) -> Invalid | None:
+    """Check a verified pairing token against the object that it names. Being used is not looked at here.
+
+    The `jti` is derived from uid and serial, never taken from the status (S2).
+    """
+    if token.metadata.uid != uid or token_id != pairing_token_id(uid, serial):
+        return Invalid.UNKNOWN
+    if token.metadata.deletion_timestamp is not None or token.spec.revoked:
+        return Invalid.REVOKED
+    if token.spec.serial != serial or (token.status.serial or 0) > serial:
+        return Invalid.REVOKED  # a higher serial ends the old pairing token
+    if token.status.serial != serial:
+        return None  # issued, not recorded yet
+    if token.status.state is PairingTokenState.REVOKED:
+        return Invalid.REVOKED
+    return Invalid.EXPIRED if token.status.state is PairingTokenState.EXPIRED else None
+
+
+def why_master_invalid(
+    token: MasterToken, pairing: PairingToken | None, *, uid: str, token_id: str, now: datetime
+) -> Invalid | None:
+    """Check a verified master token against its object and the PairingToken that it came from.
+
+    Args:
+        token: the object that the verified token names.
+        pairing: the PairingToken of the recorded name, None where there is none.
+        uid: from the verified token.
+        token_id: from the verified token.
+        now: the time of day.
+    """
+    if token.metadata.uid != uid or token.spec.token_id != token_id:
+        return Invalid.UNKNOWN
+    if token.metadata.deletion_timestamp is not None or token.spec.revoked:
+        return Invalid.REVOKED
+    if token.status.state is MasterTokenState.REVOKED:
+        return Invalid.REVOKED
+    if now >= token.spec.expiration_time:
+        return Invalid.EXPIRED
+    return Invalid.REVOKED if revoked_by_pairing(token, pairing) else None
+
+
+def revoked_by_pairing(token: MasterToken, pairing: PairingToken | None) -> bool:
+    """Tell whether the PairingToken that a master token came from has ended it (S8).
+
+    Nothing here reads an ownerReference: `--cascade=orphan` and a dead garbage collector change nothing.
+    """
+    reference = token.spec.pairing_token_ref
+    if reference is None:
+        return False  # the bootstrap token came from no pairing
+    if pairing is None or pairing.metadata.uid != reference.uid:
+        return token.spec.deletion_policy is not DeletionPolicy.RETAIN
+    if pairing.metadata.deletion_timestamp is not None and token.spec.deletion_policy is not DeletionPolicy.RETAIN:
+        return True
+    serial = token.spec.serial or 0
+    if pairing.spec.revoked and serial <= pairing.spec.serial:
+        return True
+    return serial <= (pairing.status.revoked_through or 0)
