@@ -1,0 +1,136 @@
+"""What the watch has told about the objects of one kind: small records, by namespace and name.
+
+The store is a view and always a little old. Nothing is decided by it that a conditional write does not confirm.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+Key = tuple[str, str]  # namespace and name
+
+
+class Record(Protocol):
+    """What is kept of an object. Records that are equal ask for the same work.
+
+    So a dataclass should declare `resource_version: str = field(compare=False)`: else each echo of a status write
+    of our own counts as a change.
+    """
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace; '' for a cluster-scoped kind."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def uid(self) -> str:
+        """Which of the objects of that name it is."""
+        ...
+
+    @property
+    def resource_version(self) -> str:
+        """Which state of the object it shows."""
+        ...
+
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen(Generic[R]):
+    record: R
+    at: int  # the store's revision when it was last told of this object
+
+
+class Store(Generic[R]):
+    """The records of one kind.
+
+    Args:
+        index: Says under which value a record can be found again with `by_index`, such as its owner's uid; '' for none.
+    """
+
+    def __init__(self, index: Callable[[R], str] | None = None) -> None:
+        self._index = index
+        self._seen: dict[Key, _Seen[R]] = {}
+        self._by_index: dict[str, dict[Key, None]] = {}
+        self._revision = 0
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(list(self._seen))
+
+    def get(self, key: Key) -> R | None:
+        """The record of a key, or None."""
+        seen = self._seen.get(key)
+        return seen.record if seen else None
+
+    def by_index(self, value: str) -> list[Key]:
+        """The keys of the records that have this index value."""
+        return list(self._by_index.get(value, ()))
+
+    @property
+    def revision(self) -> int:
+        """A number that rises with each observation, to tell later what was known at this moment."""
+        return self._revision
+
+    def known_since(self, revision: int) -> list[tuple[Key, str]]:
+        """Key and uid of each record that has not been observed again after `revision`."""
+        return [(key, seen.record.uid) for key, seen in self._seen.items() if seen.at <= revision]
+
+    def observe(self, event_type: str | None, record: R) -> bool:
+        """Take in one event of a watch; `event_type` is its type, None for an initial listing.
+
+        Returns whether there may be work: the object is new, gone, or its record is another one.
+        """
+        key = (record.namespace, record.name)
+        known = self.get(key)
+        if event_type == "DELETED":
+            return self.drop(key, record.uid)
+        if known and known.uid == record.uid and is_older(record.resource_version, known.resource_version):
+            return False
+        self._revision += 1
+        self._unindex(key)
+        self._seen[key] = _Seen(record, self._revision)
+        self._reindex(key, record)
+        return known != record
+
+    def drop(self, key: Key, uid: str) -> bool:
+        """Forget an object that is gone, unless another of its name is known by now. Returns whether it was known."""
+        known = self.get(key)
+        if known is None or known.uid != uid:
+            return False
+        self._revision += 1
+        self._unindex(key)
+        del self._seen[key]
+        return True
+
+    def _reindex(self, key: Key, record: R) -> None:
+        value = self._index(record) if self._index else ""
+        if value:
+            self._by_index.setdefault(value, {})[key] = None
+
+    def _unindex(self, key: Key) -> None:
+        known = self.get(key)
+        value = self._index(known) if self._index and known else ""
+        if not value:
+            return
+        del self._by_index[value][key]
+        if not self._by_index[value]:
+            del self._by_index[value]
+
+
+def is_older(version: str, other: str) -> bool:
+    """Whether a resource version comes before another of the same object; False where that cannot be known.
+
+    Kubernetes says since 1.35 that decimal versions can be compared; any other spelling is opaque.
+    """
+    if not (version.isdecimal() and other.isdecimal()):
+        return False
+    return int(version) < int(other)

@@ -1,0 +1,99 @@
+"""What the controller's watches have seen, compact: one small record per object, parsed only when it is looked at."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from tallystick.api.core import SECRETS
+from tallystick.api.master_token import MASTER_TOKENS
+from tallystick.api.meta import API_VERSION, Resource
+from tallystick.api.pairing_token import PAIRING_TOKENS
+from tallystick.domain.pairing_secrets import HeldSecret
+from tallystick.runtime.store import Key, Store
+from tallystick.services.ports import Json
+
+# Fields that say nothing to us and that change, or weigh, more than all the rest.
+_DROPPED = ("managedFields", "resourceVersion", "selfLink")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRecord:
+    """One of our objects as JSON text; a parsed one weighs ten times as much.
+
+    Args:
+        owner_uid: for a MasterToken, the uid of the PairingToken it came from; else ''.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str = field(compare=False)
+    owner_uid: str
+    text: bytes
+
+    @classmethod
+    def from_body(cls, body: Json) -> "ObjectRecord":
+        """Keep an object without its bookkeeping."""
+        meta = body["metadata"]
+        kept = {key: value for key, value in meta.items() if key not in _DROPPED}
+        slim = {"metadata": kept, "spec": body.get("spec", {}), "status": body.get("status", {})}
+        reference = slim["spec"].get("pairingTokenRef") or {}
+        return cls(
+            namespace=meta["namespace"],
+            name=meta["name"],
+            uid=meta["uid"],
+            resource_version=meta["resourceVersion"],
+            owner_uid=reference.get("uid", ""),
+            text=json.dumps(slim, separators=(",", ":")).encode(),
+        )
+
+    def to_body(self, kind: str) -> Json:
+        """Return the object again, ready for a conditional write."""
+        body: dict[str, Any] = json.loads(self.text)
+        body["metadata"]["resourceVersion"] = self.resource_version
+        return {"apiVersion": API_VERSION, "kind": kind, **body}
+
+
+class WatchedView:
+    """The stores of the controller; the real `View` port."""
+
+    def __init__(self) -> None:
+        self.pairing_tokens: Store[ObjectRecord] = Store()
+        self.master_tokens: Store[ObjectRecord] = Store(index=lambda record: record.owner_uid)
+        self.secrets: Store[HeldSecret] = Store()
+
+    def observe(self, resource: Resource, event_type: str | None, body: Json) -> bool:
+        """Take in one event of a watch, and return whether anything that matters has changed."""
+        if resource == SECRETS:
+            return self.secrets.observe(event_type, HeldSecret.from_body(body))
+        return self._store(resource).observe(event_type, ObjectRecord.from_body(body))
+
+    def pairing_token(self, namespace: str, name: str) -> Json | None:
+        """Return a PairingToken as last seen."""
+        record = self.pairing_tokens.get((namespace, name))
+        return record.to_body(PAIRING_TOKENS.kind) if record else None
+
+    def master_token(self, namespace: str, name: str) -> Json | None:
+        """Return a MasterToken as last seen."""
+        record = self.master_tokens.get((namespace, name))
+        return record.to_body(MASTER_TOKENS.kind) if record else None
+
+    def secret(self, namespace: str, name: str) -> HeldSecret | None:
+        """Return what is kept of a Secret that carries our label."""
+        return self.secrets.get((namespace, name))
+
+    def master_tokens_of(self, pairing_uid: str) -> list[Key]:
+        """Return the keys of the MasterTokens that came from a PairingToken."""
+        return self.master_tokens.by_index(pairing_uid)
+
+    def remember(self, resource: Resource, body: Json) -> None:
+        """Take over what a write has returned, ahead of the watch."""
+        self.observe(resource, "MODIFIED", body)
+
+    def forget(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """Take over that an object is gone, ahead of the watch."""
+        store = self.secrets if resource == SECRETS else self._store(resource)
+        store.drop((namespace, name), uid)
+
+    def _store(self, resource: Resource) -> Store[ObjectRecord]:
+        return self.pairing_tokens if resource == PAIRING_TOKENS else self.master_tokens

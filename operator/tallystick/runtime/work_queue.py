@@ -1,0 +1,190 @@
+"""A coalescing work queue, like client-go's: a key is due, or being worked on, or neither.
+
+A key that is added ten times is worked on once; a key that is added while it is worked on is worked on once more
+afterwards, and never twice at once. So work may read the latest state when it begins and need not know what changed.
+All methods belong to one event loop.
+"""
+
+import asyncio
+import logging
+import random
+import traceback
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+import structlog
+
+from tallystick.domain.errors import NotYetError, TallystickError
+from tallystick.services.ports import ClusterError, UnavailableError
+
+K = TypeVar("K", bound=Hashable)
+Work = Callable[[K], Awaitable[None]]
+
+log = structlog.get_logger("tallystick.queue")
+
+
+class WorkQueue(Generic[K]):
+    """Keys that want work, each at most once.
+
+    Args:
+        jitter: Spreads retries so that keys which failed together do not return together; 0 <= x < 1.
+        first_delay: Seconds before the first retry; each further one doubles it.
+        longest_delay: Seconds that no backoff exceeds.
+    """
+
+    def __init__(
+        self, *, jitter: Callable[[], float] = random.random, first_delay: float = 0.25, longest_delay: float = 60.0
+    ) -> None:
+        self._jitter = jitter
+        self._first_delay = first_delay
+        self._longest_delay = longest_delay
+        self._dirty: dict[K, float] = {}  # since when each key waits, oldest first
+        self._active: set[K] = set()
+        self._ready: asyncio.Queue[K | None] = asyncio.Queue()
+        self._later: dict[K, asyncio.TimerHandle] = {}
+        self._failures: dict[K, int] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._stopping = False
+
+    def add(self, key: K) -> None:
+        """Want work for a key, now."""
+        if key in self._dirty:
+            return
+        self._dirty[key] = asyncio.get_running_loop().time()
+        self._idle.clear()
+        if key not in self._active:
+            self._ready.put_nowait(key)
+
+    def add_after(self, key: K, delay: float) -> None:
+        """Want work for a key in `delay` seconds. Of several such wishes the earliest stays."""
+        loop = asyncio.get_running_loop()
+        planned = self._later.get(key)
+        if planned and planned.when() <= loop.time() + delay:
+            return
+        if planned:
+            planned.cancel()
+        self._later[key] = loop.call_later(delay, self._come_due, key)
+
+    def retry(self, key: K, minimum: float = 0.0) -> None:
+        """Want work for a key after its backoff, and not before `minimum` seconds (an answer's Retry-After)."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        # The exponent is bounded because a float overflows long before a key stops failing.
+        backoff = min(self._longest_delay / 2, self._first_delay * 2.0 ** min(failures, 32))
+        self.add_after(key, max(backoff, minimum) * (1 + self._jitter()))
+
+    def forget(self, key: K) -> None:
+        """Let the next retry of a key begin with the first delay again."""
+        self._failures.pop(key, None)
+
+    async def run(self, work: Work[K], workers: int = 32) -> None:
+        """Work on keys until `stop()`. Work that raises is retried, work that returns is forgotten.
+
+        Work may call `retry` and return; then its backoff is kept. To cancel this cancels the work in hand; the keys
+        that wait stay known, and it may run again.
+        """
+        self._ready = asyncio.Queue()
+        for key in self._dirty:
+            self._ready.put_nowait(key)
+        if self._stopping:
+            self._ready.put_nowait(None)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(self._serve(work))
+        finally:
+            self._cancel_later()
+
+    def stop(self) -> None:
+        """Begin no more work, for good; `run` returns as soon as the work in hand has ended."""
+        self._stopping = True
+        # One wake-up passes from worker to worker, see `_serve`.
+        self._ready.put_nowait(None)
+        self._cancel_later()
+
+    async def drain(self) -> None:
+        """Wait until all keys that are due have been worked on. Keys for later do not count."""
+        await self._idle.wait()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no key is due or being worked on."""
+        return self._idle.is_set()
+
+    @property
+    def depth(self) -> int:
+        """How many keys wait for a worker."""
+        return len(self._dirty)
+
+    @property
+    def delayed(self) -> int:
+        """How many keys will be due later."""
+        return len(self._later)
+
+    def oldest_age(self) -> float:
+        """Seconds since the longest-waiting key became due; 0 if none waits."""
+        if not self._dirty:
+            return 0.0
+        return asyncio.get_running_loop().time() - next(iter(self._dirty.values()))
+
+    def _come_due(self, key: K) -> None:
+        del self._later[key]
+        self.add(key)
+
+    def _cancel_later(self) -> None:
+        for planned in self._later.values():
+            planned.cancel()
+        self._later.clear()
+
+    async def _serve(self, work: Work[K]) -> None:
+        while True:
+            key = await self._ready.get()
+            if key is None or self._stopping:
+                self._ready.put_nowait(None)
+                return
+            await self._attend(key, work)
+
+    async def _attend(self, key: K, work: Work[K]) -> None:
+        del self._dirty[key]
+        self._active.add(key)
+        failures = self._failures.get(key, 0)
+        try:
+            await work(key)
+            if self._failures.get(key, 0) == failures:
+                self.forget(key)
+        except asyncio.CancelledError as error:
+            # Work that waits for a task which somebody cancelled raises this too, and nobody cancelled the worker.
+            if _is_cancelled():
+                raise
+            self._retry_failed(key, error)
+        except Exception as error:  # noqa: BLE001 - whatever one key raises, the others still need their worker
+            self._retry_failed(key, error)
+        finally:
+            self._leave(key)
+
+    def _leave(self, key: K) -> None:
+        self._active.discard(key)
+        if key in self._dirty:
+            self._ready.put_nowait(key)
+        if not self._dirty and not self._active:
+            self._idle.set()
+
+    def _retry_failed(self, key: K, error: BaseException) -> None:
+        told = isinstance(error, ClusterError | TallystickError)
+        # The text of any other exception may hold a value of ours; where it was raised does not.
+        facts = {"text": str(error)} if told else {"raised_at": _raised_at(error)}
+        log.log(
+            logging.WARNING if told else logging.ERROR, "work failed", key=str(key), error=type(error).__name__, **facts
+        )
+        self.retry(key, minimum=error.retry_after if isinstance(error, UnavailableError | NotYetError) else 0.0)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _raised_at(error: BaseException) -> list[str]:
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-6:]]

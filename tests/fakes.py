@@ -1,0 +1,422 @@
+"""Fakes that store: an API server in memory, a clock that is moved by hand, ids that count, logs that are lists.
+
+`FakeCluster` answers as kube-apiserver 1.36 does where our code can tell the difference: resource versions,
+uid preconditions, the status subresource, generations, no-op writes, immutable Secrets. It knows no schema, no CEL
+and no garbage collector.
+"""
+
+import base64
+import copy
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from tallystick.api.meta import GROUP, Resource
+from tallystick.services.ports import (
+    AlreadyExistsError,
+    Clock,
+    ConflictError,
+    Json,
+    NotFoundError,
+    RefusedError,
+)
+
+NOON = datetime(2030, 1, 1, 12, 0, 0, tzinfo=UTC)
+WRITES = frozenset({"create", "replace", "replace_status", "delete"})
+
+
+class FakeClock:
+    """Time that stands still until a test moves it."""
+
+    def __init__(self, start: datetime = NOON) -> None:
+        self._now = start
+        self._monotonic = 1000.0
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.jump(seconds)
+        self._monotonic += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock forward or back, as NTP or a person does; no time passes."""
+        self._now += timedelta(seconds=seconds)
+
+
+class CountingIds:
+    """UUIDv4 lookalikes: ...0001, ...0002."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def new(self) -> str:
+        self._last += 1
+        return f"00000000-0000-4000-8000-{self._last:012x}"
+
+
+class AuditLine(NamedTuple):
+    """One decision, as it was recorded."""
+
+    action: str
+    outcome: str
+    facts: dict[str, str | int | None]
+
+
+class MemoryAudit:
+    """An audit log in a list."""
+
+    def __init__(self) -> None:
+        self.lines: list[AuditLine] = []
+
+    def record(self, action: str, outcome: str, **facts: str | int | None) -> None:
+        self.lines.append(AuditLine(action, outcome, facts))
+
+    def decisions(self) -> list[tuple[str, str]]:
+        """The (action, outcome) of every line, in order."""
+        return [(line.action, line.outcome) for line in self.lines]
+
+
+class WarningEvent(NamedTuple):
+    """One Warning event, and which object it is about."""
+
+    kind: str
+    namespace: str
+    name: str
+    reason: str
+    message: str
+
+
+class MemoryEvents:
+    """Events in a list, neither aggregated nor limited."""
+
+    def __init__(self) -> None:
+        self.warnings: list[WarningEvent] = []
+
+    def warn(self, about: Json, reason: str, message: str) -> None:
+        meta = about["metadata"]
+        self.warnings.append(
+            WarningEvent(about.get("kind", ""), meta.get("namespace", ""), meta["name"], reason, message)
+        )
+
+    def reasons(self) -> list[str]:
+        """The reasons, in order."""
+        return [warning.reason for warning in self.warnings]
+
+
+class Call(NamedTuple):
+    """One request that the cluster received. A dry run has the verb `dry_run`; namespace and name may be ''."""
+
+    verb: str
+    plural: str
+    namespace: str
+    name: str
+
+
+@dataclass(slots=True)
+class _Fault:
+    """What happens at the next call of one verb on one plural."""
+
+    verb: str
+    plural: str
+    before: Callable[[], None] | None = None
+    after: Callable[[], None] | None = None
+    error: Exception | None = None
+    applied: bool = False
+
+
+_Key = tuple[str, str, str, str]  # group, plural, namespace, name
+
+
+@dataclass
+class FakeCluster:
+    """`services.ports.Cluster` in memory. What goes in and comes out is copied."""
+
+    clock: Clock = field(default_factory=FakeClock)
+    calls: list[Call] = field(default_factory=list)
+    terminating: set[str] = field(default_factory=set)  # namespaces in which nothing may be created any more
+    _objects: dict[_Key, Json] = field(default_factory=dict)
+    _faults: deque[_Fault] = field(default_factory=deque)
+    _version: int = 1000
+    _uids: CountingIds = field(default_factory=CountingIds)
+
+    # What a test does behind our back, without a line in `calls`.
+
+    def put(self, resource: Resource, body: Json) -> Json:
+        """Store an object with its status, as it stands; uid, version and generation are filled in where absent."""
+        key = _key_of(resource, body)
+        stored = self._born(resource, body)
+        given = {name: value for name, value in body["metadata"].items() if name in {"uid", "generation"}}
+        stored["metadata"] |= given
+        if "status" in body:
+            stored["status"] = copy.deepcopy(body["status"])
+        self._objects[key] = stored
+        return copy.deepcopy(stored)
+
+    def edit(self, resource: Resource, namespace: str, name: str, change: Callable[[Json], object]) -> Json:
+        """Change an object in place as another writer would: spec and status alike."""
+        key = (resource.group, resource.plural, namespace, name)
+        changed = copy.deepcopy(self._objects[key])
+        change(changed)
+        return self._store(key, self._objects[key], changed, has_generation=_has_status(resource))
+
+    def remove(self, resource: Resource, namespace: str, name: str) -> None:
+        """Delete an object, whatever its version."""
+        del self._objects[resource.group, resource.plural, namespace, name]
+        self._version += 1
+
+    def peek(self, resource: Resource, namespace: str, name: str) -> Json | None:
+        """Look at an object without asking for it; None if there is none."""
+        found = self._objects.get((resource.group, resource.plural, namespace, name))
+        return copy.deepcopy(found)
+
+    def all(self, resource: Resource) -> list[Json]:
+        """Look at all objects of a kind, ordered by namespace and name."""
+        kind = (resource.group, resource.plural)
+        return [copy.deepcopy(body) for key, body in sorted(self._objects.items()) if key[:2] == kind]
+
+    def writes(self) -> list[Call]:
+        """The requests that would change something if allowed."""
+        return [call for call in self.calls if call.verb in WRITES]
+
+    def fail_next(self, verb: str, plural: str, error: Exception, applied: bool = False, times: int = 1) -> None:
+        """Let the next call of `verb` on `plural` raise. `applied`: it is done all the same, the answer is lost."""
+        self._faults.extend(_Fault(verb, plural, error=error, applied=applied) for _ in range(times))
+
+    def before_next(self, verb: str, plural: str, action: Callable[[], None]) -> None:
+        """Do something right before the next such call is carried out: another writer was faster."""
+        self._faults.append(_Fault(verb, plural, before=action))
+
+    def after_next(self, verb: str, plural: str, action: Callable[[], None]) -> None:
+        """Do something right after the next such call was carried out and before its answer arrives."""
+        self._faults.append(_Fault(verb, plural, after=action))
+
+    # The port.
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+        key = (resource.group, resource.plural, namespace, name)
+        return self._perform(Call("get", resource.plural, namespace, name), lambda: self._found(key))
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        metadata_only: bool = False,
+    ) -> AsyncIterator[Json]:
+        def listed() -> Json:
+            return {
+                "items": [
+                    body
+                    for body in self.all(resource)
+                    if namespace in ("", body["metadata"].get("namespace", ""))
+                    and _selects(label_selector, body["metadata"].get("labels", {}))
+                ]
+            }
+
+        for body in self._perform(Call("list", resource.plural, namespace, ""), listed)["items"]:
+            yield _metadata_of(body) if metadata_only else body
+
+    async def create(self, resource: Resource, body: Json, *, dry_run: bool = False) -> Json:
+        key = _key_of(resource, body)
+
+        def created() -> Json:
+            if key[2] in self.terminating:
+                msg = f'namespace "{key[2]}" is being terminated'
+                raise RefusedError(msg)
+            if body["metadata"].get("resourceVersion"):
+                raise RefusedError("resourceVersion should not be set on objects to be created")
+            if key in self._objects:
+                msg = f'{resource.plural} "{key[3]}" already exists'
+                raise AlreadyExistsError(msg)
+            stored = self._born(resource, body)
+            if not dry_run:
+                self._objects[key] = stored
+            return stored
+
+        return self._perform(Call("dry_run" if dry_run else "create", *key[1:]), created)
+
+    async def replace(self, resource: Resource, body: Json) -> Json:
+        key = _key_of_seen(resource, body)
+
+        def replaced() -> Json:
+            seen = self._unchanged(key, body)
+            if seen.get("immutable") and body.get("data") != seen.get("data"):
+                raise RefusedError("data: Forbidden: field is immutable when `immutable` is set")
+            changed = _with_server_fields(_as_stored(body), seen)
+            if _has_status(resource):
+                changed.pop("status", None)
+                changed |= {"status": seen["status"]} if "status" in seen else {}
+            return self._store(key, seen, changed, has_generation=_has_status(resource))
+
+        return self._perform(Call("replace", *key[1:]), replaced)
+
+    async def replace_status(self, resource: Resource, body: Json) -> Json:
+        key = _key_of_seen(resource, body)
+
+        def replaced() -> Json:
+            if not _has_status(resource):
+                raise NotFoundError("the server could not find the requested resource")
+            seen = self._unchanged(key, body)
+            changed = seen | {"status": copy.deepcopy(body.get("status", {}))}
+            return self._store(key, seen, changed, has_generation=True)
+
+        return self._perform(Call("replace_status", *key[1:]), replaced)
+
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str = ""
+    ) -> None:
+        key = (resource.group, resource.plural, namespace, name)
+
+        def deleted() -> Json:
+            meta = self._found(key)["metadata"]
+            if uid != meta["uid"]:
+                msg = f"the UID in the precondition ({uid}) does not match {meta['uid']}"
+                raise ConflictError(msg)
+            if resource_version not in ("", meta["resourceVersion"]):
+                msg = f"the ResourceVersion in the precondition ({resource_version}) does not match"
+                raise ConflictError(msg)
+            self.remove(resource, namespace, name)
+            return {}
+
+        self._perform(Call("delete", resource.plural, namespace, name), deleted)
+
+    # How it works.
+
+    def _perform(self, call: Call, act: Callable[[], Json]) -> Json:
+        """Record the call, do it, and let the injected fault happen around it."""
+        self.calls.append(call)
+        fault = self._take_fault(call) or _Fault(call.verb, call.plural)
+        if fault.before:
+            fault.before()
+        if fault.error and not fault.applied:
+            raise fault.error
+        result = copy.deepcopy(act())
+        if fault.after:
+            fault.after()
+        if fault.error:
+            raise fault.error
+        return result
+
+    def _take_fault(self, call: Call) -> _Fault | None:
+        for fault in self._faults:
+            if (fault.verb, fault.plural) == call[:2]:
+                self._faults.remove(fault)
+                return fault
+        return None
+
+    def _found(self, key: _Key) -> Json:
+        if key not in self._objects:
+            msg = f'{key[1]} "{key[3]}" not found'
+            raise NotFoundError(msg)
+        return self._objects[key]
+
+    def _unchanged(self, key: _Key, body: Json) -> Json:
+        """The stored object, if `body` names its version and uid."""
+        seen = self._found(key)
+        version = body["metadata"]["resourceVersion"]
+        if version != seen["metadata"]["resourceVersion"]:
+            msg = f'{key[1]} "{key[3]}": the object has been modified'
+            raise ConflictError(msg)
+        if body["metadata"]["uid"] != seen["metadata"]["uid"]:
+            msg = f'{key[1]} "{key[3]}": Precondition failed: UID in precondition'
+            raise ConflictError(msg)
+        return seen
+
+    def _born(self, resource: Resource, body: Json) -> Json:
+        stored = _as_stored(body)
+        self._version += 1
+        stored["metadata"] |= {
+            "uid": self._uids.new(),
+            "resourceVersion": str(self._version),
+            "creationTimestamp": f"{self.clock.now():%Y-%m-%dT%H:%M:%SZ}",
+        }
+        stored |= {"apiVersion": resource.api_version, "kind": resource.kind}
+        if _has_status(resource):
+            # Status is dropped on create, as for every kind with that subresource.
+            stored.pop("status", None)
+            stored["metadata"]["generation"] = 1
+        return stored
+
+    def _store(self, key: _Key, seen: Json, changed: Json, *, has_generation: bool) -> Json:
+        """Store a change with a new version; a write that changes nothing keeps the version, as in etcd."""
+        if changed == seen:
+            return seen
+        self._version += 1
+        changed = copy.deepcopy(changed)
+        changed["metadata"]["resourceVersion"] = str(self._version)
+        if has_generation and _desired(changed) != _desired(seen):
+            changed["metadata"]["generation"] = seen["metadata"]["generation"] + 1
+        self._objects[key] = changed
+        return changed
+
+
+def _has_status(resource: Resource) -> bool:
+    """All our kinds have the status subresource; Secrets, ConfigMaps, Leases and Events have none."""
+    return resource.group == GROUP
+
+
+def _key_of(resource: Resource, body: Json) -> _Key:
+    meta = body["metadata"]
+    if not meta.get("name"):
+        raise RefusedError("metadata.name: Required value: name is required")
+    return (resource.group, resource.plural, meta.get("namespace", ""), meta["name"])
+
+
+def _key_of_seen(resource: Resource, body: Json) -> _Key:
+    if not body["metadata"].get("resourceVersion") or not body["metadata"].get("uid"):
+        # As the real client does before it sends anything: a blind write is a fault of the program (I22).
+        raise ValueError("a conditional write needs the uid and the resourceVersion that it means")
+    return _key_of(resource, body)
+
+
+def _as_stored(body: Json) -> Json:
+    """A copy in the server's form: a Secret's write-only `stringData` becomes `data`."""
+    stored = copy.deepcopy(body)
+    plain = stored.pop("stringData", {})
+    encoded = {name: base64.b64encode(text.encode()).decode() for name, text in plain.items()}
+    if encoded:
+        stored["data"] = stored.get("data", {}) | encoded
+    return stored
+
+
+def _with_server_fields(body: Json, seen: Json) -> Json:
+    """What a client cannot change keeps its stored value."""
+    fixed = ("uid", "resourceVersion", "creationTimestamp", "generation", "deletionTimestamp")
+    own = {name: value for name, value in body["metadata"].items() if name not in fixed}
+    kept = {name: seen["metadata"][name] for name in fixed if name in seen["metadata"]}
+    return body | {"apiVersion": seen["apiVersion"], "kind": seen["kind"], "metadata": own | kept}
+
+
+def _desired(body: Json) -> Json:
+    return {name: value for name, value in body.items() if name not in ("metadata", "status")}
+
+
+def _metadata_of(body: Json) -> Json:
+    return {
+        "apiVersion": "meta.k8s.io/v1",
+        "kind": "PartialObjectMetadata",
+        "metadata": body["metadata"],
+    }
+
+
+def _selects(selector: str, labels: dict[str, str]) -> bool:
+    """Whether an equality selector (`a=b,c!=d,e`) holds."""
+    return all(_holds(term, labels) for term in selector.split(",") if term)
+
+
+def _holds(term: str, labels: dict[str, str]) -> bool:
+    if "!=" in term:
+        name, _, value = term.partition("!=")
+        return labels.get(name) != value
+    if "=" in term:
+        name, _, value = term.replace("==", "=").partition("=")
+        return labels.get(name) == value
+    return term in labels

@@ -1,0 +1,63 @@
+"""Metrics: one registry per process, and no series that a caller can make (S28)."""
+
+import pytest
+from prometheus_client import generate_latest
+
+from tallystick.runtime.metrics import Metrics, make_metrics
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_two_sets_of_metrics_do_not_know_each_other():
+    first, second = make_metrics(), make_metrics()
+
+    first.leader.set(1)
+
+    assert value(first, "tallystick_leader") == 1
+    assert value(second, "tallystick_leader") == 0
+
+
+def test_what_is_counted_shows_under_its_labels():
+    metrics = make_metrics()
+
+    metrics.count_reconcile("PairingToken", "done")
+    metrics.count_answer("token", "invalid_request")
+    metrics.count_api_call("replace_status", 409)
+    metrics.count_api_call("get", None)
+
+    assert value(metrics, "tallystick_reconciles_total", kind="PairingToken", result="done") == 1
+    assert value(metrics, "tallystick_exchange_answers_total", endpoint="token", outcome="invalid_request") == 1
+    assert value(metrics, "tallystick_api_calls_total", verb="replace_status", code="4xx") == 1
+    assert value(metrics, "tallystick_api_calls_total", verb="get", code="none") == 1
+
+
+@pytest.mark.parametrize("odd", ["", "x" * 10_000, "edge/press-1", "ok\n"])
+def test_a_value_outside_its_set_makes_no_series_of_its_own(odd):
+    metrics = make_metrics()
+
+    metrics.count_reconcile(odd, odd)
+    metrics.count_answer(odd, odd)
+    metrics.count_api_call(odd, 99)
+
+    assert value(metrics, "tallystick_reconciles_total", kind="other", result="other") == 1
+    assert value(metrics, "tallystick_exchange_answers_total", endpoint="other", outcome="other") == 1
+    assert value(metrics, "tallystick_api_calls_total", verb="other", code="other") == 1
+
+
+def test_the_queues_figures_are_read_when_the_metrics_are():
+    metrics, waiting = make_metrics(), []
+    metrics.watch_queue(lambda: len(waiting), lambda: 2.5)
+
+    waiting.append("a")
+
+    assert value(metrics, "tallystick_queue_depth") == 1
+    assert value(metrics, "tallystick_queue_oldest_age_seconds") == 2.5
+
+
+def test_the_page_has_the_processs_own_figures_too():
+    page = generate_latest(make_metrics().registry).decode()
+
+    assert "process_resident_memory_bytes" in page
+    assert "tallystick_keyring_age_seconds" in page
