@@ -1,0 +1,98 @@
+"""Keep the record of a MasterToken: Active, Expired or Revoked. Only a record: the exchange reads the objects."""
+
+from datetime import datetime
+
+from tallystick.api.master_token import MASTER_TOKENS, MasterToken, MasterTokenState
+from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken
+from tallystick.domain.conditions import Verdict, conditions
+from tallystick.domain.phrases import master_verdict
+from tallystick.domain.times import whole_second
+from tallystick.domain.validity import Invalid, revoked_by_pairing, why_master_invalid
+from tallystick.services.pairing_tokens import Outcome
+from tallystick.services.ports import Audit, Clock, Cluster, Events, Json, NotFoundError, View
+
+
+class MasterTokens:
+    """The reconciler of MasterTokens. Run by the leader alone, for one object at a time."""
+
+    def __init__(self, cluster: Cluster, view: View, *, clock: Clock, audit: Audit, events: Events) -> None:
+        self._cluster = cluster
+        self._view = view
+        self._clock = clock
+        self._audit = audit
+        self._events = events
+
+    async def reconcile(self, namespace: str, name: str) -> Outcome:
+        """Bring one object to rest. Raises ClusterError where a later attempt may do better."""
+        raw = self._view.master_token(namespace, name)
+        if raw is None:
+            return Outcome()
+        token = MasterToken.model_validate(raw)
+        if token.metadata.deletion_timestamp is not None:
+            return Outcome()
+        state = await self._state(token, self._clock.now())
+        await self._record(token, raw, state)
+        return Outcome(wake_at=token.spec.expiration_time if state is MasterTokenState.ACTIVE else None)
+
+    async def _state(self, token: MasterToken, now: datetime) -> MasterTokenState:
+        pairing = self._seen_pairing(token)
+        if pairing is None or revoked_by_pairing(token, pairing):
+            # Revoked is for ever: what a watch has seen (or missed) does not decide it.
+            pairing = await self._read_pairing(token)
+        problem = why_master_invalid(token, pairing, uid=token.metadata.uid, token_id=token.spec.token_id, now=now)
+        match problem:
+            case None:
+                return MasterTokenState.ACTIVE
+            case Invalid.EXPIRED:
+                return MasterTokenState.EXPIRED
+            case _:
+                return MasterTokenState.REVOKED
+
+    def _seen_pairing(self, token: MasterToken) -> PairingToken | None:
+        reference = token.spec.pairing_token_ref
+        raw = self._view.pairing_token(token.metadata.namespace, reference.name) if reference else None
+        return PairingToken.model_validate(raw) if raw is not None else None
+
+    async def _read_pairing(self, token: MasterToken) -> PairingToken | None:
+        reference = token.spec.pairing_token_ref
+        if reference is None:
+            return None
+        try:
+            raw = await self._cluster.get(PAIRING_TOKENS, token.metadata.namespace, reference.name)
+        except NotFoundError:
+            return None
+        return PairingToken.model_validate(raw)
+
+    async def _record(self, token: MasterToken, raw: Json, state: MasterTokenState) -> None:
+        verdict = master_verdict(token, state)
+        generation = token.metadata.generation
+        said = conditions(verdict, before=token.status.conditions, generation=generation, now=self._clock.now())
+        revoked = state is MasterTokenState.REVOKED
+        status = token.status.model_copy(
+            update={
+                "state": state,
+                "observed_generation": generation,
+                "revoked_time": (token.status.revoked_time or whole_second(self._clock.now())) if revoked else None,
+                "conditions": said,
+            }
+        )
+        if status == token.status:
+            return
+        if state is not token.status.state:
+            self._tell(token, raw, state, verdict)
+        stored = await self._cluster.replace_status(MASTER_TOKENS, {**raw, "status": status.to_json()})
+        self._view.remember(MASTER_TOKENS, stored)
+
+    def _tell(self, token: MasterToken, raw: Json, state: MasterTokenState, verdict: Verdict) -> None:
+        meta = token.metadata
+        self._audit.record(
+            "record",
+            state.value.lower(),
+            kind="MasterToken",
+            namespace=meta.namespace,
+            name=meta.name,
+            uid=meta.uid,
+            token_id=token.spec.token_id,
+        )
+        if state is not MasterTokenState.ACTIVE:
+            self._events.warn(raw, verdict.reason, verdict.message)

@@ -1,0 +1,315 @@
+"""Reconcile one PairingToken: look, ask the domain for the next step, perform it by conditional writes.
+
+An issue costs two writes, the Secret and the status, in that order: a token that is on record exists. Between
+them a crash leaves a Secret of our making, which the next attempt adopts, because the `jti` is derived.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tallystick.api.core import SECRETS
+from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken, PairingTokenState
+from tallystick.domain import issuance
+from tallystick.domain.claims import PairingGrant
+from tallystick.domain.conditions import Verdict, conditions
+from tallystick.domain.grants import Unissuable, grant
+from tallystick.domain.names import pairing_secret_name
+from tallystick.domain.pairing_secrets import HeldSecret, content_digest, owner_uid
+from tallystick.domain.phrases import verdict_of
+from tallystick.domain.times import whole_second
+from tallystick.services.issuer import Issuer
+from tallystick.services.ports import (
+    AlreadyExistsError,
+    Audit,
+    Clock,
+    Cluster,
+    Events,
+    Json,
+    NotFoundError,
+    View,
+)
+from tallystick.services.requester import Requester
+
+# An object needs at most: revoke or issue, remove the Secret, rest.
+MOST_STEPS = 4
+RETRY_CONFLICT_SECONDS = 10.0
+RETRY_UNPROTECTED_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """When to look at the object again, if nothing happens before."""
+
+    wake_at: datetime | None = None
+    retry_after: float | None = None
+
+
+class PairingTokens:
+    """The reconciler of PairingTokens. Run by the leader alone, for one object at a time."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        view: View,
+        issuer: Issuer,
+        requester: Requester,
+        *,
+        clock: Clock,
+        audit: Audit,
+        events: Events,
+    ) -> None:
+        self._cluster = cluster
+        self._view = view
+        self._issuer = issuer
+        self._requester = requester
+        self._clock = clock
+        self._audit = audit
+        self._events = events
+
+    async def reconcile(self, namespace: str, name: str) -> Outcome:
+        """Bring one object to rest. Raises ClusterError or NotYetError where a later attempt may do better."""
+        for _ in range(MOST_STEPS):
+            raw = self._view.pairing_token(namespace, name)
+            if raw is None:
+                return Outcome()
+            token = PairingToken.model_validate(raw)
+            outcome = await self._take(issuance.next_step(self._seen(token)), token, raw)
+            if outcome is not None:
+                return outcome
+        return Outcome(retry_after=1.0)
+
+    def _seen(self, token: PairingToken) -> issuance.Seen:
+        expected = None
+        if token.status.state is PairingTokenState.ACTIVE:
+            wanted = self._issuer.secret_as_issued(token)
+            expected = content_digest(wanted) if wanted is not None else None
+        return issuance.Seen(
+            token=token,
+            secret=self._view.secret(token.metadata.namespace, pairing_secret_name(token)),
+            expected_digest=expected,
+            now=self._clock.now(),
+        )
+
+    async def _take(self, step: issuance.Step, token: PairingToken, raw: Json) -> Outcome | None:
+        """Perform a step. None asks for another look at once."""
+        match step:
+            case issuance.Issue():
+                return await self._issue(token, raw)
+            case issuance.Revoke():
+                return await self._revoke(token, raw)
+            case issuance.Expire():
+                return await self._expire(token, raw)
+            case issuance.Heal():
+                return await self._heal(token)
+            case issuance.RemoveSecret(secret):
+                await self._remove(secret)
+                return None
+            case issuance.Rest():
+                return await self._rest(token, raw)
+
+    async def _issue(self, token: PairingToken, raw: Json) -> Outcome | None:
+        if not self._requester.protected:
+            verdict = Verdict(ready=False, reconciling=True, reason=Requester.REASON, message=Requester.MESSAGE)
+            await self._record(token, raw, verdict)
+            return Outcome(retry_after=RETRY_UNPROTECTED_SECONDS)
+        now = self._clock.now()
+        planned = grant(token, self._issuer.policy, now=now, key_id=self._issuer.keyring.signing_key(now).key_id)
+        if isinstance(planned, Unissuable):
+            return await self._refuse(token, raw, planned)
+        stored = await self._store(token, planned)
+        if stored is None:
+            return await self._secret_is_foreign(token, raw)
+        self._audit_of("issue", token, token_id=stored.token_id, subject=stored.subject, kid=stored.key_id)
+        await self._record_issue(token, raw, stored)
+        return None
+
+    async def _store(self, token: PairingToken, planned: PairingGrant) -> PairingGrant | None:
+        """Create the Secret, or take over what an unfinished attempt left. None: the name is somebody else's."""
+        wanted = self._issuer.pairing_secret(token, planned)
+        try:
+            self._view.remember(SECRETS, await self._cluster.create(SECRETS, wanted))
+        except AlreadyExistsError:
+            held = await self._cluster.get(SECRETS, token.metadata.namespace, pairing_secret_name(token))
+            if owner_uid(held) != token.metadata.uid:
+                return None
+            unfinished = self._issuer.adopt(token, held, self._clock.now())
+            planned = unfinished or planned
+            await self._put(self._issuer.pairing_secret(token, planned), held)
+        return planned
+
+    async def _record_issue(self, token: PairingToken, raw: Json, issued: PairingGrant) -> None:
+        changes = {
+            "state": PairingTokenState.ACTIVE,
+            "serial": issued.serial,
+            "token_id": issued.token_id,
+            "key_id": issued.key_id,
+            "subject": issued.subject,
+            "claims_digest": self._issuer.claims_digest(issued),
+            "issued_time": issued.issued,
+            "expiration_time": issued.expires,
+            "expires_in": issued.expires_in,
+            "used_time": None,
+            "revoked_time": None,
+            "claim": None,
+        }
+        await self._record(token, raw, None, changes)
+
+    async def _refuse(self, token: PairingToken, raw: Json, problem: Unissuable) -> Outcome:
+        verdict = Verdict(ready=False, stalled=True, reason=problem.reason, message=problem.message)
+        spent = token.status.state in issuance.SPENT
+        changes = {} if spent else {"state": PairingTokenState.PENDING}
+        if await self._record(token, raw, verdict, changes):
+            self._audit_of("refuse", token, outcome="stalled", reason=problem.reason)
+            self._events.warn(raw, problem.reason, problem.message)
+        # The token of the serial before this one ended with the edit; its Secret must not lie about.
+        held = self._view.secret(token.metadata.namespace, pairing_secret_name(token))
+        if held is not None and held.owner_uid == token.metadata.uid:
+            await self._remove(held)
+        return Outcome()
+
+    async def _revoke(self, token: PairingToken, raw: Json) -> Outcome | None:
+        self._audit_of("revoke", token, token_id=token.status.token_id, reason="spec.revoked")
+        changes = {
+            "state": PairingTokenState.REVOKED,
+            "serial": token.spec.serial,
+            "revoked_time": whole_second(self._clock.now()),
+            "revoked_through": max(token.spec.serial, token.status.revoked_through or 1),
+        }
+        await self._record(token, raw, None, changes)
+        self._warn_of(token)
+        return None
+
+    async def _expire(self, token: PairingToken, raw: Json) -> Outcome | None:
+        self._audit_of("expire", token, token_id=token.status.token_id)
+        await self._record(token, raw, None, {"state": PairingTokenState.EXPIRED})
+        self._warn_of(token)
+        return None
+
+    async def _remove(self, secret: HeldSecret) -> None:
+        with suppress(NotFoundError):  # somebody was faster, and it is gone
+            await self._cluster.delete(
+                SECRETS, secret.namespace, secret.name, uid=secret.uid, resource_version=secret.resource_version
+            )
+        self._view.forget(SECRETS, secret.namespace, secret.name, secret.uid)
+
+    async def _heal(self, token: PairingToken) -> Outcome | None:
+        """Put the Secret back, after another look at its owner: what a watch has seen may be over (S22)."""
+        raw = await self._cluster.get(PAIRING_TOKENS, token.metadata.namespace, token.metadata.name)
+        self._view.remember(PAIRING_TOKENS, raw)
+        fresh = PairingToken.model_validate(raw)
+        if not isinstance(issuance.next_step(self._seen(fresh)), issuance.Heal):
+            return None
+        held = await self._held(fresh)
+        if held is not None and owner_uid(held) != fresh.metadata.uid:
+            return await self._secret_is_foreign(fresh, raw)
+        wanted = self._issuer.secret_as_issued(fresh)
+        if wanted is None:
+            return await self._cannot_heal(fresh, raw, held)
+        self._audit_of("heal", fresh, token_id=fresh.status.token_id)
+        if held is None:
+            self._view.remember(SECRETS, await self._cluster.create(SECRETS, wanted))
+        else:
+            await self._put(wanted, held)
+        return None
+
+    async def _held(self, token: PairingToken) -> Json | None:
+        try:
+            return await self._cluster.get(SECRETS, token.metadata.namespace, pairing_secret_name(token))
+        except NotFoundError:
+            return None
+
+    async def _put(self, wanted: Json, held: Json) -> None:
+        """Make the Secret as wanted, in place where the API allows it."""
+        if content_digest(held) == content_digest(wanted):
+            self._view.remember(SECRETS, held)
+            return
+        meta = held["metadata"]
+        if held.get("immutable") or held.get("type") != wanted["type"]:
+            # Neither can be changed back in place: delete this very Secret and create ours.
+            await self._cluster.delete(SECRETS, meta["namespace"], meta["name"], uid=meta["uid"])
+            self._view.remember(SECRETS, await self._cluster.create(SECRETS, wanted))
+            return
+        identity = {key: meta[key] for key in ("uid", "resourceVersion")}
+        body = {**wanted, "metadata": {**wanted["metadata"], **identity}}
+        self._view.remember(SECRETS, await self._cluster.replace(SECRETS, body))
+
+    async def _cannot_heal(self, token: PairingToken, raw: Json, held: Json | None) -> Outcome:
+        if held is not None and self._issuer.holds_what_was_issued(token, held, self._clock.now()):
+            return self._until_expiry(token)
+        message = (
+            "the Secret is gone or changed, and the same token cannot be signed again because the operator's settings "
+            f"or keys have changed; raise spec.serial to {token.spec.serial + 1} to issue a new one"
+        )
+        return await self._stall(token, raw, "ClaimsChanged", message)
+
+    async def _secret_is_foreign(self, token: PairingToken, raw: Json) -> Outcome:
+        meta = token.metadata
+        message = (
+            f"Secret {meta.namespace}/{pairing_secret_name(token)} exists and does not belong to PairingToken "
+            f"{meta.namespace}/{meta.name}; it is left alone: remove it, or use another spec.secretName"
+        )
+        return await self._stall(token, raw, "SecretConflict", message)
+
+    async def _stall(self, token: PairingToken, raw: Json, reason: str, message: str) -> Outcome:
+        verdict = Verdict(ready=False, stalled=True, reason=reason, message=message)
+        changes = {} if token.status.state is not None else {"state": PairingTokenState.PENDING}
+        if await self._record(token, raw, verdict, changes):
+            self._audit_of("refuse", token, outcome="stalled", reason=reason)
+            self._events.warn(raw, reason, message)
+        # What is in the way carries no label of ours, so no watch tells when it is gone.
+        return Outcome(retry_after=RETRY_CONFLICT_SECONDS, wake_at=token.status.expiration_time)
+
+    async def _rest(self, token: PairingToken, raw: Json) -> Outcome:
+        if token.metadata.deletion_timestamp is None:
+            await self._record(token, raw, None)
+        return self._until_expiry(token)
+
+    def _until_expiry(self, token: PairingToken) -> Outcome:
+        active = token.status.state is PairingTokenState.ACTIVE
+        return Outcome(wake_at=token.status.expiration_time if active else None)
+
+    async def _record(
+        self, token: PairingToken, raw: Json, verdict: Verdict | None, changes: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Write the status if it says something else than it should, and return whether it did.
+
+        Args:
+            verdict: what to say; None says what the state says by itself.
+        """
+        changed = token.model_copy(update={"status": token.status.model_copy(update=dict(changes or {}))})
+        generation = token.metadata.generation
+        said = conditions(
+            verdict or verdict_of(changed),
+            before=token.status.conditions,
+            generation=generation,
+            now=self._clock.now(),
+        )
+        status = changed.status.model_copy(update={"conditions": said, "observed_generation": generation})
+        if status == token.status:
+            return False
+        body = {**raw, "status": status.to_json()}
+        self._view.remember(PAIRING_TOKENS, await self._cluster.replace_status(PAIRING_TOKENS, body))
+        return True
+
+    def _warn_of(self, token: PairingToken) -> None:
+        """Tell in an event what the object says of itself now."""
+        raw = self._view.pairing_token(token.metadata.namespace, token.metadata.name)
+        if raw is not None:
+            verdict = verdict_of(PairingToken.model_validate(raw))
+            self._events.warn(raw, verdict.reason, verdict.message)
+
+    def _audit_of(self, action: str, token: PairingToken, *, outcome: str = "ok", **facts: str | None) -> None:
+        meta = token.metadata
+        self._audit.record(
+            action,
+            outcome,
+            kind="PairingToken",
+            namespace=meta.namespace,
+            name=meta.name,
+            uid=meta.uid,
+            serial=token.spec.serial,
+            **facts,
+        )
