@@ -136,9 +136,12 @@ ROOT_RULES = (
         "a claim is final",
         field_path=".status.claim",
     ),
-    # One write spends the token and says who redeemed it: there is no other way to a claim.
+    # One write spends the token and says who redeemed it: there is no other way to a claim. A revocation may carry
+    # the claim of an earlier serial along, where the next one was revoked before it was ever issued.
     Rule(
         f"!({holds('self.status.claim')}) || ({_CLAIM_HELD} && {_SAME_STATUS_SERIAL}) || "
+        f"({_CLAIM_HELD} && self.status.claim == oldSelf.status.claim && {_STATE} && "
+        "self.status.state == 'Revoked') || "
         f"({_STATE_HELD} && oldSelf.status.state == 'Active' && {_STATE} && self.status.state == 'Used' && "
         f"{_SAME_STATUS_SERIAL})",
         "only an Active token can be claimed, by the write that makes it Used",

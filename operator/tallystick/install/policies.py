@@ -1,0 +1,175 @@
+"""The admission policies: who may write what (S2), who asked (S4), and for which use case (S5).
+
+They are checked by the API server itself, so there is no webhook that could be down. Each one fails closed.
+"""
+
+from typing import Any
+
+from tallystick.api.master_token import MASTER_TOKENS
+from tallystick.api.meta import GROUP, Resource
+from tallystick.api.pairing_token import PAIRING_TOKENS
+from tallystick.domain.requester import GUARD_REFUSES_CHANGED, GUARD_REFUSES_FORGED, RequesterMode
+from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
+
+Json = dict[str, Any]
+
+API_VERSION = "admissionregistration.k8s.io/v1"
+
+# A PairingToken of this name is always refused: so whoever installs can see when the guard is in force (S6).
+GUARD_PROBE = "tallystick-guard-probe"
+GUARD_IS_IN_FORCE = f"{GUARD_PROBE} is a reserved name: the guard refuses it to show that it is in force"
+WRITERS_REFUSE_CREATE = "a master token is made by the exchange, never by hand"
+
+_MINTS = {
+    "name": "mints",
+    "expression": (
+        "request.operation == 'CREATE' || object.spec.?serial.orValue(1) > oldObject.spec.?serial.orValue(1)"
+    ),
+}
+
+
+def policies(installation: Installation) -> list[Json]:
+    """Build every policy and its binding, in the order in which they are installed.
+
+    The guard comes before what it guards: until the requester is stamped, it refuses to mint (S4).
+    """
+    built = [*_writers(installation), *_guard(installation)]
+    if installation.requester is RequesterMode.POLICY:
+        built += _requester(installation)
+    return built
+
+
+def _writers(installation: Installation) -> list[Json]:
+    controller = installation.service_account(CONTROLLER)
+    exchange = installation.service_account(EXCHANGE)
+    ours = f"request.userInfo.username in ['{controller}', '{exchange}']"
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {
+            "resourceRules": [
+                _rule(["UPDATE"], PAIRING_TOKENS, MASTER_TOKENS, subresource="status"),
+                _rule(["CREATE"], MASTER_TOKENS),
+            ]
+        },
+        "validations": [
+            {
+                "expression": f"request.operation != 'UPDATE' || {ours}",
+                "message": f"the status is a record: only {controller} and {exchange} may write it",
+                "reason": "Forbidden",
+            },
+            {
+                "expression": f"request.operation != 'CREATE' || {ours}",
+                "message": f"{WRITERS_REFUSE_CREATE}: only {exchange} and {controller} may create one",
+                "reason": "Forbidden",
+            },
+            {
+                "expression": (
+                    "request.operation != 'CREATE' || has(object.spec.pairingTokenRef) || "
+                    f"request.userInfo.username == '{controller}'"
+                ),
+                "message": f"a master token without pairingTokenRef is the bootstrap one: only {controller} makes it",
+                "reason": "Forbidden",
+            },
+        ],
+    }
+    return _policy("ValidatingAdmissionPolicy", "writers", spec, installation)
+
+
+def _guard(installation: Installation) -> list[Json]:
+    requester = _requester_rules(installation) if installation.requester is RequesterMode.POLICY else []
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": [_rule(["CREATE", "UPDATE"], PAIRING_TOKENS)]},
+        "variables": [_MINTS],
+        "validations": [
+            {
+                "expression": f"!has(object.metadata.name) || object.metadata.name != '{GUARD_PROBE}'",
+                "message": GUARD_IS_IN_FORCE,
+            },
+            *requester,
+            _USE_CASE_RULE,
+        ],
+    }
+    return _policy("ValidatingAdmissionPolicy", "guard", spec, installation)
+
+
+# S5: being able to create PairingTokens gives no use case; the permission `use` on it does.
+_USE_CASE_RULE: Json = {
+    "expression": (
+        "!variables.mints || !has(object.spec.useCase) || "
+        f"authorizer.group('{GROUP}').resource('usecases').namespace(object.metadata.namespace)"
+        ".name(object.spec.useCase).check('use').allowed()"
+    ),
+    "messageExpression": (
+        "'you may not request use case ' + object.spec.useCase + ' in namespace ' + object.metadata.namespace + "
+        "': ask for a RoleBinding to ClusterRole tallystick-usecase-' + object.spec.useCase"
+    ),
+    "message": "you may not request this use case in this namespace",
+    "reason": "Forbidden",
+}
+
+
+def _requester_rules(installation: Installation) -> list[Json]:
+    exchange = installation.service_account(EXCHANGE)
+    named = "object.spec.?requestedBy.orValue('')"
+    return [
+        {
+            "expression": (
+                f"!variables.mints || {named} == request.userInfo.username || "
+                f"(request.userInfo.username == '{exchange}' && {named} != '')"
+            ),
+            "message": GUARD_REFUSES_FORGED,
+        },
+        {
+            "expression": f"variables.mints || {named} == oldObject.spec.?requestedBy.orValue('')",
+            "message": GUARD_REFUSES_CHANGED,
+        },
+    ]
+
+
+def _requester(installation: Installation) -> list[Json]:
+    # A replace or an apply without the field gets it back; only the exchange speaks for others (S4).
+    stamp = (
+        f"variables.mints ? (request.userInfo.username == '{installation.service_account(EXCHANGE)}' ? Object{{}} : "
+        "Object{spec: Object.spec{requestedBy: request.userInfo.username}}) : "
+        "(request.operation == 'UPDATE' && has(oldObject.spec.requestedBy) && !has(object.spec.requestedBy) ? "
+        "Object{spec: Object.spec{requestedBy: oldObject.spec.requestedBy}} : Object{})"
+    )
+    spec = {
+        "failurePolicy": "Fail",
+        "reinvocationPolicy": "IfNeeded",
+        "matchConstraints": {"resourceRules": [_rule(["CREATE", "UPDATE"], PAIRING_TOKENS)]},
+        "variables": [_MINTS],
+        "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": stamp}}],
+    }
+    return _policy("MutatingAdmissionPolicy", "requester", spec, installation)
+
+
+def _rule(operations: list[str], *resources: Resource, subresource: str = "") -> Json:
+    suffix = f"/{subresource}" if subresource else ""
+    return {
+        "apiGroups": [GROUP],
+        "apiVersions": ["*"],
+        "operations": operations,
+        "resources": [resource.plural + suffix for resource in resources],
+    }
+
+
+def _policy(kind: str, part: str, spec: Json, installation: Installation) -> list[Json]:
+    """Build a policy with its binding. A binding is what makes a policy count, and where."""
+    name = installation.cluster_name(part)
+    binding: Json = {"policyName": name}
+    if kind == "ValidatingAdmissionPolicy":
+        binding["validationActions"] = ["Deny"]
+    if installation.watch_namespaces:
+        binding["matchResources"] = {"namespaceSelector": _namespace_selector(installation)}
+    return [
+        {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec},
+        {"apiVersion": API_VERSION, "kind": f"{kind}Binding", "metadata": {"name": name}, "spec": binding},
+    ]
+
+
+def _namespace_selector(installation: Installation) -> Json:
+    """S2: a release binds its policies where it works, else two releases would refuse each other's writes."""
+    names = sorted({*installation.watch_namespaces, installation.namespace})
+    return {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": names}]}

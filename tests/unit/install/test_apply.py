@@ -1,0 +1,169 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from tallystick.api.meta import Resource
+from tallystick.domain.requester import GUARD_REFUSES_FORGED, RequesterMode
+from tallystick.install.apply import InstallationError, install
+from tallystick.install.installation import Installation
+from tallystick.install.policies import GUARD_IS_IN_FORCE, GUARD_PROBE, WRITERS_REFUSE_CREATE, policies
+from tallystick.install.rbac import rbac
+from tallystick.services.ports import NotFoundError, RefusedError, UnavailableError
+from tests.virtual_time import in_virtual_time
+
+Json = dict[str, Any]
+
+NEVER = 10_000.0
+
+
+class Target:
+    """An API server on which what is applied comes into force some seconds later."""
+
+    def __init__(self, *, crds: float = 0, writers: float = 0, guard: float = 0, stamp: float = 0) -> None:
+        self.applied: list[Json] = []
+        self.unserved: set[str] = set()
+        self.refused: set[str] = set()
+        self.served_from = self.silent_until = 0.0
+        self._from = {"crds": crds, "writers": writers, "guard": guard, "stamp": stamp}
+
+    def _in_force(self, part: str) -> bool:
+        return asyncio.get_running_loop().time() >= self._from[part]
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+        del resource, namespace, name
+        if self._in_force("crds"):
+            return {"status": {"conditions": [{"type": t, "status": "True"} for t in ("Established", "NamesAccepted")]}}
+        # What a real API server says of a CRD in its first moments.
+        return {"status": {"conditions": None}}
+
+    async def create(self, resource: Resource, body: Json, *, dry_run: bool = False) -> Json:
+        now = asyncio.get_running_loop().time()
+        if now < self.silent_until:
+            raise UnavailableError("the API server did not answer")
+        if resource.kind == "SelfSubjectReview":
+            return {"status": {"userInfo": {"username": "admin"}}}
+        assert dry_run, "a probe stores nothing"
+        if now < self.served_from:
+            raise NotFoundError("the server could not find the requested resource")
+        if resource.kind == "MasterToken" and self._in_force("writers"):
+            raise RefusedError(f"denied: {WRITERS_REFUSE_CREATE}: only ...")
+        if body["metadata"]["name"] == GUARD_PROBE and self._in_force("guard"):
+            raise RefusedError(f"denied: {GUARD_IS_IN_FORCE}")
+        return self._stamped(body)
+
+    def _stamped(self, body: Json) -> Json:
+        if self._in_force("stamp"):
+            return body | {"spec": {**body["spec"], "requestedBy": "admin"}}
+        if self._in_force("guard"):
+            raise RefusedError(f"denied: {GUARD_REFUSES_FORGED}")
+        return body
+
+    async def apply(self, resource: Resource, body: Json) -> Json:
+        if resource.kind in self.unserved:
+            raise NotFoundError("the server could not find the requested resource")
+        if resource.kind in self.refused:
+            raise RefusedError("clusterroles is forbidden")
+        self.applied.append(body)
+        return body
+
+
+def silently(_: str) -> None:
+    """Say nothing."""
+
+
+@in_virtual_time
+async def test_crds_come_first_then_rights_then_policies() -> None:
+    target, said = Target(), []
+    installation = Installation()
+
+    await install(target, installation, said.append)
+
+    rest = [*rbac(installation), *policies(installation)]
+    assert [body["kind"] for body in target.applied[:2]] == ["CustomResourceDefinition"] * 2
+    assert target.applied[2:] == rest
+    assert said == [
+        "waiting until CRD pairingtokens.tallystick.dev is established",
+        "waiting until CRD mastertokens.tallystick.dev is established",
+        "waiting until only Tallystick may make master tokens and write a status",
+        "waiting until the guard of requesters and use cases is in force",
+        "waiting until the requester is stamped by admission",
+    ]
+
+
+@in_virtual_time
+async def test_it_returns_only_when_everything_behaves() -> None:
+    target = Target(crds=1, writers=3, guard=5, stamp=8)
+
+    await install(target, Installation(), silently)
+
+    assert asyncio.get_running_loop().time() == pytest.approx(8, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("late", "missing"),
+    [
+        ("crds", "CRD pairingtokens.tallystick.dev is established"),
+        ("writers", "only Tallystick may make master tokens and write a status"),
+        ("guard", "the guard of requesters and use cases is in force"),
+        ("stamp", "the requester is stamped by admission"),
+    ],
+)
+def test_at_the_deadline_it_says_what_is_missing(late: str, missing: str) -> None:
+    @in_virtual_time
+    async def attempt() -> None:
+        await install(Target(**{late: NEVER}), Installation(), silently)
+
+    with pytest.raises(InstallationError, match=f"after 30 s it is still not so that {missing}"):
+        attempt()
+
+
+@in_virtual_time
+async def test_a_kind_that_is_not_served_yet_and_a_silent_server_are_waited_for() -> None:
+    target = Target()
+    target.served_from, target.silent_until = 2.0, 1.0
+
+    await install(target, Installation(), silently)
+
+    assert asyncio.get_running_loop().time() == pytest.approx(2, abs=0.3)
+
+
+@in_virtual_time
+async def test_in_service_account_mode_no_stamp_is_waited_for() -> None:
+    target = Target(stamp=NEVER)
+
+    await install(target, Installation(requester=RequesterMode.SERVICE_ACCOUNT), silently)
+
+    assert not any("Mutating" in body["kind"] for body in target.applied)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("MutatingAdmissionPolicy", "install with requester ServiceAccount"),
+        ("ValidatingAdmissionPolicy", "Kubernetes 1.30 or newer is needed"),
+        ("ServiceAccount", "ServiceAccount controller cannot be made: namespace tallystick-system does not exist"),
+    ],
+)
+def test_what_the_cluster_does_not_serve_is_said_with_what_to_do(kind: str, text: str) -> None:
+    target = Target()
+    target.unserved = {kind}
+
+    @in_virtual_time
+    async def attempt() -> None:
+        await install(target, Installation(), silently)
+
+    with pytest.raises(InstallationError, match=text):
+        attempt()
+
+
+def test_a_refusal_is_passed_on_in_the_servers_words() -> None:
+    target = Target()
+    target.refused = {"ClusterRole"}
+
+    @in_virtual_time
+    async def attempt() -> None:
+        await install(target, Installation(), silently)
+
+    with pytest.raises(RefusedError, match="clusterroles is forbidden"):
+        attempt()

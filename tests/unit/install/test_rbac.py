@@ -1,0 +1,146 @@
+from collections.abc import Iterator
+from typing import Any
+
+from tallystick.install.installation import Installation
+from tallystick.install.rbac import rbac
+
+Json = dict[str, Any]
+
+GOLDEN = """\
+controller in all namespaces may create secrets
+controller in all namespaces may create events
+controller in all namespaces may delete secrets
+controller in all namespaces may get mastertokens.tallystick.dev
+controller in all namespaces may get mastertokens/status.tallystick.dev
+controller in all namespaces may get pairingtokens.tallystick.dev
+controller in all namespaces may get pairingtokens/status.tallystick.dev
+controller in all namespaces may get secrets
+controller in all namespaces may list mastertokens.tallystick.dev
+controller in all namespaces may list pairingtokens.tallystick.dev
+controller in all namespaces may list secrets
+controller in all namespaces may update mastertokens/status.tallystick.dev
+controller in all namespaces may update pairingtokens/status.tallystick.dev
+controller in all namespaces may update secrets
+controller in all namespaces may watch mastertokens.tallystick.dev
+controller in all namespaces may watch pairingtokens.tallystick.dev
+controller in all namespaces may watch secrets
+controller in tallystick-system may create events
+controller in tallystick-system may create leases.coordination.k8s.io
+controller in tallystick-system may create pairingtokens.tallystick.dev
+controller in tallystick-system may create secrets
+controller in tallystick-system may delete secrets
+controller in tallystick-system may get leases.coordination.k8s.io
+controller in tallystick-system may get secrets
+controller in tallystick-system may list secrets
+controller in tallystick-system may update leases.coordination.k8s.io
+controller in tallystick-system may update secrets
+controller in tallystick-system may watch secrets
+exchange in all namespaces may create events
+exchange in all namespaces may create mastertokens.tallystick.dev
+exchange in all namespaces may create subjectaccessreviews.authorization.k8s.io
+exchange in all namespaces may create tokenreviews.authentication.k8s.io
+exchange in all namespaces may get mastertokens.tallystick.dev
+exchange in all namespaces may get pairingtokens.tallystick.dev
+exchange in all namespaces may update mastertokens/status.tallystick.dev
+exchange in all namespaces may update pairingtokens/status.tallystick.dev
+exchange in tallystick-system may get secrets tallystick-keyring
+exchange in tallystick-system may watch secrets tallystick-keyring
+whoever is bound to tallystick-edit may create pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may delete mastertokens.tallystick.dev
+whoever is bound to tallystick-edit may delete pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may get mastertokens.tallystick.dev
+whoever is bound to tallystick-edit may get pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may list mastertokens.tallystick.dev
+whoever is bound to tallystick-edit may list pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may patch mastertokens.tallystick.dev
+whoever is bound to tallystick-edit may patch pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may update mastertokens.tallystick.dev
+whoever is bound to tallystick-edit may update pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may watch mastertokens.tallystick.dev
+whoever is bound to tallystick-edit may watch pairingtokens.tallystick.dev
+whoever is bound to tallystick-introspect may introspect mastertokens.tallystick.dev
+whoever is bound to tallystick-introspect may introspect pairingtokens.tallystick.dev
+whoever is bound to tallystick-usecase-artifactory-cold may use usecases.tallystick.dev artifactory-cold
+whoever is bound to tallystick-usecase-federated-repo may use usecases.tallystick.dev federated-repo
+whoever is bound to tallystick-usecase-mission-control may use usecases.tallystick.dev mission-control
+whoever is bound to tallystick-view may get mastertokens.tallystick.dev
+whoever is bound to tallystick-view may get pairingtokens.tallystick.dev
+whoever is bound to tallystick-view may list mastertokens.tallystick.dev
+whoever is bound to tallystick-view may list pairingtokens.tallystick.dev
+whoever is bound to tallystick-view may watch mastertokens.tallystick.dev
+whoever is bound to tallystick-view may watch pairingtokens.tallystick.dev
+"""
+
+
+def rights(installation: Installation) -> set[str]:
+    """Say every right as a sentence."""
+    objects = rbac(installation)
+    holders = {
+        (body["roleRef"]["kind"], body["metadata"].get("namespace", ""), body["roleRef"]["name"]): subject["name"]
+        for body in objects
+        if body["kind"].endswith("Binding")
+        for subject in body["subjects"]
+    }
+    return {
+        f"{who(body, holders)} may {right}"
+        for body in objects
+        if body["kind"] in {"Role", "ClusterRole"}
+        for rule in body["rules"]
+        for right in said(rule)
+    }
+
+
+def who(role: Json, holders: dict[tuple[str, str, str], str]) -> str:
+    name, namespace = role["metadata"]["name"], role["metadata"].get("namespace", "")
+    holder = holders.get((role["kind"], namespace, name))
+    return f"{holder} in {namespace or 'all namespaces'}" if holder else f"whoever is bound to {name}"
+
+
+def said(rule: Json) -> Iterator[str]:
+    for verb in rule["verbs"]:
+        for resource in rule["resources"]:
+            for name in rule.get("resourceNames", [""]):
+                (group,) = rule["apiGroups"]
+                yield f"{verb} {resource}.{group} {name}".replace(". ", " ").rstrip(" .")
+
+
+def test_the_rights_are_these_and_no_others() -> None:
+    assert sorted(rights(Installation())) == sorted(GOLDEN.splitlines())
+
+
+def test_there_is_no_wildcard_and_no_way_to_more_rights() -> None:
+    rules = [rule for body in rbac(Installation()) for rule in body.get("rules", [])]
+
+    words = {word for rule in rules for field in rule.values() for word in field}
+
+    assert words.isdisjoint({"*", "escalate", "bind", "impersonate"})
+
+
+def test_a_release_that_watches_some_namespaces_reaches_into_no_other() -> None:
+    said_of_us = [right for right in rights(Installation(watch_namespaces=("edge",))) if "whoever" not in right]
+
+    assert {right for right in said_of_us if "all namespaces" in right} == {
+        "exchange in all namespaces may create subjectaccessreviews.authorization.k8s.io",
+        "exchange in all namespaces may create tokenreviews.authentication.k8s.io",
+    }
+    assert "controller in edge may list secrets" in said_of_us
+    assert "exchange in edge may get pairingtokens.tallystick.dev" in said_of_us
+
+
+def test_to_see_comes_with_view_and_to_create_comes_with_nothing() -> None:
+    """To create a pairing token is to mint trust: no role that people already have gives it."""
+    aggregated = {
+        body["metadata"]["name"]: body["metadata"]["labels"]
+        for body in rbac(Installation())
+        if "labels" in body["metadata"]
+    }
+
+    assert aggregated == {"tallystick-view": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}}
+
+
+def test_every_binding_names_a_role_that_is_installed_before_it() -> None:
+    seen = set()
+    for body in rbac(Installation(watch_namespaces=("edge",))):
+        seen.add((body["kind"], body["metadata"].get("namespace", ""), body["metadata"]["name"]))
+        if "roleRef" in body:
+            assert (body["roleRef"]["kind"], body["metadata"].get("namespace", ""), body["roleRef"]["name"]) in seen
