@@ -1,0 +1,1 @@
+"""The kopf edge: observe an event, mark the key as dirty, nothing else."""

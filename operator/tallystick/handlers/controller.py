@@ -1,0 +1,254 @@
+"""The controller as a whole: watches feed a view and a queue; the leader's workers bring each object to rest.
+
+    kopf watch --> view --> queue --> reconciler --> conditional writes
+                     ^        ^                            |
+                     |        +-- expiry heap, re-list     |
+                     +------------- what a write returned -+
+
+Every replica watches, so that the next leader starts with a warm view; only the leader works.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from tallystick.api.core import SECRETS
+from tallystick.api.master_token import MASTER_TOKENS, MasterToken
+from tallystick.api.meta import Resource
+from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken
+from tallystick.crypto.keyring import RotationPendingError
+from tallystick.crypto.keys import Algorithm
+from tallystick.domain.errors import NotYetError
+from tallystick.domain.grants import IssuancePolicy
+from tallystick.domain.keys_in_use import keys_of_master_token, keys_of_pairing_token
+from tallystick.handlers.watches import SECRET_SELECTOR
+from tallystick.runtime.events import EventRecorder
+from tallystick.runtime.expiry import ExpiryHeap
+from tallystick.runtime.lease import LeaderElector, LeaseName
+from tallystick.runtime.metrics import Metrics
+from tallystick.runtime.relist import Listing, Relister
+from tallystick.runtime.view import WatchedView
+from tallystick.runtime.work_queue import WorkQueue
+from tallystick.services.issuer import Issuer
+from tallystick.services.keyrings import REFRESH_SECONDS, Keyrings
+from tallystick.services.master_tokens import MasterTokens
+from tallystick.services.pairing_tokens import Outcome, PairingTokens
+from tallystick.services.ports import Audit, Clock, Cluster, ClusterError
+from tallystick.services.requester import Requester
+
+LEASE = "tallystick-controller"
+PROBE_SECONDS = 60.0  # S4
+UNPROTECTED_PROBE_SECONDS = 5.0
+KEY_CARE_SECONDS = 300.0
+
+log = structlog.get_logger("tallystick.controller")
+
+Key = tuple[str, str, str]  # kind, namespace, name
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerSettings:
+    """What one controller process is told.
+
+    Args:
+        namespace: the operator's own, where the Lease and the keyring live.
+        identity: unique to this process.
+        watch_namespaces: empty means all.
+        ca_pem: the CA of the exchange's certificate, for the Secrets.
+        key_max_age: when the leader rotates the signing key by itself.
+    """
+
+    namespace: str
+    identity: str
+    policy: IssuancePolicy
+    algorithm: Algorithm = "ES256"
+    key_max_age: timedelta = timedelta(days=90)
+    ca_pem: str | None = None
+    watch_namespaces: tuple[str, ...] = ()
+    workers: int = 32
+
+
+class Controller:
+    """One replica. `observe` is called by the watches; `run` leads when it is its turn."""
+
+    def __init__(
+        self, cluster: Cluster, settings: ControllerSettings, *, clock: Clock, audit: Audit, metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._audit = audit
+        self._metrics = metrics
+        self._view = WatchedView()
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._heap: ExpiryHeap[Key] = ExpiryHeap(clock)
+        self._events = EventRecorder(
+            cluster, clock, "tallystick-controller", on_suppressed=metrics.events_suppressed.inc
+        )
+        self._keyrings = Keyrings(cluster, clock, namespace=settings.namespace, issuer=settings.policy.issuer)
+        self._requester = Requester(cluster, mode=settings.policy.requester, namespace=settings.namespace)
+        self._elector = LeaderElector(cluster, clock, LeaseName(settings.namespace, LEASE, settings.identity))
+        issuer = Issuer(self._keyrings, settings.policy, ca_pem=settings.ca_pem)
+        self._pairing_tokens = PairingTokens(
+            cluster, self._view, issuer, self._requester, clock=clock, audit=audit, events=self._events
+        )
+        self._master_tokens = MasterTokens(cluster, self._view, clock=clock, audit=audit, events=self._events)
+        self._relisters = self._make_relisters(cluster)
+        self._leading = False
+        self._synced = False
+        self._probed_at = 0.0
+        metrics.watch_queue(lambda: self._queue.depth, self._queue.oldest_age)
+
+    def _make_relisters(self, cluster: Cluster) -> "tuple[Relister[Any], ...]":
+        namespaces = self._settings.watch_namespaces or ("",)
+        stores = (
+            (PAIRING_TOKENS, self._view.pairing_tokens, ""),
+            (MASTER_TOKENS, self._view.master_tokens, ""),
+            (SECRETS, self._view.secrets, SECRET_SELECTOR),
+        )
+        return tuple(
+            Relister(cluster, resource, store, lambda _: None, self._clock, namespaces, selector)
+            for resource, store, selector in stores
+        )
+
+    @property
+    def why_not_ready(self) -> str | None:
+        """What this replica still waits for; None when it would do as the leader."""
+        return None if self._synced else "the first listing is not complete"
+
+    def observe(self, resource: Resource, event_type: str | None, body: Mapping[str, Any]) -> None:
+        """Take in one event, and mark what it may have changed."""
+        changed = self._view.observe(resource, event_type, dict(body))
+        if not (changed and self._leading):
+            return
+        meta = body["metadata"]
+        namespace = meta["namespace"]
+        if resource == SECRETS:
+            for owner in meta.get("ownerReferences") or ():
+                self._queue.add((PAIRING_TOKENS.kind, namespace, owner["name"]))
+            return
+        self._queue.add((resource.kind, namespace, meta["name"]))
+        if resource == PAIRING_TOKENS:
+            for key in self._view.master_tokens_of(meta["uid"]):
+                self._queue.add((MASTER_TOKENS.kind, *key))
+
+    async def run(self) -> None:
+        """Watch, lead when it is our turn, and return when leadership is lost: then the process has to end."""
+        async with asyncio.TaskGroup() as group:
+            recorder = group.create_task(self._events.run())
+            sync = group.create_task(self._sync())
+            try:
+                await self._elector.run(self._lead, self._stop_leading)
+            finally:
+                self._stop_leading()
+                recorder.cancel()
+                sync.cancel()
+                await self._elector.release()
+
+    async def _sync(self) -> None:
+        await asyncio.gather(*(relister.wait_until_synced() for relister in self._relisters))
+        self._synced = True
+        log.info("synced", pairing_tokens=len(self._view.pairing_tokens), secrets=len(self._view.secrets))
+        await asyncio.gather(*(relister.run(self._on_listing) for relister in self._relisters))
+
+    async def _lead(self) -> None:
+        await asyncio.gather(*(relister.wait_until_synced() for relister in self._relisters))
+        await self._until_done(lambda: self._keyrings.ensure(self._settings.algorithm), "make the keyring")
+        await self._requester.probe()
+        self._leading = True
+        self._metrics.leader.set(1)
+        self._enqueue_all()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._queue.run(self._work, self._settings.workers))
+            group.create_task(self._heap.run(self._queue.add))
+            group.create_task(self._every(REFRESH_SECONDS, self._keyrings.refresh, "read the keyring"))
+            group.create_task(self._every(UNPROTECTED_PROBE_SECONDS, self._probe, "probe the requester policy"))
+            group.create_task(self._every(KEY_CARE_SECONDS, self._care_for_keys, "care for the signing keys"))
+
+    def _stop_leading(self) -> None:
+        self._leading = False
+        self._metrics.leader.set(0)
+
+    def _enqueue_all(self) -> None:
+        for key in self._view.pairing_tokens:
+            self._queue.add((PAIRING_TOKENS.kind, *key))
+        for key in self._view.master_tokens:
+            self._queue.add((MASTER_TOKENS.kind, *key))
+
+    def _on_listing(self, listing: Listing) -> None:
+        if listing.gone or listing.missing or listing.outdated:
+            log.warning("the watch is behind", gone=len(listing.gone), missing=len(listing.missing))
+            if self._leading:
+                # Which owner a missed Secret had is not known any more; to look at all costs no request.
+                self._enqueue_all()
+
+    async def _work(self, key: Key) -> None:
+        kind, namespace, name = key
+        reconciler = self._pairing_tokens if kind == PAIRING_TOKENS.kind else self._master_tokens
+        try:
+            outcome = await reconciler.reconcile(namespace, name)
+        except Exception:
+            self._metrics.count_reconcile(kind, "failed")
+            raise
+        self._metrics.count_reconcile(kind, "done")
+        self._plan(key, outcome)
+
+    def _plan(self, key: Key, outcome: Outcome) -> None:
+        if outcome.wake_at is not None:
+            self._heap.set(key, outcome.wake_at)
+        else:
+            self._heap.discard(key)
+        if outcome.retry_after is not None:
+            self._queue.add_after(key, outcome.retry_after)
+
+    async def _probe(self) -> None:
+        before, now = self._requester.protected, self._clock.monotonic()
+        if before and now - self._probed_at < PROBE_SECONDS:
+            return
+        self._probed_at = now
+        if await self._requester.probe() and not before:
+            self._enqueue_all()
+
+    async def _care_for_keys(self) -> None:
+        """Rotate the signing key by age, and drop old ones that nothing alive was signed with."""
+        keyring = self._keyrings.keyring()
+        self._metrics.keyring_age.set(keyring.newest_age(self._clock.now()).total_seconds())
+        if keyring.newest_age(self._clock.now()) > self._settings.key_max_age:
+            with suppress(RotationPendingError):
+                rotated = await self._keyrings.rotate(self._settings.algorithm)
+                self._audit.record("rotate-key", "ok", kid=rotated.entries[-1].key.key_id, reason="age")
+        for key_id in sorted(await self._keyrings.retire(self._keys_in_use())):
+            self._audit.record("retire-key", "ok", kid=key_id)
+
+    def _keys_in_use(self) -> set[str]:
+        """Return the ids of the keys that a live token names."""
+        now = self._clock.now()
+        in_use: set[str] = set()
+        for key in self._view.pairing_tokens:
+            in_use |= keys_of_pairing_token(PairingToken.model_validate(self._view.pairing_token(*key)))
+        for key in self._view.master_tokens:
+            in_use |= keys_of_master_token(MasterToken.model_validate(self._view.master_token(*key)), now)
+        return in_use
+
+    async def _every(self, seconds: float, do: Callable[[], Awaitable[object]], what: str) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await self._try(do, what)
+
+    async def _until_done(self, do: Callable[[], Awaitable[object]], what: str) -> None:
+        done = await self._try(do, what)
+        while not done:
+            await asyncio.sleep(1.0)
+            done = await self._try(do, what)
+
+    async def _try(self, do: Callable[[], Awaitable[object]], what: str) -> bool:
+        try:
+            await do()
+        except (ClusterError, NotYetError) as error:
+            log.warning("to be tried again", what=what, error=type(error).__name__, text=str(error))
+            return False
+        return True

@@ -1,0 +1,154 @@
+"""POST /oauth2/introspect and /oauth2/revoke."""
+
+import pytest
+
+from tallystick.services.ports import UnavailableError
+from tests.unit.web.replica import ISSUER, Replica, a_bearer, form
+
+INTROSPECT, REVOKE, TOKEN = "/oauth2/introspect", "/oauth2/revoke", "/oauth2/token"
+WATCHER = {"Authorization": f"Bearer {a_bearer('watcher')}"}
+
+
+async def a_master_token(replica, client) -> str:
+    answer = await client.post(TOKEN, data=form(replica.pairing_token()))
+    return (await answer.json())["access_token"]
+
+
+async def test_a_live_master_token_is_active_for_who_may_ask():
+    replica = Replica()
+
+    async with replica.client() as client:
+        master = await a_master_token(replica, client)
+        answer = await client.post(INTROSPECT, data={"token": master}, headers=WATCHER)
+        body = await answer.json()
+
+    assert answer.status == 200
+    assert body["active"] is True
+    assert (body["iss"], body["token_type"], body["scope"]) == (ISSUER, "Bearer", "mission-control:admin")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Authorization": f"Bearer {a_bearer('stranger')}"}, id="a caller without the right"),
+        pytest.param(WATCHER, id="a caller with the right, for a token that is not ours"),
+    ],
+)
+async def test_everything_else_is_the_same_inactive(headers):
+    replica = Replica()
+
+    async with replica.client() as client:
+        master = await a_master_token(replica, client)
+        token = master if headers is not WATCHER else "a.b.c"
+        answer = await client.post(INTROSPECT, data={"token": token}, headers=headers)
+
+        assert (answer.status, await answer.json()) == (200, {"active": False})
+
+
+async def test_no_token_of_these_kinds_is_good_for_a_deployment_type():
+    replica = Replica()
+
+    async with replica.client() as client:
+        master = await a_master_token(replica, client)
+        asked = {"token": master, "deployment_type": "Kubernetes"}
+        answer = await client.post(INTROSPECT, data=asked, headers=WATCHER)
+
+        assert (answer.status, await answer.json()) == (200, {"active": False})
+
+
+@pytest.mark.parametrize(
+    ("headers", "challenge"),
+    [
+        pytest.param({}, "Bearer", id="no bearer"),
+        pytest.param({"Authorization": "Basic eDp5"}, 'Bearer error="invalid_token"', id="another scheme"),
+        pytest.param({"Authorization": "Bearer a.b.c"}, 'Bearer error="invalid_token"', id="garbage"),
+        pytest.param({"Authorization": "Bearer \udcff.e30.\udcff"}, 'Bearer error="invalid_token"', id="not ASCII"),
+        pytest.param(
+            {"Authorization": f"Bearer {a_bearer('nobody')}"}, 'Bearer error="invalid_token"', id="an unknown caller"
+        ),
+        pytest.param(
+            {"Authorization": f"Bearer {a_bearer('watcher', 'https://other.example')}"},
+            'Bearer error="invalid_token"',
+            id="a bearer for another audience",
+        ),
+    ],
+)
+async def test_a_caller_who_is_not_authenticated_gets_a_401(headers, challenge):
+    replica = Replica()
+
+    async with replica.client() as client:
+        answer = await client.post(INTROSPECT, data={"token": "a.b.c"}, headers=headers)
+        body = await answer.json()
+
+    assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, challenge)
+    assert body["error"] == "invalid_token"
+    assert replica.counted("introspect", "invalid_token") == 1
+
+
+async def test_two_authorizations_are_refused():
+    replica = Replica()
+
+    async with replica.client() as client:
+        headers = [*WATCHER.items(), *WATCHER.items()]
+        answer = await client.post(INTROSPECT, data={"token": "a.b.c"}, headers=headers)
+
+        assert answer.status == 400
+
+
+async def test_a_replica_that_cannot_know_says_so():
+    replica = Replica()
+
+    async with replica.client() as client:
+        master = await a_master_token(replica, client)
+        replica.cluster.fail_next("get", "mastertokens", UnavailableError("no answer"))
+        answer = await client.post(INTROSPECT, data={"token": master}, headers=WATCHER)
+
+        assert answer.status == 503
+
+
+async def test_a_revoked_master_token_is_inactive_at_once():
+    replica = Replica()
+
+    async with replica.client() as client:
+        master = await a_master_token(replica, client)
+        revoked = await client.post(REVOKE, data={"token": master, "token_type_hint": "access_token"})
+        answer = await client.post(INTROSPECT, data={"token": master}, headers=WATCHER)
+
+        assert (revoked.status, await revoked.read()) == (200, b"")
+        assert await answer.json() == {"active": False}
+
+
+async def test_a_revoked_pairing_token_cannot_be_redeemed():
+    replica = Replica()
+    signed = replica.pairing_token()
+
+    async with replica.client() as client:
+        revoked = await client.post(REVOKE, data={"token": signed})
+        answer = await client.post(TOKEN, data=form(signed))
+        body = await answer.json()
+
+    assert revoked.status == 200
+    assert body["error_description"].endswith("has been revoked")
+
+
+@pytest.mark.parametrize("token", ["a.b.c", "\N{SNOWMAN}", "x" * 60_000])
+async def test_revoking_what_is_no_token_is_done_already(token):
+    replica = Replica()
+
+    async with replica.client() as client:
+        answer = await client.post(REVOKE, data={"token": token})
+
+        assert answer.status == 200
+    assert replica.cluster.calls == []
+
+
+@pytest.mark.parametrize("path", [REVOKE, INTROSPECT])
+async def test_a_missing_token_is_an_invalid_request(path):
+    replica = Replica()
+
+    async with replica.client() as client:
+        answer = await client.post(path, data={"other": "x"}, headers=WATCHER)
+        body = await answer.json()
+
+    assert answer.status == 400
+    assert body == {"error": "invalid_request", "error_description": "token is missing"}
