@@ -29,7 +29,7 @@ format: .venv/ready ## Format the code.
 	@$(RUN)/ruff format
 
 crds: .venv/ready ## Write crds/ anew from the models.
-	@$(RUN)/tallystick crds --write crds
+	@$(RUN)/tallystick manifests --crds-to crds
 
 plane: .venv/ready ## Build the control plane's binaries into the user's cache.
 	@$(RUN)/tallystick build-plane

@@ -1,0 +1,1 @@
+"""`tallystick`: the command line, and the composition roots."""

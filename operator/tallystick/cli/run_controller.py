@@ -1,0 +1,158 @@
+"""The composition root of the controller: the place that sees every layer and wires the real parts together.
+
+The clock and the cluster can be replaced, so that a harness composes the same process with its own.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+import kopf
+import structlog
+
+from tallystick.cli.settings import Settings, host_and_port
+from tallystick.crypto.keyring import KeyringError
+from tallystick.domain.errors import InvalidSettingError, TallystickError
+from tallystick.domain.names import CONTROLLER_MANAGER
+from tallystick.handlers.controller import Controller, ControllerSettings
+from tallystick.handlers.health import serve_health
+from tallystick.handlers.watches import configure, register
+from tallystick.kube.client import KubeCluster
+from tallystick.kube.connection import Connection
+from tallystick.runtime.audit import AuditLog, open_audit
+from tallystick.runtime.clock import SystemClock
+from tallystick.runtime.metrics import make_metrics
+from tallystick.runtime.relist import NotSyncedError
+from tallystick.services.ports import Clock, Cluster
+
+log = structlog.get_logger("tallystick")
+
+Wrap = Callable[[Cluster], Cluster]
+
+
+def as_it_is(cluster: Cluster) -> Cluster:
+    """Use the real cluster."""
+    return cluster
+
+
+async def run_controller(settings: Settings, *, clock: Clock | None = None, wrap: Wrap = as_it_is) -> int:
+    """Run the controller until it is told to stop or must; return the exit status of the process."""
+    clock = clock or SystemClock()
+    metrics = make_metrics()
+    connection = Connection(kubeconfig=settings.kubeconfig, context=settings.context)
+    client = KubeCluster(
+        connection, field_manager=CONTROLLER_MANAGER, on_call=metrics.count_api_call, timeout_seconds=15.0
+    )
+    controller = Controller(
+        wrap(client),
+        controller_settings(settings),
+        clock=clock,
+        audit=AuditLog(audit_stream(settings), clock, "controller"),
+        metrics=metrics,
+    )
+    host, port = host_and_port(settings.health_listen)
+    process = _ControllerProcess(controller)
+    registry = kopf.OperatorRegistry()
+    register(registry, controller.observe)
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: object) -> kopf.AiohttpSession:
+        # kopf closes its session when it logs in again, so it gets one of its own.
+        return kopf.AiohttpSession(server=connection.server, aiohttp_session=connection.session(limit=0))
+
+    @kopf.on.startup(registry=registry)
+    async def start(settings: kopf.OperatorSettings, **_: object) -> None:
+        configure(settings)
+        process.start()
+
+    @kopf.on.cleanup(registry=registry)
+    async def stop(**_: object) -> None:
+        await process.stop()
+
+    health = await serve_health(host, port, why_not_ready=lambda: controller.why_not_ready, registry=metrics.registry)
+    try:
+        await kopf.operator(
+            registry=registry,
+            settings=kopf.OperatorSettings(),
+            standalone=True,
+            clusterwide=not settings.watch_namespaces,
+            namespaces=settings.watch_namespaces,
+            stop_flag=process.stop_flag,
+        )
+    finally:
+        await health.cleanup()
+        await client.close()
+    return process.exit_status
+
+
+class _ControllerProcess:
+    """Runs the controller beside kopf's watches, and ends kopf when the controller ends.
+
+    kopf is never cancelled: that would leave a timer behind which kills the process (reference, kopf section 6).
+    """
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._task: asyncio.Task[None] | None = None
+        self.stop_flag = asyncio.Event()
+        self.exit_status = 0
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            await self._controller.run()
+        except* (TallystickError, KeyringError, NotSyncedError) as group:
+            for error in _leaves(group):
+                log.error("stopped", reason=str(error))  # noqa: TRY400 - the reason is all there is to say
+        except* Exception as group:
+            log.exception("stopped by a fault", errors=[type(error).__name__ for error in _leaves(group)])
+        # Leadership was lost, or something failed for good: a fresh process is the clean state to go on from.
+        self.exit_status = 1
+        self.stop_flag.set()
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return found
+
+
+def controller_settings(settings: Settings) -> ControllerSettings:
+    """Return what the controller is told, with the files read that the settings name."""
+    return ControllerSettings(
+        namespace=settings.own_namespace,
+        identity=settings.identity,
+        policy=settings.policy(),
+        algorithm=settings.signing_algorithm,
+        key_max_age=settings.key_max_age,
+        ca_pem=_read(settings.ca_file),
+        watch_namespaces=settings.watch_namespaces,
+    )
+
+
+def audit_stream(settings: Settings) -> TextIO:
+    """Open the audit log that the settings name."""
+    try:
+        return open_audit(settings.audit_log)
+    except OSError as error:
+        raise InvalidSettingError(f"--audit-log {settings.audit_log} cannot be written: {error.strerror}") from error
+
+
+def _read(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise InvalidSettingError(f"--ca-file {path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,173 @@
+"""The composition root of the exchange: the place that sees every layer and wires the real parts together.
+
+The clock and the cluster can be replaced, so that a harness composes the same process with its own.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from tallystick.cli.run_controller import Wrap, as_it_is, audit_stream
+from tallystick.cli.settings import Settings, host_and_port
+from tallystick.crypto.keyring import KeyringError
+from tallystick.domain.errors import InvalidSettingError, NotYetError
+from tallystick.domain.grants import TOKEN_PATH
+from tallystick.domain.names import EXCHANGE_MANAGER
+from tallystick.kube.client import KubeCluster
+from tallystick.kube.connection import Connection
+from tallystick.runtime.audit import AuditLog
+from tallystick.runtime.clock import SystemClock
+from tallystick.runtime.events import EventRecorder
+from tallystick.runtime.ids import RandomIds
+from tallystick.runtime.metrics import Metrics, make_metrics
+from tallystick.services.callers import Callers
+from tallystick.services.freshness import FreshReader, ServerClock
+from tallystick.services.introspect import Introspection
+from tallystick.services.issuer import Issuer
+from tallystick.services.keyrings import REFRESH_SECONDS, Keyrings
+from tallystick.services.ports import Audit, Clock, Cluster, ClusterError
+from tallystick.services.redeem import Redemption
+from tallystick.services.revoke import Revocation
+from tallystick.web.app import ExchangeParts, make_app
+from tallystick.web.limits import FailureLimiter
+from tallystick.web.server import ServeSettings, serve
+
+log = structlog.get_logger("tallystick")
+
+# Until the leader has made the first keyring, a new replica asks more often.
+FIRST_REFRESH_SECONDS = 0.5
+
+
+def as_it_says(server_time: datetime) -> datetime:
+    """Take the API server's time for what it is."""
+    return server_time
+
+
+async def run_exchange(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    wrap: Wrap = as_it_is,
+    server_time: Callable[[datetime], datetime] = as_it_says,
+) -> int:
+    """Run the exchange until it is told to stop; return the exit status of the process."""
+    clock = clock or SystemClock()
+    metrics = make_metrics()
+    server_clock = ServerClock(clock)
+    client = KubeCluster(
+        Connection(kubeconfig=settings.kubeconfig, context=settings.context),
+        field_manager=EXCHANGE_MANAGER,
+        on_date=lambda time: server_clock.observe(server_time(time)),
+        on_call=metrics.count_api_call,
+    )
+    cluster, audit = wrap(client), AuditLog(audit_stream(settings), clock, "exchange")
+    events = EventRecorder(cluster, clock, "tallystick-exchange", on_suppressed=metrics.events_suppressed.inc)
+    keyrings = Keyrings(cluster, clock, namespace=settings.own_namespace, issuer=settings.iss)
+    parts = _parts(settings, _Ports(cluster, clock, server_clock, keyrings, audit, events), metrics)
+    stop = _stop_on_signals()
+    process = _ExchangeProcess(keyrings, stop)
+    host, port = host_and_port(settings.listen)
+    serving = ServeSettings(host, port, settings.tls_cert, settings.tls_key, plain_http=settings.plain_http)
+    recorder, refresher = asyncio.create_task(events.run()), asyncio.create_task(process.keep_keyring())
+    try:
+        await serve(make_app(parts), serving, log.info, stop=stop)
+    finally:
+        refresher.cancel()
+        events.close()
+        await asyncio.wait((recorder,), timeout=2.0)
+        recorder.cancel()
+        await client.close()
+    return process.exit_status
+
+
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    cluster: Cluster
+    clock: Clock
+    server_clock: ServerClock
+    keys: Keyrings
+    audit: Audit
+    events: EventRecorder
+
+
+def _parts(settings: Settings, ports: _Ports, metrics: Metrics) -> ExchangeParts:
+    policy, ids = settings.policy(), RandomIds()
+    issuer = Issuer(ports.keys, policy)
+    reader = FreshReader(ports.cluster, ports.clock, max_staleness=settings.max_staleness)
+    callers = Callers(ports.cluster, ports.clock, issuer=policy.issuer)
+    log.info("use cases", names=policy.use_cases.names, digest=policy.use_cases.digest)
+    return ExchangeParts(
+        redemption=Redemption(
+            ports.cluster,
+            reader,
+            issuer,
+            clock=ports.clock,
+            server_clock=ports.server_clock,
+            ids=ids,
+            audit=ports.audit,
+            events=ports.events,
+        ),
+        introspection=Introspection(
+            reader, issuer, callers, clock=ports.clock, server_clock=ports.server_clock, audit=ports.audit
+        ),
+        revocation=Revocation(ports.cluster, reader, issuer, clock=ports.clock, audit=ports.audit),
+        callers=callers,
+        keys=ports.keys,
+        issuer=policy.issuer,
+        token_endpoints=tuple(url + TOKEN_PATH for url in policy.external_urls),
+        use_cases_digest=policy.use_cases.digest,
+        why_not_ready=lambda: _why_not_ready(ports.keys),
+        metrics=metrics,
+        limiter=FailureLimiter(ports.clock),
+        audit=ports.audit,
+        clock=ports.clock,
+        ids=ids,
+    )
+
+
+def _why_not_ready(keys: Keyrings) -> str | None:
+    try:
+        keys.keyring()
+    except NotYetError as problem:
+        return problem.message
+    return None
+
+
+class _ExchangeProcess:
+    """Keeps the keyring fresh, and ends the process when it can never be used."""
+
+    def __init__(self, keyrings: Keyrings, stop: asyncio.Event) -> None:
+        self._keyrings = keyrings
+        self._stop = stop
+        self.exit_status = 0
+
+    async def keep_keyring(self) -> None:
+        pause = 0.0
+        try:
+            while True:
+                await asyncio.sleep(pause)
+                pause = await self._refresh()
+        except (InvalidSettingError, KeyringError) as error:
+            log.error("stopped", reason=str(error))  # noqa: TRY400 - the reason is all there is to say
+            self.exit_status = 1
+            self._stop.set()
+
+    async def _refresh(self) -> float:
+        try:
+            await self._keyrings.refresh()
+        except ClusterError as error:
+            log.warning("the keyring was not read", error=type(error).__name__, text=str(error))
+            return FIRST_REFRESH_SECONDS
+        return REFRESH_SECONDS
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """Return an event that is set on Ctrl-C and on SIGTERM."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
