@@ -1,0 +1,7 @@
+"""Fixtures of all tests. Unit tests use none of them, so they need no control plane."""
+
+from tests.harness.installed import admin, installed, make_namespace
+from tests.harness.plane import plane, pytest_collection_finish
+from tests.harness.system import system
+
+__all__ = ["admin", "installed", "make_namespace", "plane", "pytest_collection_finish", "system"]

@@ -1,0 +1,59 @@
+"""What was written to the API server, by whom: read from its own audit log, which no client can talk its way around."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tallystick.install.installation import CONTROLLER, Installation
+from tests.harness.api import Api
+from tests.harness.objects import a_pairing_token, wait_for_state
+
+Json = dict[str, Any]
+
+CONTROLLER_USER = Installation().service_account(CONTROLLER)
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """The audit log of a plane."""
+
+    log: Path
+
+    def mark(self) -> int:
+        """Return where the log ends now; `writes` can begin there."""
+        return self.log.stat().st_size
+
+    def writes(self, namespace: str, *, since: int = 0, user: str = CONTROLLER_USER) -> list[str]:
+        """List what a user has written in a namespace, in order: `create secrets site-a-pairing-token`."""
+        return [
+            _written(line["verb"], line["objectRef"])
+            for line in self._lines(since)
+            if line["user"]["username"] == user
+            and line["objectRef"].get("namespace") == namespace
+            and "dryRun=" not in line["requestURI"]
+        ]
+
+    def settled(self, api: Api, namespace: str, *, since: int = 0) -> list[str]:
+        """List the controller's writes in a namespace, once it has had the occasion for all that it wants to write.
+
+        What happened before a new object was made has reached the controller before that object did. So when that
+        is issued, whatever is missing from the log is not to come.
+        """
+        name = f"sentinel-{self.mark()}"
+        body = a_pairing_token(namespace, name)
+        api.create(body).must_succeed()
+        wait_for_state(api, body, "Active")
+        return [write for write in self.writes(namespace, since=since) if name not in write]
+
+    def _lines(self, since: int) -> Iterator[Json]:
+        with self.log.open("rb") as stream:
+            stream.seek(since)
+            # The last line may still be in the making.
+            yield from (json.loads(line) for line in stream if line.endswith(b"\n"))
+
+
+def _written(verb: str, reference: Json) -> str:
+    resource = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
+    return f"{verb} {resource} {reference.get('name', '')}".strip()

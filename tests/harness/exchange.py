@@ -1,0 +1,183 @@
+"""The exchange as its clients meet it: HTTP over TLS with the CA that they were given, and further replicas of it.
+
+Nothing of the operator's own clients is used here, except what makes a DPoP proof.
+"""
+
+import itertools
+import json
+import re
+import ssl
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import urllib3
+
+from tallystick.crypto.dpop import make_proof
+from tallystick.crypto.keys import SigningKey
+from tallystick.localplane.children import Child
+from tallystick.localplane.folders import private_folder
+from tallystick.localplane.probe import free_ports
+from tests.harness import clock, failpoints
+from tests.harness.clock import MovedClock
+from tests.harness.processes import ended, poll
+from tests.harness.system import REPOSITORY, ROOT, System
+
+Json = dict[str, Any]
+
+GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
+JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
+ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"
+
+# The exchange bounds the failures of each source. A client of a test that fails on purpose is a source of its own,
+# so that it does not use up what others have: on Linux all of 127.0.0.0/8 is this machine.
+_SOURCES = itertools.count(2)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What came back. A status of 0: the connection ended without an answer."""
+
+    status: int
+    body: Json
+    headers: Mapping[str, str]
+
+    @property
+    def description(self) -> str:
+        """The text of a refusal."""
+        return str(self.body.get("error_description", ""))
+
+    def must_succeed(self) -> Json:
+        """Give the body, for steps that only prepare a test."""
+        assert self.status == HTTPStatus.OK, (self.status, self.body)
+        return self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A client of one replica.
+
+    Attributes:
+        url: Where the replica listens.
+        issuer: The URL under which all replicas are known; proofs name it.
+    """
+
+    pool: urllib3.PoolManager
+    url: str
+    issuer: str
+    clock: MovedClock
+
+    @classmethod
+    @contextmanager
+    def connect(cls, url: str, *, issuer: str, ca_file: Path, clock: MovedClock) -> Iterator["Exchange"]:
+        """Connect as a source that no other client is."""
+        number = next(_SOURCES)
+        source = f"127.0.{number // 250}.{number % 250 + 1}" if sys.platform == "linux" else "127.0.0.1"
+        with urllib3.PoolManager(
+            ssl_context=ssl.create_default_context(cafile=str(ca_file)),
+            source_address=(source, 0),
+            retries=False,
+            timeout=20.0,
+            maxsize=32,
+        ) as pool:
+            yield cls(pool, url, issuer, clock)
+
+    def at(self, url: str) -> "Exchange":
+        """The same client, of another replica."""
+        return replace(self, url=url)
+
+    def get(self, path: str) -> HttpAnswer:
+        return self._send("GET", path)
+
+    def redeem(
+        self, token: str, *, key: SigningKey | None = None, proof: str = "", **parameters: str
+    ) -> HttpAnswer:
+        """Ask for a master token, with a proof of possession of `key` where there is one."""
+        form = {"grant_type": GRANT, "subject_token": token, "subject_token_type": JWT_TYPE, **parameters}
+        shown = proof or (self.proof(key) if key else "")
+        return self.post("/oauth2/token", form, {"DPoP": shown} if shown else {})
+
+    def proof(self, key: SigningKey, *, url: str = "", method: str = "POST") -> str:
+        """Make a proof for the token endpoint, or for another URL."""
+        url = url or f"{self.issuer}/oauth2/token"
+        return make_proof(key, method=method, url=url, now=self.clock.now(), proof_id=str(uuid.uuid4()))
+
+    def introspect(self, token: str, bearer: str | None) -> HttpAnswer:
+        headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
+        return self.post("/oauth2/introspect", {"token": token}, headers)
+
+    def revoke(self, token: str) -> HttpAnswer:
+        return self.post("/oauth2/revoke", {"token": token})
+
+    def post(self, path: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None) -> HttpAnswer:
+        content = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
+        return self._send("POST", path, urlencode(form).encode(), content)
+
+    def api_calls(self, verb: str = "") -> float:
+        """How many calls of the API server the replica has made, of one verb or of all."""
+        text = self.pool.request("GET", f"{self.url}/metrics").data.decode()
+        lines = re.findall(r'^tallystick_api_calls_total\{code="[^"]*",verb="([^"]*)"\} (\S+)$', text, re.MULTILINE)
+        return sum(float(value) for counted, value in lines if verb in ("", counted))
+
+    def _send(
+        self, method: str, path: str, content: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> HttpAnswer:
+        try:
+            answer = self.pool.request(method, self.url + path, body=content, headers=headers or {})
+        except (urllib3.exceptions.ProtocolError, urllib3.exceptions.NewConnectionError):
+            return HttpAnswer(0, {}, {})
+        body = json.loads(answer.data) if answer.data[:1] == b"{" else {}
+        return HttpAnswer(answer.status, body, answer.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One more exchange process of a system."""
+
+    url: str
+    child: Child
+
+    @property
+    def ended(self) -> bool:
+        return ended(self.child.pid)
+
+
+@contextmanager
+def replica(system: System, folder: Path, *, failpoint: str = "", flags: Mapping[str, str] | None = None) -> Iterator[Replica]:
+    """Start one more exchange, as replicas run behind one URL: the same issuer, account and certificate.
+
+    Args:
+        system: whose exchange it is.
+        folder: where its log goes.
+        failpoint: where it dies, such as `after:create:mastertokens`; '' is nowhere.
+        flags: further flags, or other values of those that it is given.
+    """
+    up, run = system.up, system.up.folder / "run"
+    listen = f"127.0.0.1:{free_ports(1)[0]}"
+    given = {
+        "--kubeconfig": str(run / "exchange.kubeconfig"),
+        "--namespace": "tallystick-system",
+        "--public-urls": up.url,
+        "--audit-log": str(private_folder(folder) / "audit.jsonl"),
+        "--listen": listen,
+        "--tls-cert": str(run / "exchange.crt"),
+        "--tls-key": str(run / "exchange.key"),
+        **(flags or {}),
+    }
+    environment = {clock.VARIABLE: str(up.folder / "clock"), "PYTHONPATH": str(REPOSITORY)}
+    if failpoint:
+        environment[failpoints.VARIABLE] = failpoint
+    command = [*ROOT, "exchange", *itertools.chain.from_iterable(given.items())]
+    child = Child.spawn("exchange", command, log=folder / "exchange.log", environment=_inherited() | environment)
+    try:
+        poll(lambda: _ready(child, f"https://{listen}", up.ca_file))
+        yield Replica(f"https://{listen}", child)
+    finally:
+        child.stop()

@@ -1,0 +1,34 @@
+"""Give users of the tests the ClusterRoles that an installation ships."""
+
+import time
+
+from tests.harness.api import Api
+
+RBAC = "rbac.authorization.k8s.io"
+DEADLINE_SECONDS = 10.0
+
+
+def grant(admin: Api, namespace: str, user: str, cluster_role: str) -> None:
+    """Bind a ClusterRole to a user in one namespace, and return once the API server acts on it."""
+    body = {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": f"{user}-{cluster_role}", "namespace": namespace},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": cluster_role},
+        "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user}],
+    }
+    admin.create(body).must_succeed()
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    # The authorizer reads its own cache of bindings, which follows a little later.
+    while not _in_force(admin, namespace, user, cluster_role):
+        assert time.monotonic() < deadline, f"{user} still lacks {cluster_role} in {namespace}"
+        time.sleep(0.02)
+
+
+def _in_force(admin: Api, namespace: str, user: str, cluster_role: str) -> bool:
+    role = admin.get({"kind": "ClusterRole", "metadata": {"name": cluster_role}})
+    rule = role["rules"][0]
+    (name,) = rule.get("resourceNames", [""])
+    return admin.allowed(
+        user, rule["verbs"][0], rule["resources"][0], namespace=namespace, name=name, group=rule["apiGroups"][0]
+    )

@@ -1,0 +1,59 @@
+"""Tallystick's CRDs, policies and RBAC on the control plane of the test run.
+
+`tests/conftest.py` imports the fixtures.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tallystick.install.apply import FIELD_MANAGER, install
+from tallystick.install.installation import Installation
+from tallystick.kube.client import KubeCluster
+from tallystick.kube.connection import Connection
+from tallystick.localplane.plane import ControlPlane
+from tests.harness.api import Api
+
+
+@pytest.fixture(scope="session")
+def installed(plane: ControlPlane) -> Installation:
+    """What is installed on the plane: one release that watches all namespaces and stamps the requester."""
+    installation = Installation()
+    install_on(plane.kubeconfig, installation)
+    return installation
+
+
+@pytest.fixture(scope="session")
+def admin(plane: ControlPlane, installed: Installation) -> Iterator[Api]:
+    """The API server, as the plane's administrator; `admin.as_user(...)` impersonates others."""
+    with Api.connect(plane.kubeconfig, plane.binaries.kubectl) as api:
+        yield api
+
+
+@pytest.fixture(scope="session")
+def make_namespace(admin: Api) -> Callable[[str], str]:
+    """Make namespaces that no other test uses."""
+    numbers = itertools.count(1)
+
+    def make(purpose: str) -> str:
+        name = f"{purpose}-{next(numbers)}"
+        admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}).must_succeed()
+        return name
+
+    return make
+
+
+def install_on(kubeconfig: Path, installation: Installation, say: Callable[[str], None] = lambda _: None) -> None:
+    """Install as the kubeconfig's user, on an event loop of its own."""
+
+    async def run() -> None:
+        cluster = KubeCluster(Connection(kubeconfig=kubeconfig), field_manager=FIELD_MANAGER)
+        try:
+            await install(cluster, installation, say)
+        finally:
+            await cluster.close()
+
+    asyncio.run(run())

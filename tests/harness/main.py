@@ -1,0 +1,43 @@
+"""The composition root of the harness: the same processes, with a clock that tests move and with failpoints.
+
+    python -m tests.harness.main controller --flag value ...
+
+Nothing of this is in the wheel.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from tallystick.cli.run_controller import run_controller
+from tallystick.cli.run_exchange import run_exchange
+from tallystick.cli.settings import load_settings
+from tallystick.runtime.logs import configure_logging
+from tallystick.services.ports import Cluster
+from tests.harness import clock as moved
+from tests.harness import failpoints
+
+
+def main(process: str, *flags: str) -> int:
+    given = {
+        flag.removeprefix("--").replace("-", "_"): value for flag, value in zip(flags[::2], flags[1::2], strict=True)
+    }
+    settings = load_settings(**given)
+    configure_logging(level=settings.log_level)
+    clock = moved.MovedClock(Path(os.environ[moved.VARIABLE]))
+    if process == "controller":
+        return asyncio.run(run_controller(settings, clock=clock, wrap=_wrap))
+    return asyncio.run(
+        # The API server's time is moved as ours is: the test moves the world, not one replica.
+        run_exchange(settings, clock=clock, wrap=_wrap, server_time=lambda time: time + clock.ahead)
+    )
+
+
+def _wrap(cluster: Cluster) -> Cluster:
+    chosen = os.environ.get(failpoints.VARIABLE)
+    return failpoints.FailingCluster(cluster, failpoints.Failpoint.parse(chosen)) if chosen else cluster
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,62 @@
+"""The running whole for live tests: controller and exchange as processes, under their own ServiceAccounts.
+
+They run on the plane of the test run, are composed by `tests.harness.main`, and share a clock that tests move.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tallystick.cli.up import Up, UpOptions
+from tallystick.kube.connection import Connection
+from tallystick.localplane.folders import private_folder
+from tallystick.localplane.plane import ControlPlane
+from tallystick.localplane.probe import free_ports
+from tests.harness import clock, failpoints
+from tests.harness.clock import MovedClock
+
+ROOT = (sys.executable, "-m", "tests.harness.main")
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One `Up` on the plane, and the clock of its processes."""
+
+    up: Up
+    clock: MovedClock
+    plane: ControlPlane
+
+
+@contextmanager
+def running(plane: ControlPlane, folder: Path, *, failpoint: str = "") -> Iterator[System]:
+    """Start controller and exchange on a plane, and end them.
+
+    Args:
+        plane: the control plane.
+        folder: where logs, tokens and the clock go.
+        failpoint: where the processes die, such as `after:create:secrets`; '' is nowhere.
+    """
+    clock_file = private_folder(folder) / "clock"
+    clock_file.write_text("0")
+    environment = {clock.VARIABLE: str(clock_file), "PYTHONPATH": str(REPOSITORY)}
+    if failpoint:
+        environment[failpoints.VARIABLE] = failpoint
+    options = UpOptions(listen=f"127.0.0.1:{free_ports(1)[0]}", root=ROOT, environment=environment)
+    up = Up(options, folder, Connection(kubeconfig=plane.kubeconfig), plane.kubeconfig)
+    try:
+        up.start(lambda _: None)
+        yield System(up, MovedClock(clock_file), plane)
+    finally:
+        up.stop()
+
+
+@pytest.fixture(scope="session")
+def system(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """The running whole, shared by the tests of a run; each takes a namespace of its own."""
+    with running(plane, tmp_path_factory.mktemp("system") / "up") as whole:
+        yield whole
