@@ -1,7 +1,9 @@
 """Fixtures of all tests. Unit tests use none of them, so they need no control plane."""
 
+from tests.harness.exchange import exchange, second_replica
 from tests.harness.installed import admin, installed, make_namespace
 from tests.harness.plane import plane, pytest_collection_finish
+from tests.harness.site import site
 from tests.harness.system import system
 
-__all__ = ["admin", "installed", "make_namespace", "plane", "pytest_collection_finish", "system"]
+__all__ = ["admin", "exchange", "installed", "make_namespace", "plane", "pytest_collection_finish", "second_replica", "site", "system"]

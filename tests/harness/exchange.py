@@ -5,6 +5,7 @@ Nothing of the operator's own clients is used here, except what makes a DPoP pro
 
 import itertools
 import json
+import os
 import re
 import ssl
 import sys
@@ -20,8 +21,10 @@ from urllib.parse import urlencode
 import pytest
 import urllib3
 
+from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.crypto.dpop import make_proof
 from tallystick.crypto.keys import SigningKey
+from tallystick.install.installation import EXCHANGE
 from tallystick.localplane.children import Child
 from tallystick.localplane.folders import private_folder
 from tallystick.localplane.probe import free_ports
@@ -162,8 +165,8 @@ def replica(system: System, folder: Path, *, failpoint: str = "", flags: Mapping
     up, run = system.up, system.up.folder / "run"
     listen = f"127.0.0.1:{free_ports(1)[0]}"
     given = {
-        "--kubeconfig": str(run / "exchange.kubeconfig"),
-        "--namespace": "tallystick-system",
+        "--kubeconfig": str(run / f"{EXCHANGE}.kubeconfig"),
+        "--namespace": DEFAULT_NAMESPACE,
         "--public-urls": up.url,
         "--audit-log": str(private_folder(folder) / "audit.jsonl"),
         "--listen": listen,
@@ -174,10 +177,31 @@ def replica(system: System, folder: Path, *, failpoint: str = "", flags: Mapping
     environment = {clock.VARIABLE: str(up.folder / "clock"), "PYTHONPATH": str(REPOSITORY)}
     if failpoint:
         environment[failpoints.VARIABLE] = failpoint
-    command = [*ROOT, "exchange", *itertools.chain.from_iterable(given.items())]
-    child = Child.spawn("exchange", command, log=folder / "exchange.log", environment=_inherited() | environment)
+    command = [*ROOT, EXCHANGE, *itertools.chain.from_iterable(given.items())]
+    child = Child.spawn("exchange", command, log=folder / "exchange.log", environment={**os.environ, **environment})
     try:
-        poll(lambda: _ready(child, f"https://{listen}", up.ca_file))
+        with Exchange.connect(f"https://{listen}", issuer=up.url, ca_file=up.ca_file, clock=system.clock) as client:
+            poll(lambda: _ready(child, client))
         yield Replica(f"https://{listen}", child)
     finally:
         child.stop()
+
+
+def _ready(child: Child, client: Exchange) -> bool:
+    assert child.running, child.last_words()
+    return client.get("/readyz").status == HTTPStatus.OK
+
+
+@pytest.fixture(scope="session")
+def second_replica(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
+    """A second exchange beside the system's own, shared by the tests of a run."""
+    with replica(system, tmp_path_factory.mktemp("second-replica") / "exchange") as running:
+        yield running
+
+
+@pytest.fixture
+def exchange(system: System) -> Iterator[Exchange]:
+    """A client of the system's exchange."""
+    up = system.up
+    with Exchange.connect(up.url, issuer=up.url, ca_file=up.ca_file, clock=system.clock) as client:
+        yield client

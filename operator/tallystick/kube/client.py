@@ -141,7 +141,7 @@ class KubeCluster:
         headers: dict[str, str] | None = None,
     ) -> Json:
         sent = {"Content-Type": "application/json", **(headers or {})}
-        data = json.dumps(body, separators=(",", ":")).encode() if body is not None else None
+        data = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode() if body is not None else None
         status: int | None = None
         try:
             async with self._session.request(

@@ -1,13 +1,8 @@
 """What all endpoints have in common: methods, bodies, headers, metadata, health."""
 
-import asyncio
-
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
-from tallystick.web.forms import parse_form, read_form
-from tallystick.web.middlewares import translated
+from tallystick.web.forms import parse_form
 from tests.unit.web.replica import ISSUER, Replica, form
 
 TOKEN = "/oauth2/token"
@@ -180,25 +175,6 @@ def test_a_parameter_without_a_value_counts_as_not_sent():
     read = parse_form(b"scope=&client_id=x")
 
     assert (read.one("scope"), read.one("client_id")) == (None, "x")
-
-
-async def test_a_body_that_does_not_arrive_is_a_408():
-    async def handler(request: web.Request) -> web.Response:
-        await read_form(request, body_seconds=0.05)
-        return web.Response()
-
-    app = web.Application(middlewares=[translated])
-    app.router.add_post("/", handler)
-    async with TestServer(app) as server:
-        await server.start_server(lingering_time=0)
-        reader, writer = await asyncio.open_connection(server.host, server.port)
-        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n")
-        writer.write(b"Content-Type: application/x-www-form-urlencoded\r\n\r\nx=")
-        answer = await asyncio.wait_for(reader.read(), 5)
-        writer.close()
-
-    assert answer.startswith(b"HTTP/1.1 408")
-    assert b"the body took too long to arrive" in answer
 
 
 async def test_who_asks_before_sending_a_body_is_told_to_go_on():

@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from tallystick.domain.errors import InvalidSettingError
 from tallystick.localplane.pki import KeyPair, prepare_serving
+from tallystick.web.forms import read_form
+from tallystick.web.middlewares import translated
 from tallystick.web.server import ServeSettings, listening, serve
 from tallystick.web.tls import ServerCertificate
 from tests.unit.web.replica import Replica, form
@@ -246,6 +249,22 @@ async def test_an_upgrade_is_not_taken_up():
 
     assert head.startswith(b"HTTP/1.1 200")
     assert next_head.startswith(b"HTTP/1.1 200")
+
+
+async def test_a_body_that_does_not_arrive_is_a_408():
+    async def handler(request: web.Request) -> web.Response:
+        await read_form(request, body_seconds=0.05)
+        return web.Response()
+
+    app = web.Application(middlewares=[translated])
+    app.router.add_post("/", handler)
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+
+    async with listening(app, PLAIN) as port, connected(port) as wire:
+        answer = await wire.exchange(head + b"Content-Type: application/x-www-form-urlencoded\r\n\r\nx=")
+
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"Connection: close" in answer
 
 
 async def test_who_sends_nothing_is_cut_off():
