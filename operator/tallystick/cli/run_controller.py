@@ -45,9 +45,11 @@ async def run_controller(settings: Settings, *, clock: Clock | None = None, wrap
     client = KubeCluster(
         connection, field_manager=CONTROLLER_MANAGER, on_call=metrics.count_api_call, timeout_seconds=15.0
     )
+    told = controller_settings(settings)
+    log.info("use cases", names=told.policy.use_cases.names, digest=told.policy.use_cases.digest)
     controller = Controller(
         wrap(client),
-        controller_settings(settings),
+        told,
         clock=clock,
         audit=AuditLog(audit_stream(settings), clock, "controller"),
         metrics=metrics,
@@ -71,7 +73,13 @@ async def run_controller(settings: Settings, *, clock: Clock | None = None, wrap
     async def stop(**_: object) -> None:
         await process.stop()
 
-    health = await serve_health(host, port, why_not_ready=lambda: controller.why_not_ready, registry=metrics.registry)
+    health = await serve_health(
+        host,
+        port,
+        why_not_ready=lambda: controller.why_not_ready,
+        use_cases=told.policy.use_cases.digest,
+        registry=metrics.registry,
+    )
     try:
         await kopf.operator(
             registry=registry,

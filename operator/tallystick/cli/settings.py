@@ -96,16 +96,21 @@ class Settings(BaseSettings):
     def policy(self) -> IssuancePolicy:
         """Return what the settings say about issuing."""
         return IssuancePolicy(
-            issuer=self.iss, external_urls=self.public_urls, use_cases=self._use_cases(), requester=self.requester
+            issuer=self.iss,
+            external_urls=self.public_urls,
+            use_cases=load_use_cases(self.use_cases_file),
+            requester=self.requester,
         )
 
-    def _use_cases(self) -> UseCases:
-        if self.use_cases_file is None:
-            return use_cases(BUILT_IN)
-        try:
-            return use_cases(yaml.safe_load(self.use_cases_file.read_text()))
-        except (OSError, yaml.YAMLError) as error:
-            raise InvalidSettingError(f"--use-cases-file {self.use_cases_file} cannot be read: {error}") from error
+
+def load_use_cases(file: Path | None) -> UseCases:
+    """Read the table of use cases from a file; without one, return the built-in table."""
+    if file is None:
+        return use_cases(BUILT_IN)
+    try:
+        return use_cases(yaml.safe_load(file.read_text()))
+    except (OSError, yaml.YAMLError) as error:
+        raise InvalidSettingError(f"--use-cases-file {file} cannot be read: {error}") from error
 
 
 def load_settings(**given: Any) -> Settings:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from tallystick.cli.identities import RENEW_SECONDS, Identity
-from tallystick.cli.settings import DEFAULT_NAMESPACE, host_and_port
+from tallystick.cli.settings import DEFAULT_NAMESPACE, host_and_port, load_use_cases
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.requester import RequesterMode
 from tallystick.install.apply import FIELD_MANAGER, install
@@ -115,12 +115,16 @@ class Up:
     async def _install(self, say: Say) -> None:
         admin = KubeCluster(self._connection, field_manager=FIELD_MANAGER, timeout_seconds=30.0)
         try:
-            await install(admin, Installation(requester=self._options.requester), lambda step: say(f"  {step} ..."))
+            await install(admin, self._installation(), lambda step: say(f"  {step} ..."))
             await self._renew(admin)
         finally:
             await admin.close()
         for identity in self._identities:
             identity.write_kubeconfig(self._connection)
+
+    def _installation(self) -> Installation:
+        names = tuple(sorted(load_use_cases(self._options.use_cases_file).rows))
+        return Installation(requester=self._options.requester, use_cases=names)
 
     async def _renew(self, admin: KubeCluster) -> None:
         for identity in self._identities:
