@@ -91,6 +91,6 @@ async def _read(request: web.Request, seconds: float) -> bytes:
             return await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
-    except (web.RequestPayloadError, ValueError):
-        # A chunk of a wrong size, or a connection that ended early.
+    except (web.RequestPayloadError, ConnectionError):
+        # A chunk of a wrong size, or a client that hung up and will not read this.
         raise ExchangeRefusedError("invalid_request", "the body is not complete") from None

@@ -136,20 +136,19 @@ async def test_a_renewed_certificate_is_shown_to_new_connections_and_old_ones_li
     ],
 )
 async def test_a_broken_pair_is_not_taken_and_the_old_one_stays(certificates, tmp_path, damage):
-    cert_file, key_file = put(certificates[0], tmp_path)
-    certificate = ServerCertificate(cert_file, key_file)
-    settings = ServeSettings(LOOPBACK, 0, cert_file, key_file, reload_seconds=0.02)
+    certificate = ServerCertificate(*put(certificates[0], tmp_path))
 
-    async with listening(Replica().app, settings) as port:
+    async with await asyncio.start_server(lambda _, w: w.close(), LOOPBACK, 0, ssl=certificate.context) as server:
+        port = server.sockets[0].getsockname()[1]
         damage(tmp_path, certificates[1])
         taken = certificate.reload_if_changed()
-        await asyncio.sleep(0.1)
         shown = await shown_certificate(port)
         put(certificates[1], tmp_path)
         taken_when_mended = certificate.reload_if_changed()
+        shown_when_mended = await shown_certificate(port)
 
-    assert (taken, taken_when_mended) == (False, True)
-    assert shown == der_of(certificates[0])
+    assert (taken, shown) == (False, der_of(certificates[0]))
+    assert (taken_when_mended, shown_when_mended) == (True, der_of(certificates[1]))
 
 
 def test_files_that_did_not_change_are_not_loaded_again(certificates, tmp_path):
@@ -265,6 +264,22 @@ async def test_a_body_that_does_not_arrive_is_a_408():
 
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"Connection: close" in answer
+
+
+async def test_a_client_that_hangs_up_within_its_body_is_no_fault_of_ours():
+    replica = Replica()
+    head, _, body = post("a.b.c").partition(b"\r\n\r\n")
+
+    async def answered() -> bool:
+        return replica.counted("token", "invalid_request") + replica.counted("token", "server_error") > 0
+
+    async with listening(replica.app, PLAIN) as port:
+        async with connected(port) as wire:
+            wire.writer.write(head + b"\r\n\r\n" + body[:9])
+            await wire.writer.drain()
+        await until(answered)
+
+    assert replica.counted("token", "server_error") == 0
 
 
 async def test_who_sends_nothing_is_cut_off():
