@@ -2,7 +2,7 @@ r"""Turn a kind, written as a pydantic model, into its CustomResourceDefinition.
 
 The API server wants a structural schema: no `$ref`, no `anyOf` with null, no title, and a type on every node. That is a
 small change to what pydantic generates, made here and nowhere else. Patterns are read by Go's RE2 in the API server and
-by Rust's regex in pydantic: both know `\p{Cc}`, neither knows look-ahead, and they differ in what `\p{C}` is (see PRINTABLE).
+by Rust's regex in pydantic: neither knows look-ahead, and what is `\p{C}` to them differs (see PRINTABLE).
 """
 
 from collections.abc import Callable, Mapping, Sequence

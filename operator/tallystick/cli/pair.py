@@ -32,18 +32,21 @@ def pair(
     ca_file: Annotated[Path | None, typer.Option(help="The issuer's CA (PEM). Default: the system's.")] = None,
     client_id: Annotated[str | None, typer.Option(help="Your own service's base URL.")] = None,
     scope: Annotated[str | None, typer.Option(help="Less than the use case allows. Default: all of it.")] = None,
-    key_file: Annotated[Path | None, typer.Option(help="Your P-256 key, made if absent. Default: OUT.key.")] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(help="Your P-256 key, made if absent. Default: OUT.key or TOKEN_FILE.key.")
+    ] = None,
     no_dpop: Annotated[bool, typer.Option("--no-dpop", help="Ask for a bearer token, bound to no key.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.")] = False,
 ) -> None:
     """Exchange a pairing token for a master token."""
     if no_dpop and key_file is not None:
         raise typer.BadParameter("--no-dpop and --key-file exclude each other")
-    if not no_dpop and key_file is None and out == STANDARD:
+    beside = out if out != STANDARD else token_file
+    if not no_dpop and key_file is None and beside == STANDARD:
         raise typer.BadParameter("the master token is bound to a key: give --key-file, or --out, or --no-dpop")
     if not is_issuer(issuer):
         raise typer.BadParameter("--issuer must be an https URL without query, fragment or a slash at its end")
-    key_path = None if no_dpop else key_file or Path(f"{out}.key")
+    key_path = None if no_dpop else key_file or Path(f"{beside}.key")
     try:
         with ExitStack() as stack:
             write: Callable[[str], None] = typer.echo

@@ -72,7 +72,8 @@ def master_token_place(path: Path, *, force: bool) -> Iterator[Callable[[str], N
     def write(token: str) -> None:
         nonlocal written
         written = True
-        _fill(descriptor, f"{token}\n".encode("ascii"))
+        # No newline at the end: the file is sent and mounted as it is.
+        _fill(descriptor, token.encode("ascii"))
         _publish(draft, path, force=force)
 
     try:

@@ -13,12 +13,16 @@ class InvalidSettingError(TallystickError):
 
 
 class ExchangeRefusedError(TallystickError):
-    """The exchange says no: an OAuth error code and a description for the caller (RFC 6749 5.2)."""
+    """The exchange says no: an OAuth error code and a description for the caller (RFC 6749 5.2).
 
-    def __init__(self, code: str, description: str) -> None:
+    `outcome` is the word of the metrics, where it says more than the code.
+    """
+
+    def __init__(self, code: str, description: str, *, outcome: str = "") -> None:
         super().__init__(f"{code}: {description}")
         self.code = code
         self.description = description
+        self.outcome = outcome or code
 
 
 class NotYetError(TallystickError):

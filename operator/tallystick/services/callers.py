@@ -45,7 +45,7 @@ class Callers:
         """Return who holds a bearer token, or None. What cannot be one of ours costs no API call."""
         if not _names_audience(unverified_bearer, self._issuer):
             return None
-        digest = hashlib.sha256(unverified_bearer.encode()).hexdigest()
+        digest = hashlib.sha256(unverified_bearer.encode("utf-8", "surrogatepass")).hexdigest()
         return await self._known.get(digest, lambda: self._review(unverified_bearer))
 
     async def may(self, caller: Caller, verb: str, plural: str, namespace: str) -> bool:

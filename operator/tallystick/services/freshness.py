@@ -23,6 +23,11 @@ class _Reading:
     sent: float
     task: "asyncio.Task[Json | None]"
 
+    @property
+    def failed(self) -> bool:
+        """Whether it has told nothing: then it answers those who wait for it, and nobody after them."""
+        return self.task.done() and (self.task.cancelled() or self.task.exception() is not None)
+
 
 class FreshReader:
     """Reads objects, one GET at a time for each, and shares the answer for a moment."""
@@ -40,17 +45,26 @@ class FreshReader:
         self._max_staleness = max_staleness
         self._readings: OrderedDict[Key, _Reading] = OrderedDict()
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> Json | None:
-        """Return the object or None; raises NotYetError where it cannot be known."""
+    async def get(
+        self, resource: Resource, namespace: str, name: str, *, uid: str = "", serial: int = 0
+    ) -> Json | None:
+        """Return the object or None; raises NotYetError where it cannot be known.
+
+        A shared reading is not used where it is behind what the caller knows from a verified token: that an object
+        with this uid, and with at least this `spec.serial`, has been there.
+        """
         now = self._clock.monotonic()
         self._drop_stale(now)
         key = (resource, namespace, name)
-        reading = self._readings.get(key)
-        if reading is None:
-            reading = _Reading(now, asyncio.create_task(self._read(*key)))
-            self._readings[key] = reading
+        shared = key in self._readings and not self._readings[key].failed
+        if not shared:
+            self._readings.pop(key, None)  # the new one stands last: they are in the order in which they were sent
+            self._readings[key] = _Reading(now, asyncio.create_task(self._read(*key)))
         # The reading belongs to all who wait for it: one of them hanging up must not end it.
-        return await asyncio.shield(reading.task)
+        body = await asyncio.shield(self._readings[key].task)
+        if shared and _is_behind(body, uid, serial):
+            return await self.get_anew(*key)
+        return body
 
     async def get_anew(self, resource: Resource, namespace: str, name: str) -> Json | None:
         """Read the object by a GET of one's own: never shared, never reused."""
@@ -72,6 +86,13 @@ class FreshReader:
             if now - oldest.sent <= self._max_staleness:
                 return
             del self._readings[key]
+
+
+def _is_behind(body: Json | None, uid: str, serial: int) -> bool:
+    if body is None:
+        return True
+    another = uid != "" and body["metadata"]["uid"] != uid
+    return another or int(body["spec"].get("serial", serial)) < serial
 
 
 class ServerClock:

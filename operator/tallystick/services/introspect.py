@@ -69,7 +69,9 @@ class Introspection:
 
     async def _pairing_is_active(self, verified: VerifiedClaims) -> bool:
         reference = verified.reference
-        raw = await self._reader.get(PAIRING_TOKENS, reference.namespace, reference.name)
+        raw = await self._reader.get(
+            PAIRING_TOKENS, reference.namespace, reference.name, uid=reference.uid, serial=reference.serial or 0
+        )
         if raw is None:
             return False
         token = PairingToken.model_validate(raw)
@@ -81,7 +83,7 @@ class Introspection:
 
     async def _master(self, verified: VerifiedClaims) -> bool:
         reference = verified.reference
-        raw = await self._reader.get(MASTER_TOKENS, reference.namespace, reference.name)
+        raw = await self._reader.get(MASTER_TOKENS, reference.namespace, reference.name, uid=reference.uid)
         if raw is None:
             return False
         token = MasterToken.model_validate(raw)

@@ -47,6 +47,7 @@ from tallystick.services.ports import (
     Events,
     Ids,
     Json,
+    NotFoundError,
     RefusedError,
     UnavailableError,
 )
@@ -146,7 +147,7 @@ class Redemption:
     async def _claim(self, verified: VerifiedClaims, request: RedeemRequest) -> tuple[PairingToken, Claim]:
         """(2) and (3): return the object as spent, and the claim that spent it: ours, now or earlier."""
         where = (PAIRING_TOKENS, verified.reference.namespace, verified.reference.name)
-        raw = await self._reader.get(*where)
+        raw = await self._reader.get(*where, uid=verified.reference.uid, serial=verified.reference.serial or 0)
         claim: Claim | None = None
         for _ in range(MOST_TRIES):
             token = self._parse(raw)
@@ -188,7 +189,8 @@ class Redemption:
         if refusal.replay and raw is not None:
             # S29: whoever holds a spent token may ring the bell, but not cut the trust.
             self._events.warn(raw, "ReplayDetected", "a pairing token that was used already was presented again")
-        return ExchangeRefusedError("invalid_request", refusal.description)
+        outcome = "replay" if refusal.replay else ""
+        return ExchangeRefusedError("invalid_request", refusal.description, outcome=outcome)
 
     def _target(self, token: PairingToken, verified: VerifiedClaims) -> Target:
         policy = self._issuer.policy
@@ -215,7 +217,7 @@ class Redemption:
         body = {**raw, "status": claimed_status(token, claim).to_json()}
         try:
             return await self._cluster.replace_status(PAIRING_TOKENS, body)
-        except (ConflictError, UnavailableError):
+        except (ConflictError, NotFoundError, UnavailableError):
             return None
         except RefusedError as refused:
             # CEL has the last word: the object was spent, revoked or raised in a way that this claim may not follow.

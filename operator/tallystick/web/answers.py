@@ -39,19 +39,20 @@ _HTTP_REFUSALS = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error answer: its HTTP status, the OAuth error code and description, and further headers."""
+    """An error answer: its HTTP status, the OAuth error code and description, further headers, the metrics' word."""
 
     status: int
     code: str
     description: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    outcome: str = ""
 
 
 def refusal_of(error: Exception) -> Refusal:
     """Say what the caller is told about an error."""
     match error:
         case ExchangeRefusedError():
-            return Refusal(400, error.code, error.description)
+            return Refusal(400, error.code, error.description, outcome=error.outcome)
         case InvalidProofError():
             return Refusal(400, "invalid_dpop_proof", str(error))
         case NotYetError():
@@ -70,7 +71,9 @@ def refusal_of(error: Exception) -> Refusal:
 def refuse(refusal: Refusal) -> web.Response:
     """Write a refusal as JSON (RFC 6749 5.2)."""
     body = {"error": refusal.code, "error_description": refusal.description}
-    response = json_answer(body, status=refusal.status, headers=refusal.headers, outcome=refusal.code)
+    response = json_answer(
+        body, status=refusal.status, headers=refusal.headers, outcome=refusal.outcome or refusal.code
+    )
     if refusal.status in (408, 413):
         response.force_close()  # the rest of the body is not wanted
     return response

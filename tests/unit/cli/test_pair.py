@@ -229,7 +229,7 @@ async def test_nobody_there_is_told_as_such(certificates, tmp_path):
 @pytest.mark.parametrize(
     ("options", "changes"),
     [
-        pytest.param([], {"out": "-"}, id="nowhere to keep the key"),
+        pytest.param([], {"out": "-", "token_file": "-"}, id="nowhere to keep the key"),
         pytest.param(["--no-dpop"], {"key_file": "k"}, id="a key and no key"),
         pytest.param([], {"issuer": "http://trust.example.com"}, id="an issuer without TLS"),
         pytest.param([], {"issuer": "https://trust.example.com/"}, id="an issuer with a slash at its end"),
