@@ -1,0 +1,91 @@
+"""The examples' READMEs say what really happens: each command is run, and prints what stands there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.harness.system import REPOSITORY, System
+
+EXAMPLES = REPOSITORY / "examples"
+
+# What differs from run to run, by a name: ids, times, ages, keys, and the lengths of tokens that name all of them.
+VARYING = (
+    (r"[0-9a-f]{8}-[0-9a-f]{4}-[45][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
+    (r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", "TIME"),
+    (r'"(iat|exp)":\d+', r'"\1":SECONDS'),
+    (r'"jkt":"[\w-]{43}"', '"jkt":"KEY"'),
+    (r"\b\d+s\s*$", "AGE"),
+    (r"\d+ bytes", "SIZE"),
+    (r"https://127\.0\.0\.1:\d+", "ISSUER"),
+    (r"\s+", " "),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command of a README, and the lines that it says come out."""
+
+    text: str
+    output: tuple[str, ...]
+
+
+def commands_of(readme: str) -> Iterator[Command]:
+    """Read the console blocks."""
+    for block in re.findall(r"```console\n(.*?)```", readme, flags=re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            text, *output = part.rstrip("\n").split("\n")
+            yield Command(text, tuple(output))
+
+
+def masked(line: str) -> str:
+    for pattern, name in VARYING:
+        line = re.sub(pattern, name, line)
+    return line.strip()
+
+
+@pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.iterdir()))
+def test_what_the_readme_of_an_example_shows_is_what_happens(
+    example: str, system: System, make_namespace: Callable[[str], str], tmp_path: Path
+):
+    folder = tmp_path / example
+    shutil.copytree(EXAMPLES / example, folder)
+    environment = shell_of(system, make_namespace("example"), tmp_path)
+    commands = list(commands_of((folder / "README.md").read_text()))
+    assert commands
+
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-c", command.text.replace("127.0.0.1:8443", system.up.url.removeprefix("https://"))],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+        printed = (done.stdout + done.stderr).strip("\n")
+        assert list(map(masked, printed.splitlines())) == list(map(masked, command.output)), command.text
+
+
+def shell_of(system: System, namespace: str, folder: Path) -> dict[str, str]:
+    """Return the environment of a user's shell: kubectl and tallystick on the path, one namespace as the default."""
+    kubeconfig = folder / "kubeconfig"
+    shutil.copy(system.plane.kubeconfig, kubeconfig)
+    kubectl = system.plane.binaries.kubectl
+    path = os.pathsep.join((str(kubectl.parent), str(Path(sys.executable).parent), os.environ["PATH"]))
+    environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "PATH": path}
+    subprocess.run(
+        [kubectl, "config", "set-context", "--current", f"--namespace={namespace}"],
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    return environment
