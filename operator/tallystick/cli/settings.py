@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tallystick.api.meta import HTTPS_URL
@@ -34,7 +35,8 @@ def _duration(value: object) -> object:
 
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 GoDuration = Annotated[timedelta, BeforeValidator(_duration)]
-Address = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]*):[0-9]{1,5}$")]
+ADDRESS = r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]*):[0-9]{1,5}"
+LAST_PORT = 65535
 
 
 class Settings(BaseSettings):
@@ -57,10 +59,10 @@ class Settings(BaseSettings):
     signing_algorithm: Algorithm = "ES256"
     key_max_age: GoDuration = timedelta(days=90)
     ca_file: Path | None = None
-    health_listen: Address = "127.0.0.1:8081"
+    health_listen: str = "127.0.0.1:8081"
 
     # The exchange alone.
-    listen: Address = "127.0.0.1:8443"
+    listen: str = "127.0.0.1:8443"
     tls_cert: Path | None = None
     tls_key: Path | None = None
     plain_http: bool = False
@@ -122,11 +124,24 @@ def load_settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value not in (None, "", ())})
     except ValidationError as error:
-        problems = (f"--{'-'.join(map(str, e['loc'])).replace('_', '-')}: {e['msg']}" for e in error.errors())
-        raise InvalidSettingError("; ".join(problems)) from error
+        raise InvalidSettingError("; ".join(map(_problem, error.errors()))) from error
+
+
+def _problem(error: ErrorDetails) -> str:
+    name = str(error["loc"][0])
+    flag = f"--{name.replace('_', '-')} (or TALLYSTICK_{name.upper()})"
+    return (
+        f"{flag} is needed" if error["type"] == "missing" else f"{flag}: {error['msg'].removeprefix('Value error, ')}"
+    )
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """Split `host:port`; no host means all addresses."""
+    """Split `host:port`; no host means all addresses.
+
+    Raises:
+        InvalidSettingError: the text is not of that form.
+    """
     host, _, port = address.rpartition(":")
+    if not re.fullmatch(ADDRESS, address) or int(port) > LAST_PORT:
+        raise InvalidSettingError(f"{address} is not an address to listen on; write HOST:PORT, such as 127.0.0.1:8443")
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - asked for by leaving the host out
