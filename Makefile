@@ -4,7 +4,7 @@
 PYTHON ?= python3
 UV := .tools/bin/uv
 RUN := .venv/bin
-export UV_LINK_MODE ?= copy
+export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format crds plane clean
