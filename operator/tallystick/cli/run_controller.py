@@ -72,6 +72,8 @@ async def run_controller(settings: Settings, *, clock: Clock | None = None, wrap
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: object) -> None:
         await process.stop()
+        # The idle connection of a scraper is a task that kopf would wait for, too.
+        await health.cleanup()
 
     health = await serve_health(
         host,
@@ -123,6 +125,8 @@ class _ControllerProcess:
         self.stop_flag.set()
 
     async def stop(self) -> None:
+        # kopf waits 5 s for every task that is left, its own waiter on this flag among them.
+        self.stop_flag.set()
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):

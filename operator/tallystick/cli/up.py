@@ -15,9 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+from tallystick.api.core import SECRETS
 from tallystick.cli.identities import RENEW_SECONDS, Identity
 from tallystick.cli.settings import DEFAULT_NAMESPACE, host_and_port, load_use_cases
 from tallystick.domain.errors import TallystickError
+from tallystick.domain.names import KEYRING_SECRET
 from tallystick.domain.requester import RequesterMode
 from tallystick.install.apply import FIELD_MANAGER, install
 from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
@@ -29,6 +31,8 @@ from tallystick.localplane.folders import data_folder, private_folder, write_pri
 from tallystick.localplane.pki import prepare_serving
 from tallystick.localplane.plane import ControlPlane, PlaneOptions
 from tallystick.localplane.probe import free_ports, port_is_free
+from tallystick.services.keyrings import stored_keyring
+from tallystick.services.ports import NotFoundError
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.2
@@ -115,6 +119,7 @@ class Up:
     async def _install(self, say: Say) -> None:
         admin = KubeCluster(self._connection, field_manager=FIELD_MANAGER, timeout_seconds=30.0)
         try:
+            await self._check_issuer(admin)
             await install(admin, self._installation(), lambda step: say(f"  {step} ..."))
             await self._renew(admin)
         finally:
@@ -125,6 +130,19 @@ class Up:
     def _installation(self) -> Installation:
         names = tuple(sorted(load_use_cases(self._options.use_cases_file).rows))
         return Installation(requester=self._options.requester, use_cases=names)
+
+    async def _check_issuer(self, admin: KubeCluster) -> None:
+        """Keep to the place that the tokens name; both processes would refuse to run under another one."""
+        try:
+            keyring = stored_keyring(await admin.get(SECRETS, DEFAULT_NAMESPACE, KEYRING_SECRET))
+        except NotFoundError:
+            return
+        if keyring.issuer != self.url:
+            place = keyring.issuer.removeprefix("https://")
+            raise UpError(
+                f"the tokens that exist here were issued by {keyring.issuer}, and would all die under {self.url}: "
+                f"start with --listen {place}, or with another --data-dir"
+            )
 
     async def _renew(self, admin: KubeCluster) -> None:
         for identity in self._identities:

@@ -12,6 +12,7 @@ NAME_LABEL = f"{GROUP}/name"
 TOKEN_ID_LABEL = f"{GROUP}/token-id"
 
 PAIRING_SECRET_TYPE = f"{GROUP}/pairing-token"
+PAIRING_SECRET_SUFFIX = "-pairing-token"  # noqa: S105 - a part of a name
 KEYRING_SECRET = "tallystick-keyring"  # noqa: S105 - the name of a Secret
 KEYRING_SECRET_TYPE = f"{GROUP}/keyring"
 
@@ -22,7 +23,7 @@ CLI_MANAGER = "tallystick-cli"
 
 def pairing_secret_name(token: PairingToken) -> str:
     """Return the name of the Secret that holds the pairing token."""
-    return token.spec.secret_name or f"{token.metadata.name}-pairing-token"
+    return token.spec.secret_name or token.metadata.name + PAIRING_SECRET_SUFFIX
 
 
 def pairing_token_id(uid: str, serial: int) -> str:

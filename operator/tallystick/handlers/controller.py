@@ -45,6 +45,7 @@ LEASE = "tallystick-controller"
 PROBE_SECONDS = 60.0  # S4
 UNPROTECTED_PROBE_SECONDS = 5.0
 KEY_CARE_SECONDS = 300.0
+CARE_FOR_KEYS = "care for the signing keys"
 
 log = structlog.get_logger("tallystick.controller")
 
@@ -128,8 +129,9 @@ class Controller:
         meta = body["metadata"]
         namespace = meta["namespace"]
         if resource == SECRETS:
-            for owner in meta.get("ownerReferences") or ():
-                self._queue.add((PAIRING_TOKENS.kind, namespace, owner["name"]))
+            # By its name: whoever edits a Secret can take owner and labels out of it, too.
+            for key in self._view.pairing_tokens_of(namespace, meta["name"]):
+                self._queue.add((PAIRING_TOKENS.kind, *key))
             return
         self._queue.add((resource.kind, namespace, meta["name"]))
         if resource == PAIRING_TOKENS:
@@ -162,12 +164,14 @@ class Controller:
         self._leading = True
         self._metrics.leader.set(1)
         self._enqueue_all()
+        # At once and not only after the first interval: else a leader that changes often would never rotate by age.
+        await self._try(self._care_for_keys, CARE_FOR_KEYS)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run(self._work, self._settings.workers))
             group.create_task(self._heap.run(self._queue.add))
             group.create_task(self._every(REFRESH_SECONDS, self._keyrings.refresh, "read the keyring"))
             group.create_task(self._every(UNPROTECTED_PROBE_SECONDS, self._probe, "probe the requester policy"))
-            group.create_task(self._every(KEY_CARE_SECONDS, self._care_for_keys, "care for the signing keys"))
+            group.create_task(self._every(KEY_CARE_SECONDS, self._care_for_keys, CARE_FOR_KEYS))
 
     def _stop_leading(self) -> None:
         self._leading = False

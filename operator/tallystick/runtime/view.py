@@ -8,6 +8,7 @@ from tallystick.api.core import SECRETS
 from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.meta import API_VERSION, Resource
 from tallystick.api.pairing_token import PAIRING_TOKENS
+from tallystick.domain.names import PAIRING_SECRET_SUFFIX
 from tallystick.domain.pairing_secrets import HeldSecret
 from tallystick.runtime.store import Key, Store
 from tallystick.services.ports import Json
@@ -21,14 +22,15 @@ class ObjectRecord:
     """One of our objects as JSON text; a parsed one weighs ten times as much.
 
     Args:
-        owner_uid: for a MasterToken, the uid of the PairingToken it came from; else ''.
+        index: what it is found by: for a MasterToken the uid of the PairingToken that it came from, for a PairingToken
+            the namespace and name of its Secret.
     """
 
     namespace: str
     name: str
     uid: str
     resource_version: str = field(compare=False)
-    owner_uid: str
+    index: str
     text: bytes
 
     @classmethod
@@ -37,13 +39,15 @@ class ObjectRecord:
         meta = body["metadata"]
         kept = {key: value for key, value in meta.items() if key not in _DROPPED}
         slim = {"metadata": kept, "spec": body.get("spec", {}), "status": body.get("status", {})}
+        # A PairingToken has no such reference, and a MasterToken no Secret.
         reference = slim["spec"].get("pairingTokenRef") or {}
+        secret_name = slim["spec"].get("secretName") or meta["name"] + PAIRING_SECRET_SUFFIX
         return cls(
             namespace=meta["namespace"],
             name=meta["name"],
             uid=meta["uid"],
             resource_version=meta["resourceVersion"],
-            owner_uid=reference.get("uid", ""),
+            index=reference.get("uid") or _secret_index(meta["namespace"], secret_name),
             text=json.dumps(slim, separators=(",", ":")).encode(),
         )
 
@@ -58,8 +62,8 @@ class WatchedView:
     """The stores of the controller; the real `View` port."""
 
     def __init__(self) -> None:
-        self.pairing_tokens: Store[ObjectRecord] = Store()
-        self.master_tokens: Store[ObjectRecord] = Store(index=lambda record: record.owner_uid)
+        self.pairing_tokens: Store[ObjectRecord] = Store(index=lambda record: record.index)
+        self.master_tokens: Store[ObjectRecord] = Store(index=lambda record: record.index)
         self.secrets: Store[HeldSecret] = Store()
 
     def observe(self, resource: Resource, event_type: str | None, body: Json) -> bool:
@@ -86,6 +90,10 @@ class WatchedView:
         """Return the keys of the MasterTokens that came from a PairingToken."""
         return self.master_tokens.by_index(pairing_uid)
 
+    def pairing_tokens_of(self, namespace: str, secret_name: str) -> list[Key]:
+        """Return the keys of the PairingTokens that keep a Secret of this name, whatever the Secret says of itself."""
+        return self.pairing_tokens.by_index(_secret_index(namespace, secret_name))
+
     def remember(self, resource: Resource, body: Json) -> None:
         """Take over what a write has returned, ahead of the watch."""
         self.observe(resource, "MODIFIED", body)
@@ -97,3 +105,7 @@ class WatchedView:
 
     def _store(self, resource: Resource) -> Store[ObjectRecord]:
         return self.pairing_tokens if resource == PAIRING_TOKENS else self.master_tokens
+
+
+def _secret_index(namespace: str, secret_name: str) -> str:
+    return f"{namespace}/{secret_name}"

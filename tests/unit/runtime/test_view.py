@@ -1,0 +1,72 @@
+"""What the controller's watches have seen, and by what it is found again."""
+
+from typing import Any
+
+from tallystick.api.core import SECRETS
+from tallystick.api.master_token import MASTER_TOKENS
+from tallystick.api.pairing_token import PAIRING_TOKENS
+from tallystick.runtime.view import WatchedView
+
+Json = dict[str, Any]
+
+
+def an_object(name: str, *, version: str = "1", **parts: Json) -> Json:
+    meta = {"namespace": "edge", "name": name, "uid": f"uid-of-{name}", "resourceVersion": version}
+    return {"metadata": meta, **parts}
+
+
+def test_a_pairing_token_is_found_by_the_secret_that_it_keeps() -> None:
+    view = WatchedView()
+    view.observe(PAIRING_TOKENS, "ADDED", an_object("site-a", spec={}))
+    view.observe(PAIRING_TOKENS, "ADDED", an_object("site-b", spec={"secretName": "trust"}))
+
+    assert view.pairing_tokens_of("edge", "site-a-pairing-token") == [("edge", "site-a")]
+    assert view.pairing_tokens_of("edge", "trust") == [("edge", "site-b")]
+    assert view.pairing_tokens_of("edge", "site-b-pairing-token") == []
+    assert view.pairing_tokens_of("elsewhere", "trust") == []
+
+
+def test_a_pairing_token_that_is_gone_is_not_found_by_its_secret() -> None:
+    view = WatchedView()
+    view.observe(PAIRING_TOKENS, "ADDED", an_object("site-a", spec={}))
+
+    view.observe(PAIRING_TOKENS, "DELETED", an_object("site-a", version="2", spec={}))
+
+    assert view.pairing_tokens_of("edge", "site-a-pairing-token") == []
+
+
+def test_a_master_token_is_found_by_the_pairing_token_that_it_came_from() -> None:
+    view = WatchedView()
+    body = an_object("mtok-1", spec={"pairingTokenRef": {"name": "site-a", "uid": "p-1"}})
+
+    view.observe(MASTER_TOKENS, "ADDED", body)
+
+    assert view.master_tokens_of("p-1") == [("edge", "mtok-1")]
+
+
+def test_the_echo_of_a_write_is_no_change() -> None:
+    view = WatchedView()
+    view.remember(PAIRING_TOKENS, an_object("site-a", version="2", status={"state": "Active"}))
+
+    echoed = view.observe(PAIRING_TOKENS, "MODIFIED", an_object("site-a", version="2", status={"state": "Active"}))
+    older = view.observe(PAIRING_TOKENS, "ADDED", an_object("site-a", version="1"))
+
+    assert (echoed, older) == (False, False)
+
+
+def test_an_object_comes_back_ready_for_a_conditional_write() -> None:
+    view = WatchedView()
+    view.observe(PAIRING_TOKENS, "ADDED", an_object("site-a", version="7", spec={"serial": 1}, status={}))
+
+    body = view.pairing_token("edge", "site-a")
+
+    assert body is not None
+    assert (body["kind"], body["metadata"]["resourceVersion"], body["spec"]) == ("PairingToken", "7", {"serial": 1})
+    assert view.pairing_token("edge", "site-b") is None
+
+
+def test_no_value_of_a_secret_is_kept() -> None:
+    view = WatchedView()
+    view.observe(SECRETS, "ADDED", an_object("trust", data={"token": "dmFsdWU="}, type="Opaque"))
+
+    assert "dmFsdWU=" not in repr(view.secret("edge", "trust"))
