@@ -24,8 +24,6 @@ APPLY_PATCH = "application/apply-patch+yaml"
 
 _ROOTS = {
     "Namespace": "/api/v1/namespaces",
-    "Secret": "/api/v1/namespaces/{namespace}/secrets",
-    "Event": "/api/v1/namespaces/{namespace}/events",
     "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
@@ -85,17 +83,6 @@ class Api:
     def get(self, body: Json) -> Json:
         """Read the object that `body` names."""
         return self._call("GET", _path(body)).must_succeed()
-
-    def find(self, body: Json) -> Json | None:
-        """Read the object that `body` names, or None where there is none."""
-        answer = self._call("GET", _path(body))
-        return answer.body if answer.succeeded else None
-
-    def find_all(self, kind: str, namespace: str) -> list[Json]:
-        """Read all objects of a kind in a namespace."""
-        path = _path({"kind": kind, "metadata": {"namespace": namespace}})
-        items: list[Json] = self._call("GET", path).must_succeed()["items"]
-        return items
 
     def request_token(self, namespace: str, service_account: str, *audiences: str) -> str:
         """Ask for a token of a ServiceAccount (TokenRequest); without audiences it is one for the API server."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ class Trail:
         return self.log.stat().st_size
 
     def writes(self, namespace: str, *, since: int = 0, user: str = CONTROLLER_USER) -> list[str]:
-        """List what a user has written in a namespace, in order: `create secrets site-a-pairing-token`."""
+        """List what a user has written in a namespace, in order: `create secrets site-a`; a failure ends in `(409)`."""
         return [
-            _written(line["verb"], line["objectRef"])
+            _written(line)
             for line in self._lines(since)
             if line["user"]["username"] == user
             and line["objectRef"].get("namespace") == namespace
@@ -54,6 +55,8 @@ class Trail:
             yield from (json.loads(line) for line in stream if line.endswith(b"\n"))
 
 
-def _written(verb: str, reference: Json) -> str:
+def _written(line: Json) -> str:
+    reference, code = line["objectRef"], line["responseStatus"]["code"]
     resource = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
-    return f"{verb} {resource} {reference.get('name', '')}".strip()
+    refused = f" ({code})" if code >= HTTPStatus.BAD_REQUEST else ""
+    return f"{line['verb']} {resource} {reference.get('name', '')}{refused}"

@@ -1,4 +1,4 @@
-"""From `kubectl apply` of a PairingToken to its Secret, and what that costs, on a real control plane (R6, R7, R78-R90)."""
+"""From `kubectl apply` of a PairingToken to its Secret, and what that costs (R6, R7, R78-R90)."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -146,9 +146,7 @@ def _labelled(admin: Api, body: Json) -> None:
     admin.merge(body, {"metadata": {"labels": {"team": "blue"}, "annotations": {"note": "hello"}}}).must_succeed()
 
 
-@pytest.mark.parametrize(
-    "edit", [_applied_again, _applied_by_another_manager, _replaced_by_the_git_version, _labelled]
-)
+@pytest.mark.parametrize("edit", [_applied_again, _applied_by_another_manager, _replaced_by_the_git_version, _labelled])
 def test_nothing_is_written_when_an_edit_asks_for_nothing_new(
     admin: Api, trail: Trail, namespace: str, edit: Callable[[Api, Json], None]
 ) -> None:

@@ -1,0 +1,126 @@
+"""Controllers one by one, for tests that kill them, start them again, or let two compete.
+
+They need a control plane on which no other controller leads.
+"""
+
+import asyncio
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import urllib3
+
+from tallystick.cli.identities import Identity
+from tallystick.cli.settings import DEFAULT_NAMESPACE
+from tallystick.install.installation import CONTROLLER, Installation
+from tallystick.kube.client import KubeCluster
+from tallystick.kube.connection import Connection
+from tallystick.localplane.children import Child
+from tallystick.localplane.folders import private_folder
+from tallystick.localplane.plane import ControlPlane
+from tallystick.localplane.probe import free_ports
+from tests.harness import clock, failpoints
+from tests.harness.api import Api
+from tests.harness.installed import install_on
+from tests.harness.processes import ended, poll
+from tests.harness.system import REPOSITORY, ROOT
+
+URL = "https://exchange.example"
+LEASE = {"kind": "Lease", "metadata": {"name": "tallystick-controller", "namespace": DEFAULT_NAMESPACE}}
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerProcess:
+    """One controller, ready, which may or may not lead."""
+
+    child: Child
+    health: str
+
+    @property
+    def ended(self) -> bool:
+        return ended(self.child.pid)
+
+    def get(self, path: str) -> str:
+        """Fetch a page of its small HTTP server."""
+        return urllib3.request("GET", self.health + path, timeout=5.0, retries=False).data.decode()
+
+    @property
+    def leads(self) -> bool:
+        return "\ntallystick_leader 1.0\n" in self.get("/metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class Controllers:
+    """Starts controllers on a plane, each with logs of its own, all with one clock that stands at the real time."""
+
+    plane: ControlPlane
+    admin: Api
+    folder: Path
+    identity: Identity
+    numbers: "itertools.count[int]"
+
+    @classmethod
+    @contextmanager
+    def on(cls, plane: ControlPlane, folder: Path) -> Iterator["Controllers"]:
+        """Install Tallystick on a plane; nothing runs yet."""
+        install_on(plane.kubeconfig, Installation())
+        identity = Identity(DEFAULT_NAMESPACE, CONTROLLER, private_folder(folder))
+        asyncio.run(_store(identity, plane))
+        (folder / "clock").write_text("0")
+        with Api.connect(plane.kubeconfig, plane.binaries.kubectl) as admin:
+            yield cls(plane, admin, folder, identity, itertools.count(1))
+
+    @contextmanager
+    def running(self, *, failpoint: str = "") -> Iterator[ControllerProcess]:
+        """Run a controller, ready, until the end of the block; it then ends in good order if it still runs."""
+        process = self._spawn(failpoint)
+        try:
+            poll(lambda: _ready(process))
+            yield process
+        finally:
+            process.child.stop(grace=15.0)
+
+    @contextmanager
+    def leading(self, *, failpoint: str = "") -> Iterator[ControllerProcess]:
+        """Run a controller that leads. What a killed one left of its Lease is taken away first, to save the wait."""
+        self.admin.delete(LEASE)
+        with self.running(failpoint=failpoint) as process:
+            poll(lambda: process.leads)
+            yield process
+
+    def _spawn(self, failpoint: str) -> ControllerProcess:
+        number = next(self.numbers)
+        listen = f"127.0.0.1:{free_ports(1)[0]}"
+        flags = {
+            "--kubeconfig": str(self.identity.kubeconfig),
+            "--namespace": DEFAULT_NAMESPACE,
+            "--public-urls": URL,
+            "--audit-log": str(self.folder / f"audit-{number}.jsonl"),
+            "--health-listen": listen,
+        }
+        environment = {**os.environ, clock.VARIABLE: str(self.folder / "clock"), "PYTHONPATH": str(REPOSITORY)}
+        if failpoint:
+            environment[failpoints.VARIABLE] = failpoint
+        command = [*ROOT, CONTROLLER, *itertools.chain.from_iterable(flags.items())]
+        child = Child.spawn(CONTROLLER, command, log=self.folder / f"controller-{number}.log", environment=environment)
+        return ControllerProcess(child, f"http://{listen}")
+
+
+async def _store(identity: Identity, plane: ControlPlane) -> None:
+    connection = Connection(kubeconfig=plane.kubeconfig)
+    cluster = KubeCluster(connection, field_manager="tests")
+    try:
+        await identity.renew(cluster)
+    finally:
+        await cluster.close()
+    identity.write_kubeconfig(connection)
+
+
+def _ready(process: ControllerProcess) -> bool:
+    assert process.child.running, process.child.last_words()
+    with suppress(urllib3.exceptions.HTTPError):
+        return '"ready"' in process.get("/readyz")
+    return False

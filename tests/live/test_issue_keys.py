@@ -1,0 +1,144 @@
+"""The signing keys of an installation: published before they sign, kept while named, dropped afterwards.
+
+On a control plane of its own, whose clock nobody else has moved: the command line lives by the real one.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tallystick.localplane.plane import ControlPlane
+from tests.harness.api import Api
+from tests.harness.exchange import Exchange
+from tests.harness.objects import a_pairing_token, issued, read_token, secret_of, value_of, wait_for_state
+from tests.harness.processes import poll
+from tests.harness.system import System, running
+
+Json = dict[str, Any]
+
+NAMESPACE = "default"
+# An exchange reads the keyring every 5 s.
+PUBLISHED_WITHIN = 8.0
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with (
+        ControlPlane.start(say=lambda _: None) as plane,
+        running(plane, tmp_path_factory.mktemp("keys") / "up") as whole,
+    ):
+        yield whole
+
+
+@pytest.fixture(scope="module")
+def admin(system: System) -> Iterator[Api]:
+    with Api.connect(system.plane.kubeconfig, system.plane.binaries.kubectl) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def exchange(system: System) -> Iterator[Exchange]:
+    up = system.up
+    with Exchange.connect(up.url, issuer=up.url, ca_file=up.ca_file, clock=system.clock) as client:
+        yield client
+
+
+def keys(system: System, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run `tallystick keys` as a person would, in a wide terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", "tallystick", "keys", *arguments, "--kubeconfig", system.plane.kubeconfig],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+        env={"COLUMNS": "200", "PATH": ""},
+    )
+
+
+def listed(system: System) -> dict[str, list[str]]:
+    """What `tallystick keys list` says of each key: algorithm, state, live tokens."""
+    rows = [line.split() for line in keys(system, "list").stdout.splitlines()[1:]]
+    return {row[0]: [row[1], *row[-2:]] for row in rows if row}
+
+
+def published(exchange: Exchange) -> dict[str, str]:
+    """The JWKS: which kind of key each id is."""
+    return {key["kid"]: key["kty"] for key in exchange.get("/.well-known/jwks.json").must_succeed()["keys"]}
+
+
+def signed_with(admin: Api, name: str, **spec: Any) -> tuple[str, str]:
+    """Issue a token and return the key that signed it, with its algorithm."""
+    _, secret = issued(admin, a_pairing_token(NAMESPACE, name, **spec))
+    header = read_token(value_of(secret, "token")).header
+    return header["kid"], header["alg"]
+
+
+def test_a_rotated_key_is_published_then_signs_and_the_old_one_stays_while_it_is_named(
+    system: System, admin: Api, exchange: Exchange
+) -> None:
+    long_lived = a_pairing_token(NAMESPACE, "long-lived", ttl="24h")
+    old_key, _ = signed_with(admin, "long-lived", ttl="24h")
+    secret = admin.get(secret_of(long_lived))
+    assert published(exchange) == {old_key: "EC"}
+
+    # Published at once, and two at a time are refused.
+    rotated = keys(system, "rotate", "--algorithm", "RS256")
+    refused = keys(system, "rotate")
+    keyring = poll(lambda: len(both := published(exchange)) == 2 and both, seconds=PUBLISHED_WITHIN)
+    assert isinstance(keyring, dict)
+    (new_key,) = keyring.keys() - {old_key}
+    assert keyring == {old_key: "EC", new_key: "RSA"}
+    assert rotated.stdout.startswith(f"key {new_key} is published and signs from ")
+    assert refused.returncode == 1
+    assert f"error: the keyring was not rotated: key {new_key} was published but signs only from" in refused.stderr
+
+    # It signs when the last verifier can have fetched it: max-age of the JWKS and a minute.
+    assert signed_with(admin, "at-once") == (old_key, "ES256")
+    system.clock.advance(timedelta(minutes=5))
+    assert signed_with(admin, "max-age-is-over") == (old_key, "ES256")
+    system.clock.advance(timedelta(minutes=1))
+    assert signed_with(admin, "in-time") == (new_key, "RS256")
+
+    # What the old key signed is healed with the old key, and a command shows who needs it.
+    admin.delete(secret).must_succeed()
+    healed = poll(lambda: admin.find(secret_of(long_lived)))
+    assert healed is not None
+    assert healed["data"] == secret["data"]
+    # By the real clock, which the command line lives by, the new key does not sign yet.
+    in_use = {old_key: ["ES256", "signing", "2"], new_key: ["RS256", "published", "1"]}
+    poll(lambda: listed(system) == in_use, seconds=10)
+
+    # A leader drops it an hour later at the soonest, and not while a live token names it.
+    system.clock.advance(timedelta(hours=2))
+    restart_controller(system)
+    signed_with(admin, "after-a-restart")
+    assert old_key in listed(system)
+    admin.merge(long_lived, {"spec": {"revoked": True}}).must_succeed()
+    wait_for_state(admin, long_lived, "Revoked")
+    restart_controller(system)
+    poll(lambda: listed(system).keys() == {new_key})
+    poll(lambda: published(exchange) == {new_key: "RSA"}, seconds=PUBLISHED_WITHIN)
+
+
+def test_an_unknown_algorithm_is_refused_with_the_known_ones(system: System) -> None:
+    refused = keys(system, "rotate", "--algorithm", "HS256")
+
+    assert refused.returncode == 1
+    assert refused.stderr == "error: --algorithm HS256 is not known; choose one of ES256, RS256\n"
+
+
+def test_keys_of_a_namespace_without_an_operator_are_not_found(system: System) -> None:
+    refused = keys(system, "list", "--namespace", "default")
+
+    assert refused.returncode == 1
+    assert "there is no Secret default/tallystick-keyring" in refused.stderr
+
+
+def restart_controller(system: System) -> None:
+    """End the controller and start it again; the next thing that it issues shows that it leads."""
+    system.up.children["controller"].stop()
+    system.up.restart_what_ended(lambda _: None)
