@@ -150,9 +150,13 @@ def a_policy(
     return IssuancePolicy(issuer, external_urls, use_cases(table) if table is not None else use_cases(), requester)
 
 
-@functools.cache
 def a_key(name: str = "first") -> SigningKey:
     """The same key for the same name, all through a test run."""
+    return _key_of(name)
+
+
+@functools.cache
+def _key_of(_: str) -> SigningKey:
     return SigningKey.generate("ES256")
 
 

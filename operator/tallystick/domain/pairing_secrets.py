@@ -116,5 +116,5 @@ def held_token(body: Mapping[str, Any]) -> str | None:
     """Return the unverified token in a Secret."""
     try:
         return base64.b64decode((body.get("data") or {})["token"], validate=True).decode("ascii")
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return None

@@ -31,6 +31,8 @@ def why_pairing_invalid(token: PairingToken, *, uid: str, serial: int, token_id:
         return Invalid.REVOKED
     if token.spec.serial != serial or (token.status.serial or 0) > serial:
         return Invalid.REVOKED  # a higher serial ends the old pairing token
+    if serial <= (token.status.revoked_through or 0):
+        return Invalid.REVOKED
     if token.status.serial != serial:
         return None  # issued, not recorded yet
     if token.status.state is PairingTokenState.REVOKED:
@@ -56,7 +58,8 @@ def why_master_invalid(
         return Invalid.REVOKED
     if token.status.state is MasterTokenState.REVOKED:
         return Invalid.REVOKED
-    if now >= token.spec.expiration_time:
+    # What is on record stays so: a clock that is set back revives nothing.
+    if now >= token.spec.expiration_time or token.status.state is MasterTokenState.EXPIRED:
         return Invalid.EXPIRED
     return Invalid.REVOKED if revoked_by_pairing(token, pairing) else None
 

@@ -92,7 +92,7 @@ def _is_behind(body: Json | None, uid: str, serial: int) -> bool:
     if body is None:
         return True
     another = uid != "" and body["metadata"]["uid"] != uid
-    return another or int(body["spec"].get("serial", serial)) < serial
+    return another or int(body["spec"].get("serial", 1)) < serial
 
 
 class ServerClock:

@@ -15,11 +15,12 @@ from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken, PairingTo
 from tallystick.domain import issuance
 from tallystick.domain.claims import PairingGrant
 from tallystick.domain.conditions import Verdict, conditions
+from tallystick.domain.errors import NotYetError
 from tallystick.domain.grants import Unissuable, grant
 from tallystick.domain.names import pairing_secret_name
 from tallystick.domain.pairing_secrets import HeldSecret, content_digest, owner_uid
 from tallystick.domain.phrases import verdict_of
-from tallystick.domain.times import whole_second
+from tallystick.domain.revocation import revoking_changes
 from tallystick.services.issuer import Issuer
 from tallystick.services.ports import (
     AlreadyExistsError,
@@ -82,16 +83,21 @@ class PairingTokens:
         return Outcome(retry_after=1.0)
 
     def _seen(self, token: PairingToken) -> issuance.Seen:
-        expected = None
-        if token.status.state is PairingTokenState.ACTIVE:
-            wanted = self._issuer.secret_as_issued(token)
-            expected = content_digest(wanted) if wanted is not None else None
         return issuance.Seen(
             token=token,
             secret=self._view.secret(token.metadata.namespace, pairing_secret_name(token)),
-            expected_digest=expected,
+            expected_digest=self._expected_digest(token),
             now=self._clock.now(),
         )
+
+    def _expected_digest(self, token: PairingToken) -> str | None:
+        if token.status.state is not PairingTokenState.ACTIVE:
+            return None
+        try:
+            wanted = self._issuer.secret_as_issued(token)
+        except NotYetError:
+            return None  # without the signing keys nothing is healed, but expiry and revocation go on
+        return content_digest(wanted) if wanted is not None else None
 
     async def _take(self, step: issuance.Step, token: PairingToken, raw: Json) -> Outcome | None:
         """Perform a step. None asks for another look at once."""
@@ -113,7 +119,7 @@ class PairingTokens:
     async def _issue(self, token: PairingToken, raw: Json) -> Outcome | None:
         if not self._requester.protected:
             verdict = Verdict(ready=False, reconciling=True, reason=Requester.REASON, message=Requester.MESSAGE)
-            await self._record(token, raw, verdict)
+            await self._record(token, raw, verdict, _while_not_issued(token))
             return Outcome(retry_after=RETRY_UNPROTECTED_SECONDS)
         now = self._clock.now()
         planned = grant(token, self._issuer.policy, now=now, key_id=self._issuer.keyring.signing_key(now).key_id)
@@ -159,9 +165,7 @@ class PairingTokens:
 
     async def _refuse(self, token: PairingToken, raw: Json, problem: Unissuable) -> Outcome:
         verdict = Verdict(ready=False, stalled=True, reason=problem.reason, message=problem.message)
-        spent = token.status.state in issuance.SPENT
-        changes = {} if spent else {"state": PairingTokenState.PENDING}
-        if await self._record(token, raw, verdict, changes):
+        if await self._record(token, raw, verdict, _while_not_issued(token)):
             self._audit_of("refuse", token, outcome="stalled", reason=problem.reason)
             self._events.warn(raw, problem.reason, problem.message)
         # The token of the serial before this one ended with the edit; its Secret must not lie about.
@@ -172,12 +176,7 @@ class PairingTokens:
 
     async def _revoke(self, token: PairingToken, raw: Json) -> Outcome | None:
         self._audit_of("revoke", token, token_id=token.status.token_id, reason="spec.revoked")
-        changes = {
-            "state": PairingTokenState.REVOKED,
-            "serial": token.spec.serial,
-            "revoked_time": whole_second(self._clock.now()),
-            "revoked_through": max(token.spec.serial, token.status.revoked_through or 1),
-        }
+        changes = revoking_changes(token, serial=token.spec.serial, now=self._clock.now())
         await self._record(token, raw, None, changes)
         self._warn_of(token)
         return None
@@ -238,7 +237,7 @@ class PairingTokens:
 
     async def _cannot_heal(self, token: PairingToken, raw: Json, held: Json | None) -> Outcome:
         if held is not None and self._issuer.holds_what_was_issued(token, held, self._clock.now()):
-            return self._until_expiry(token)
+            return await self._rest(token, raw)
         message = (
             "the Secret is gone or changed, and the same token cannot be signed again because the operator's settings "
             f"or keys have changed; raise spec.serial to {token.spec.serial + 1} to issue a new one"
@@ -255,12 +254,11 @@ class PairingTokens:
 
     async def _stall(self, token: PairingToken, raw: Json, reason: str, message: str) -> Outcome:
         verdict = Verdict(ready=False, stalled=True, reason=reason, message=message)
-        changes = {} if token.status.state is not None else {"state": PairingTokenState.PENDING}
-        if await self._record(token, raw, verdict, changes):
+        if await self._record(token, raw, verdict, _while_not_issued(token)):
             self._audit_of("refuse", token, outcome="stalled", reason=reason)
             self._events.warn(raw, reason, message)
         # What is in the way carries no label of ours, so no watch tells when it is gone.
-        return Outcome(retry_after=RETRY_CONFLICT_SECONDS, wake_at=token.status.expiration_time)
+        return Outcome(retry_after=RETRY_CONFLICT_SECONDS, wake_at=self._until_expiry(token).wake_at)
 
     async def _rest(self, token: PairingToken, raw: Json) -> Outcome:
         if token.metadata.deletion_timestamp is None:
@@ -268,7 +266,8 @@ class PairingTokens:
         return self._until_expiry(token)
 
     def _until_expiry(self, token: PairingToken) -> Outcome:
-        active = token.status.state is PairingTokenState.ACTIVE
+        # The expiry of a serial that is over is no time to wake at: it may lie in the past, for ever.
+        active = token.status.state is PairingTokenState.ACTIVE and token.status.serial == token.spec.serial
         return Outcome(wake_at=token.status.expiration_time if active else None)
 
     async def _record(
@@ -313,3 +312,9 @@ class PairingTokens:
             serial=token.spec.serial,
             **facts,
         )
+
+
+def _while_not_issued(token: PairingToken) -> dict[str, Any]:
+    """Return the state of an object whose present serial has no token; what was spent before stays on record."""
+    on_record = token.status.serial == token.spec.serial or token.status.state in issuance.SPENT
+    return {} if on_record else {"state": PairingTokenState.PENDING}

@@ -4,17 +4,27 @@ A revocation is acknowledged when the swap is stored. It writes status, never sp
 """
 
 from tallystick.api.master_token import MASTER_TOKENS, MasterToken, MasterTokenState
-from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken, PairingTokenState
-from tallystick.crypto.tokens import InvalidTokenError, VerifiedClaims, unverified_typ, verify
+from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken
+from tallystick.crypto.tokens import ExpiredTokenError, InvalidTokenError, VerifiedClaims, unverified_typ, verify
 from tallystick.domain.claims import PAIRING_TYPE
 from tallystick.domain.conditions import conditions
 from tallystick.domain.errors import NotYetError
 from tallystick.domain.phrases import master_verdict, verdict_of
+from tallystick.domain.revocation import revoking_changes
 from tallystick.domain.times import whole_second
 from tallystick.domain.validity import Invalid, why_pairing_invalid
 from tallystick.services.freshness import FreshReader
 from tallystick.services.issuer import Issuer
-from tallystick.services.ports import Audit, Clock, Cluster, ConflictError, Json, RefusedError, UnavailableError
+from tallystick.services.ports import (
+    Audit,
+    Clock,
+    Cluster,
+    ConflictError,
+    Json,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+)
 
 MOST_TRIES = 5
 
@@ -30,7 +40,9 @@ class Revocation:
         self._audit = audit
 
     async def revoke(self, unverified_jwt: str, *, source: str) -> None:
-        """End a token. What is no valid token of ours is ended already (RFC 7009 2.2); so is an expired one.
+        """End a token. What is no valid token of ours is ended already (RFC 7009 2.2).
+
+        An expired pairing token still ends the trust that it made, which lives on without it.
 
         Raises:
             NotYetError: it is not known whether the revocation was stored; ask again.
@@ -49,7 +61,7 @@ class Revocation:
                 return
             try:
                 await self._cluster.replace_status(resource, {**raw, "status": status})
-            except (ConflictError, UnavailableError, RefusedError):
+            except (ConflictError, NotFoundError, RefusedError, UnavailableError):
                 continue  # the next look tells whether it is done, by us or by somebody else
             self._audit_of(verified, source, "ok")
             return
@@ -62,6 +74,8 @@ class Revocation:
         issuer, keyring, now = self._issuer.policy.issuer, self._issuer.keyring, self._clock.now()
         try:
             return verify(unverified_jwt, keyring, typ=typ, issuer=issuer, now=now)
+        except ExpiredTokenError as expired:
+            return expired.claims if typ == PAIRING_TYPE else None
         except InvalidTokenError:
             return None
 
@@ -75,14 +89,8 @@ class Revocation:
         )
         if problem is not None and problem is not Invalid.EXPIRED:
             return None
-        revoked = token.status.model_copy(
-            update={
-                "state": PairingTokenState.REVOKED,
-                "serial": reference.serial,
-                "revoked_time": whole_second(self._clock.now()),
-                "revoked_through": reference.serial,
-            }
-        )
+        changes = revoking_changes(token, serial=token.spec.serial, now=self._clock.now())
+        revoked = token.status.model_copy(update=changes)
         verdict = verdict_of(token.model_copy(update={"status": revoked}))
         said = conditions(
             verdict,

@@ -6,7 +6,7 @@ import pytest
 
 from tallystick.domain.claims import PairingGrant
 from tallystick.domain.grants import Unissuable, adopted, grant, granted, why_unissuable
-from tallystick.domain.names import pairing_secret_name, pairing_token_id
+from tallystick.domain.names import master_token_name, pairing_secret_name, pairing_token_id
 from tallystick.domain.requester import RequesterMode
 from tests.builders import ISSUER, OTHER_UID, REQUESTER, UID, a_pairing_token, a_policy, issued_status
 from tests.fakes import NOON
@@ -200,6 +200,10 @@ def test_a_token_is_adopted_with_its_own_times_and_key():
     result = adopted(a_pairing_token(), a_policy(), issued=1_893_499_200, expires=1_893_499_260, key_id="k9")
 
     assert (result.issued, result.expires_in, result.key_id) == (NOON, 60, "k9")
+
+
+def test_s23_a_master_token_has_a_name_that_fits_into_a_label():
+    assert len(master_token_name(pairing_token_id(UID, 1))) == 41
 
 
 def test_the_secret_is_named_after_the_object_or_as_the_spec_says():

@@ -1,4 +1,4 @@
-"""The next step for a PairingToken: S7 (spec is the order), S22 (healing), R85 (expiry at `exp`), D11 (never by itself)."""
+"""The next step for a PairingToken: S7 (spec is the order), S22 (healing), R85 (expiry), D11 (never by itself)."""
 
 from datetime import timedelta
 
@@ -29,7 +29,9 @@ def step(token, *, secret=None, expected_digest=INTACT, seconds=0):
             a_pairing_token(status={"state": "Pending"}), Issue(), id="a refused object is tried again when looked at"
         ),
         pytest.param(a_pairing_token(status=used_status(), serial=2), Issue(), id="a raised serial is issued"),
-        pytest.param(a_pairing_token(status=issued_status(), serial=2), Issue(), id="also while the last one is Active"),
+        pytest.param(
+            a_pairing_token(status=issued_status(), serial=2), Issue(), id="also while the last one is Active"
+        ),
         pytest.param(
             a_pairing_token(status=issued_status(state="Revoked", revokedThrough=1), serial=2),
             Issue(),
@@ -47,13 +49,17 @@ def step(token, *, secret=None, expected_digest=INTACT, seconds=0):
             id="a raised serial that is revoked before it was issued",
         ),
         pytest.param(
-            a_pairing_token(status=issued_status(state="Revoked"), revoked=True), Rest(), id="a revocation on record rests"
+            a_pairing_token(status=issued_status(state="Revoked"), revoked=True),
+            Rest(),
+            id="a revocation on record rests",
         ),
         pytest.param(a_pairing_token(deleting=True), Rest(), id="an object that is going needs nothing"),
         pytest.param(
             a_pairing_token(status=issued_status(), revoked=True, deleting=True), Rest(), id="not even a revocation"
         ),
-        pytest.param(a_pairing_token(status=issued_status(state="Revoked")), Rest(), id="Revoked without a Secret rests"),
+        pytest.param(
+            a_pairing_token(status=issued_status(state="Revoked")), Rest(), id="Revoked without a Secret rests"
+        ),
         pytest.param(a_pairing_token(status=used_status()), Rest(), id="Used without a Secret rests"),
     ],
 )

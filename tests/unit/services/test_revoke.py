@@ -1,0 +1,237 @@
+"""Revocation by possession (RFC 7009): S10, what an acknowledgement means, and whom it ends."""
+
+import pytest
+
+from tallystick.api.master_token import MASTER_TOKENS
+from tallystick.api.pairing_token import PAIRING_TOKENS
+from tallystick.domain.errors import ExchangeRefusedError, NotYetError
+from tallystick.services.ports import ConflictError, RefusedError, UnavailableError
+from tests.builders import OTHER_UID, issued_status, raw_pairing_token, used_status
+from tests.fakes import NOON
+from tests.unit.services.faults import double_faults, single_faults
+from tests.unit.services.world import NAME, NAMESPACE, World
+
+ONE_STATUS = [("replace_status", "pairingtokens")]
+
+
+async def revoke(world, jwt):
+    await world.replica().revocation.revoke(jwt, source="192.0.2.7")
+
+
+async def test_s10_the_holder_of_a_pairing_token_may_end_it(world):
+    jwt = await world.issue()
+
+    await revoke(world, jwt)
+
+    status = world.token().status
+    assert (status.state, status.revoked_through, status.revoked_time) == ("Revoked", 1, NOON)
+    assert (world.ready(), world.audit.decisions()[-1]) == (("True", "Revoked"), ("revoke", "ok"))
+    with pytest.raises(ExchangeRefusedError):
+        await world.replica().redeem(jwt)
+
+
+async def test_rfc_7009_writes_status_and_never_spec(world):
+    jwt = await world.issue()
+    spec = world.token().spec
+
+    await revoke(world, jwt)
+
+    assert world.writes() == ONE_STATUS
+    assert world.token().spec == spec
+
+
+async def test_revoking_a_used_token_ends_the_trust_that_it_made(world):
+    jwt = await world.issue()
+    await world.replica().redeem(jwt)
+    claim = world.token().status.claim
+
+    await revoke(world, jwt)
+
+    status = world.token().status
+    assert (status.state, status.revoked_through, status.claim) == ("Revoked", 1, claim)
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["with its expiry on record", "before it is on record"])
+async def test_an_expired_pairing_token_still_revokes(world, recorded):
+    jwt = await world.issue()
+    world.clock.advance(301)
+    if recorded:
+        await world.reconcile()
+
+    await revoke(world, jwt)
+
+    assert world.token().status.state == "Revoked"
+
+
+async def test_an_expired_pairing_token_still_ends_the_trust_that_it_made(world):
+    jwt = await world.issue()
+    await world.replica().redeem(jwt)
+    world.clock.advance(3600)
+
+    await revoke(world, jwt)
+
+    assert (world.token().status.state, world.token().status.revoked_through) == ("Revoked", 1)
+
+
+async def test_a_token_that_is_not_recorded_yet_can_be_revoked(world):
+    jwt = await world.issue()
+    world.cluster.edit(PAIRING_TOKENS, NAMESPACE, NAME, lambda body: body.pop("status"))
+
+    await revoke(world, jwt)
+    await world.reconcile()
+
+    assert (world.token().status.state, world.token().status.serial, world.secret()) == ("Revoked", 1, None)
+
+
+async def test_a_serial_that_is_not_recorded_yet_does_not_inherit_the_facts_of_the_one_before(world):
+    await world.issue()
+    world.edit(serial=2)
+    await world.reconcile()
+    jwt = world.jwt()
+    world.cluster.edit(PAIRING_TOKENS, NAMESPACE, NAME, lambda body: body.update(status=used_status()))
+
+    await revoke(world, jwt)
+
+    status = world.token().status
+    assert (status.state, status.serial, status.revoked_through) == ("Revoked", 2, 2)
+    assert (status.claim, status.token_id) == (None, None)
+
+
+async def test_s10_the_holder_of_a_master_token_may_end_it(world):
+    redeemed = await world.replica().redeem(await world.issue())
+
+    await revoke(world, redeemed.signed_jwt)
+
+    (master,) = world.masters()
+    assert (master.status.state, master.status.revoked_time, world.ready(master)) == (
+        "Revoked",
+        NOON,
+        ("True", "Revoked"),
+    )
+    assert (master.spec.revoked, world.token().status.state) == (False, "Used")
+
+
+async def test_revoking_twice_writes_once(world):
+    jwt = await world.issue()
+
+    await revoke(world, jwt)
+    await revoke(world, jwt)
+
+    assert world.writes() == ONE_STATUS
+
+
+@pytest.mark.parametrize("change", [{"revoked": True}, {"serial": 2}])
+async def test_what_is_over_by_its_spec_is_not_written_again(world, change):
+    jwt = await world.issue()
+    world.edit(**change)
+
+    await revoke(world, jwt)
+
+    assert world.writes() == []
+
+
+@pytest.mark.parametrize("garbage", ["", "a.b.c", "x" * 9000])
+async def test_rfc_7009_an_unknown_token_is_no_error_and_costs_no_api_call(world, garbage):
+    await revoke(world, garbage)
+
+    assert world.cluster.calls == []
+    assert world.audit.decisions() == [("revoke", "ignored")]
+
+
+async def test_s24_a_token_of_an_object_that_was_re_created_revokes_nothing(world):
+    jwt = await world.issue()
+    world.cluster.put(PAIRING_TOKENS, raw_pairing_token(uid=OTHER_UID, status=issued_status(uid=OTHER_UID)))
+
+    await revoke(world, jwt)
+
+    assert world.writes() == []
+    assert world.token().status.state == "Active"
+
+
+async def test_s24_a_token_of_a_master_token_that_was_re_created_revokes_nothing(world):
+    redeemed = await world.replica().redeem(await world.issue())
+    (master,) = world.cluster.all(MASTER_TOKENS)
+    master["metadata"]["uid"] = OTHER_UID
+    world.cluster.put(MASTER_TOKENS, master)
+    world.writes()
+
+    await revoke(world, redeemed.signed_jwt)
+
+    assert world.writes() == []
+
+
+async def test_a_token_of_an_object_that_is_gone_is_over(world):
+    jwt = await world.issue()
+    world.cluster.remove(PAIRING_TOKENS, NAMESPACE, NAME)
+
+    await revoke(world, jwt)
+
+    assert world.writes() == []
+
+
+@pytest.mark.parametrize("error", [ConflictError("modified"), RefusedError("CEL"), UnavailableError("down")])
+async def test_what_is_not_stored_is_not_acknowledged(world, error):
+    jwt = await world.issue()
+    world.cluster.fail_next("replace_status", "pairingtokens", error, times=10)
+
+    with pytest.raises(NotYetError):
+        await revoke(world, jwt)
+
+    assert world.token().status.state == "Active"
+
+
+async def test_what_cannot_be_read_is_not_acknowledged(world):
+    jwt = await world.issue()
+    world.cluster.fail_next("get", "pairingtokens", UnavailableError("down"))
+
+    with pytest.raises(NotYetError):
+        await revoke(world, jwt)
+
+
+@pytest.mark.parametrize("plan", single_faults(6) + double_faults(4), ids=str)
+async def test_an_acknowledged_revocation_is_stored_whatever_fails(plan):
+    world = World()
+    jwt = await world.issue()
+    world.cluster.plan_from_now(plan)
+
+    try:
+        await revoke(world, jwt)
+    except NotYetError:
+        world.cluster.plan_from_now({})
+        await revoke(world, jwt)
+
+    assert world.token().status.state == "Revoked"
+
+
+async def test_a_redemption_that_was_faster_is_revoked_with_its_master_token(world):
+    jwt = await world.issue()
+    world.cluster.before_next(
+        "replace_status",
+        "pairingtokens",
+        lambda: world.cluster.edit(PAIRING_TOKENS, NAMESPACE, NAME, lambda body: body.update(status=used_status())),
+    )
+
+    await revoke(world, jwt)
+
+    status = world.token().status
+    assert (status.state, status.revoked_through, status.claim is not None) == ("Revoked", 1, True)
+
+
+async def test_an_object_that_goes_while_it_is_being_revoked_is_over(world):
+    jwt = await world.issue()
+    world.cluster.before_next(
+        "replace_status", "pairingtokens", lambda: world.cluster.remove(PAIRING_TOKENS, NAMESPACE, NAME)
+    )
+
+    await revoke(world, jwt)
+
+    assert world.audit.decisions()[-1] == ("revoke", "already")
+
+
+async def test_an_expired_master_token_is_over(world):
+    redeemed = await world.replica().redeem(await world.issue(masterToken={"ttl": "1h"}))
+    world.clock.advance(3600)
+
+    await revoke(world, redeemed.signed_jwt)
+
+    assert "status" not in world.cluster.all(MASTER_TOKENS)[0]
