@@ -2,8 +2,18 @@
 
 from tests.harness.exchange import exchange, second_replica
 from tests.harness.installed import admin, installed, make_namespace
+from tests.harness.pairing_site import site
 from tests.harness.plane import plane, pytest_collection_finish
-from tests.harness.site import site
 from tests.harness.system import system
 
-__all__ = ["admin", "exchange", "installed", "make_namespace", "plane", "pytest_collection_finish", "second_replica", "site", "system"]
+__all__ = [
+    "admin",
+    "exchange",
+    "installed",
+    "make_namespace",
+    "plane",
+    "pytest_collection_finish",
+    "second_replica",
+    "site",
+    "system",
+]

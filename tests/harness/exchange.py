@@ -99,9 +99,7 @@ class Exchange:
     def get(self, path: str) -> HttpAnswer:
         return self._send("GET", path)
 
-    def redeem(
-        self, token: str, *, key: SigningKey | None = None, proof: str = "", **parameters: str
-    ) -> HttpAnswer:
+    def redeem(self, token: str, *, key: SigningKey | None = None, proof: str = "", **parameters: str) -> HttpAnswer:
         """Ask for a master token, with a proof of possession of `key` where there is one."""
         form = {"grant_type": GRANT, "subject_token": token, "subject_token_type": JWT_TYPE, **parameters}
         shown = proof or (self.proof(key) if key else "")
@@ -153,7 +151,9 @@ class Replica:
 
 
 @contextmanager
-def replica(system: System, folder: Path, *, failpoint: str = "", flags: Mapping[str, str] | None = None) -> Iterator[Replica]:
+def replica(
+    system: System, folder: Path, *, failpoint: str = "", flags: Mapping[str, str] | None = None
+) -> Iterator[Replica]:
     """Start one more exchange, as replicas run behind one URL: the same issuer, account and certificate.
 
     Args:
