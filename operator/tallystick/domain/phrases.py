@@ -3,7 +3,7 @@
 from tallystick.api.master_token import MasterToken, MasterTokenState
 from tallystick.api.pairing_token import PairingToken, PairingTokenState
 from tallystick.domain.conditions import Verdict
-from tallystick.domain.names import pairing_secret_name
+from tallystick.domain.names import master_token_name, pairing_secret_name
 from tallystick.domain.times import rfc3339
 
 
@@ -41,9 +41,9 @@ def _active(token: PairingToken) -> Verdict:
 
 def _used(token: PairingToken) -> Verdict:
     claim = token.status.claim
-    yielded = f"; master token {claim.master_token_id} is in force until it is revoked or expires" if claim else ""
+    record = f"; MasterToken {master_token_name(claim.master_token_id)} records the trust" if claim else ""
     return Verdict(
-        ready=True, reason="Paired", message=f"the token was redeemed{yielded}; {_again(token)} to pair again"
+        ready=True, reason="Paired", message=f"the token was redeemed{record}; {_again(token)} to pair again"
     )
 
 

@@ -4,7 +4,7 @@ Every function here is pure. The order of the rules is the order of what the cal
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tallystick.api.master_token import MasterToken, MasterTokenSpec, PairingTokenRef
 from tallystick.api.pairing_token import Claim, PairingToken, PairingTokenState, PairingTokenStatus
@@ -15,6 +15,8 @@ from tallystick.domain.targets import Target
 from tallystick.domain.times import from_numeric_date, rfc3339
 from tallystick.domain.validity import Invalid, why_pairing_invalid
 
+# Also as far as two replicas' clocks may be apart, and their crash and restart may take.
+RECORD_WITHIN = timedelta(seconds=60)
 NOT_A_PAIRING_TOKEN = "subject_token is not a valid pairing token"  # noqa: S105 - a text
 
 
@@ -155,6 +157,15 @@ def master_token_spec(target: Target, claim: Claim, *, serial: int | None, subje
         expiration_time=claim.time + ttl,
         deletion_policy=token.spec.master_token.deletion_policy,
     )
+
+
+def record_may_be_made(claim: Claim, now: datetime) -> bool:
+    """Tell whether the MasterToken of a claim may still be created.
+
+    It is made within a second of the claim, or by the client's next request where a crash came between. One that is
+    missing later was deleted, which ends the trust (R94): asking again must not bring it back.
+    """
+    return now - claim.time <= RECORD_WITHIN
 
 
 def same_master_token(found: MasterToken, computed: MasterTokenSpec) -> bool:

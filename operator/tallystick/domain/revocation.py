@@ -1,9 +1,12 @@
-"""What a revocation writes into the status of a PairingToken, for `spec.revoked` and for RFC 7009 alike."""
+"""What a revocation writes into the status of a token, by whomever it is ordered."""
 
 from datetime import datetime
 from typing import Any
 
-from tallystick.api.pairing_token import PairingToken, PairingTokenState
+from tallystick.api.master_token import MasterToken, MasterTokenState, MasterTokenStatus
+from tallystick.api.pairing_token import PairingToken, PairingTokenState, PairingTokenStatus
+from tallystick.domain.conditions import conditions
+from tallystick.domain.phrases import master_verdict, verdict_of
 from tallystick.domain.times import whole_second
 
 # What is recorded of the serial that was issued last.
@@ -35,3 +38,19 @@ def revoking_changes(token: PairingToken, *, serial: int, now: datetime) -> dict
         "revoked_time": whole_second(now),
         "revoked_through": max(serial, status.revoked_through or 0),
     }
+
+
+def revoked_pairing_status(token: PairingToken, now: datetime) -> PairingTokenStatus:
+    """Return the status that revokes a pairing token and the trust it made."""
+    revoked = token.status.model_copy(update=revoking_changes(token, serial=token.spec.serial, now=now))
+    verdict = verdict_of(token.model_copy(update={"status": revoked}))
+    said = conditions(verdict, before=token.status.conditions, generation=token.metadata.generation, now=now)
+    return revoked.model_copy(update={"conditions": said})
+
+
+def revoked_master_status(token: MasterToken, now: datetime) -> MasterTokenStatus:
+    """Return the status that ends a master token."""
+    verdict = master_verdict(token, MasterTokenState.REVOKED)
+    said = conditions(verdict, before=token.status.conditions, generation=token.metadata.generation, now=now)
+    changes = {"state": MasterTokenState.REVOKED, "revoked_time": whole_second(now), "conditions": said}
+    return token.status.model_copy(update=changes)

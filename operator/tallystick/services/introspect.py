@@ -2,12 +2,12 @@
 
 from tallystick.api.master_token import MASTER_TOKENS, MasterToken
 from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken, PairingTokenState
-from tallystick.crypto.tokens import InvalidTokenError, VerifiedClaims, unverified_typ, verify
+from tallystick.crypto.tokens import VerifiedClaims
 from tallystick.domain.claims import MASTER_TYPE, PAIRING_TYPE
 from tallystick.domain.validity import why_master_invalid, why_pairing_invalid
 from tallystick.services.callers import Caller, Callers
 from tallystick.services.freshness import FreshReader, ServerClock
-from tallystick.services.issuer import Issuer
+from tallystick.services.issuer import Issuer, facts_of
 from tallystick.services.ports import Audit, Clock
 
 Answer = dict[str, object]
@@ -42,27 +42,19 @@ class Introspection:
         Raises:
             NotYetError: the state cannot be known now.
         """
-        verified = self._verified(unverified_jwt)
+        verified = self._issuer.verified(unverified_jwt, self._clock.now())
         if verified is None:
             return INACTIVE
         plural = MASTER_TOKENS.plural if verified.typ == MASTER_TYPE else PAIRING_TOKENS.plural
         if not await self._callers.may(caller, VERB, plural, verified.reference.namespace):
-            self._audit_of(verified, caller, "refused")
+            self._audit.record("introspect", "refused", **facts_of(verified), caller=caller.username)
             return INACTIVE
         active = await self._is_active(verified)
         self._server_clock.check()
-        self._audit_of(verified, caller, "active" if active else "inactive")
+        self._audit.record(
+            "introspect", "active" if active else "inactive", **facts_of(verified), caller=caller.username
+        )
         return _answer(verified) if active else INACTIVE
-
-    def _verified(self, unverified_jwt: str) -> VerifiedClaims | None:
-        typ = unverified_typ(unverified_jwt)
-        if typ is None:
-            return None
-        issuer, keyring, now = self._issuer.policy.issuer, self._issuer.keyring, self._clock.now()
-        try:
-            return verify(unverified_jwt, keyring, typ=typ, issuer=issuer, now=now)
-        except InvalidTokenError:
-            return None
 
     async def _is_active(self, verified: VerifiedClaims) -> bool:
         return await (self._pairing_is_active(verified) if verified.typ == PAIRING_TYPE else self._master(verified))
@@ -102,19 +94,6 @@ class Introspection:
             return None
         raw = await self._reader.get(PAIRING_TOKENS, token.metadata.namespace, reference.name)
         return PairingToken.model_validate(raw) if raw is not None else None
-
-    def _audit_of(self, verified: VerifiedClaims, caller: Caller, outcome: str) -> None:
-        reference = verified.reference
-        self._audit.record(
-            "introspect",
-            outcome,
-            kind=reference.kind,
-            namespace=reference.namespace,
-            name=reference.name,
-            uid=reference.uid,
-            token_id=verified.token_id,
-            caller=caller.username,
-        )
 
 
 def _answer(verified: VerifiedClaims) -> Answer:

@@ -8,7 +8,14 @@ from tallystick.api.master_token import MasterToken
 from tallystick.api.pairing_token import PairingToken
 from tallystick.crypto.keyring import Keyring
 from tallystick.crypto.keys import SigningKey
-from tallystick.crypto.tokens import ExpiredTokenError, InvalidTokenError, sign, verify
+from tallystick.crypto.tokens import (
+    ExpiredTokenError,
+    InvalidTokenError,
+    VerifiedClaims,
+    sign,
+    unverified_typ,
+    verify,
+)
 from tallystick.domain.claims import MASTER_TYPE, PAIRING_TYPE, PairingGrant, digest, master_claims, pairing_claims
 from tallystick.domain.errors import NotYetError
 from tallystick.domain.grants import IssuancePolicy, adopted, granted
@@ -85,6 +92,16 @@ class Issuer:
         """Sign the master token that an object records. The same object gives the same bytes (RFC 6979)."""
         return sign(master_claims(token, self.policy.issuer), typ=MASTER_TYPE, key=self.key(token.spec.key_id))
 
+    def verified(self, unverified_jwt: str, now: datetime) -> VerifiedClaims | None:
+        """Verify a token of any of our types; None for what is none, or has expired."""
+        typ = unverified_typ(unverified_jwt)
+        if typ is None:
+            return None
+        try:
+            return verify(unverified_jwt, self.keyring, typ=typ, issuer=self.policy.issuer, now=now)
+        except InvalidTokenError:
+            return None
+
     def _signed_by_us(self, unverified_jwt: str, now: datetime) -> tuple[dict[str, Any], str] | None:
         """Return the claims and the key id of a token that we signed, also of one that has expired."""
         try:
@@ -94,3 +111,16 @@ class Issuer:
         except InvalidTokenError:
             return None
         return dict(verified.claims), verified.key_id
+
+
+def facts_of(verified: VerifiedClaims) -> dict[str, str | int | None]:
+    """Return what the audit log says of a verified token."""
+    reference = verified.reference
+    return {
+        "kind": reference.kind,
+        "namespace": reference.namespace,
+        "name": reference.name,
+        "uid": reference.uid,
+        "serial": reference.serial,
+        "token_id": verified.token_id,
+    }

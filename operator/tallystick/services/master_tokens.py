@@ -78,10 +78,10 @@ class MasterTokens:
         )
         if status == token.status:
             return
-        if state is not token.status.state:
-            self._tell(token, raw, state, verdict)
         stored = await self._cluster.replace_status(MASTER_TOKENS, {**raw, "status": status.to_json()})
         self._view.remember(MASTER_TOKENS, stored)
+        if state is not token.status.state:
+            self._tell(token, raw, state, verdict)
 
     def _tell(self, token: MasterToken, raw: Json, state: MasterTokenState, verdict: Verdict) -> None:
         meta = token.metadata

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from tallystick.api.core import SECRETS
-from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken, PairingTokenState
+from tallystick.api.pairing_token import PAIRING_TOKENS, DeletionPolicy, PairingToken, PairingTokenState
+from tallystick.crypto.tokens import UnsignableClaimsError
 from tallystick.domain import issuance
 from tallystick.domain.claims import PairingGrant
 from tallystick.domain.conditions import Verdict, conditions
@@ -21,6 +22,7 @@ from tallystick.domain.names import pairing_secret_name
 from tallystick.domain.pairing_secrets import HeldSecret, content_digest, owner_uid
 from tallystick.domain.phrases import verdict_of
 from tallystick.domain.revocation import revoking_changes
+from tallystick.services.healings import Healings
 from tallystick.services.issuer import Issuer
 from tallystick.services.ports import (
     AlreadyExistsError,
@@ -33,6 +35,7 @@ from tallystick.services.ports import (
     View,
 )
 from tallystick.services.requester import Requester
+from tallystick.services.tombstones import write_tombstone
 
 # An object needs at most: revoke or issue, remove the Secret, rest.
 MOST_STEPS = 4
@@ -69,6 +72,7 @@ class PairingTokens:
         self._clock = clock
         self._audit = audit
         self._events = events
+        self._healings = Healings(clock)
 
     async def reconcile(self, namespace: str, name: str) -> Outcome:
         """Bring one object to rest. Raises ClusterError or NotYetError where a later attempt may do better."""
@@ -125,7 +129,10 @@ class PairingTokens:
         planned = grant(token, self._issuer.policy, now=now, key_id=self._issuer.keyring.signing_key(now).key_id)
         if isinstance(planned, Unissuable):
             return await self._refuse(token, raw, planned)
-        stored = await self._store(token, planned)
+        try:
+            stored = await self._store(token, planned)
+        except UnsignableClaimsError as error:
+            return await self._refuse(token, raw, Unissuable("UnsignableClaims", f"no token can be signed: {error}"))
         if stored is None:
             return await self._secret_is_foreign(token, raw)
         self._audit_of("issue", token, token_id=stored.token_id, subject=stored.subject, kid=stored.key_id)
@@ -175,15 +182,19 @@ class PairingTokens:
         return Outcome()
 
     async def _revoke(self, token: PairingToken, raw: Json) -> Outcome | None:
-        self._audit_of("revoke", token, token_id=token.status.token_id, reason="spec.revoked")
+        if token.spec.master_token.deletion_policy is DeletionPolicy.RETAIN:
+            # They may outlive this object, so their own records say it first (S8).
+            for namespace, name in self._view.master_tokens_of(token.metadata.uid):
+                await write_tombstone(self._cluster, self._clock, namespace, name)
         changes = revoking_changes(token, serial=token.spec.serial, now=self._clock.now())
         await self._record(token, raw, None, changes)
+        self._audit_of("revoke", token, token_id=token.status.token_id, reason="spec.revoked")
         self._warn_of(token)
         return None
 
     async def _expire(self, token: PairingToken, raw: Json) -> Outcome | None:
-        self._audit_of("expire", token, token_id=token.status.token_id)
         await self._record(token, raw, None, {"state": PairingTokenState.EXPIRED})
+        self._audit_of("expire", token, token_id=token.status.token_id)
         self._warn_of(token)
         return None
 
@@ -196,6 +207,9 @@ class PairingTokens:
 
     async def _heal(self, token: PairingToken) -> Outcome | None:
         """Put the Secret back, after another look at its owner: what a watch has seen may be over (S22)."""
+        pause = self._healings.pause(token.metadata.uid)
+        if pause > 0:
+            return Outcome(retry_after=pause, wake_at=token.status.expiration_time)
         raw = await self._cluster.get(PAIRING_TOKENS, token.metadata.namespace, token.metadata.name)
         self._view.remember(PAIRING_TOKENS, raw)
         fresh = PairingToken.model_validate(raw)
@@ -208,6 +222,7 @@ class PairingTokens:
         if wanted is None:
             return await self._cannot_heal(fresh, raw, held)
         self._audit_of("heal", fresh, token_id=fresh.status.token_id)
+        self._healings.note(fresh.metadata.uid)
         if held is None:
             self._view.remember(SECRETS, await self._cluster.create(SECRETS, wanted))
         else:

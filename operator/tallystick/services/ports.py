@@ -134,6 +134,10 @@ class View(Protocol):
         """Return a MasterToken as last seen."""
         ...
 
+    def master_tokens_of(self, pairing_uid: str) -> list[tuple[str, str]]:
+        """Return namespace and name of each MasterToken that came from a PairingToken, as last seen."""
+        ...
+
     def secret(self, namespace: str, name: str) -> HeldSecret | None:
         """Return what is kept of a Secret that carries our label."""
         ...

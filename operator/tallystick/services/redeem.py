@@ -31,13 +31,14 @@ from tallystick.domain.redemption import (
     decide,
     expired_text,
     master_token_spec,
+    record_may_be_made,
     same_master_token,
 )
 from tallystick.domain.targets import Target, Wish, why_off_target
 from tallystick.domain.times import numeric_date, whole_second
 from tallystick.domain.validity import why_master_invalid
 from tallystick.services.freshness import FreshReader, ServerClock, cannot_know
-from tallystick.services.issuer import Issuer
+from tallystick.services.issuer import Issuer, facts_of
 from tallystick.services.ports import (
     AlreadyExistsError,
     Audit,
@@ -114,7 +115,8 @@ class Redemption:
             computed = master_token_spec(
                 self._target(token, verified), claim, serial=verified.reference.serial, subject=verified.subject
             )
-            await self._ensure_master(token, computed)
+            if record_may_be_made(claim, self._clock.now()):
+                await self._ensure_master(token, computed)
             master = await self._read_anew(token, claim, computed)
         except ExchangeRefusedError as refused:
             self._audit_of(verified, request, "refused", reason=refused.code, text=refused.description)
@@ -156,16 +158,15 @@ class Redemption:
                 return token, decision.claim
             if not isinstance(decision, Redeem):
                 raise self._no(decision, raw)
-            target = self._target(token, verified)
-            problem = why_off_target(request.wish, target)
-            if problem is not None:
-                raise ExchangeRefusedError(problem.code, problem.description)
             # The same claim in every try: a swap whose answer was lost is recognised, and never doubled.
-            claim = claim or self._new_claim(request, target)
+            claim = claim or self._new_claim(request, self._checked_target(token, verified, request))
             stored = await self._swap(token, raw or {}, claim)
             if stored is not None:
                 return self._parse(stored), claim
             raw = await self._reader.get_anew(*where)
+        token = self._parse(raw)
+        if claim is not None and token.status.claim == claim:
+            return token, claim
         raise NotYetError("temporarily_unavailable", "the token is being written by others; ask again")
 
     def _decide(
@@ -199,6 +200,13 @@ class Redemption:
             text = f"use case {token.spec.use_case} is no longer offered by this service"
             raise ExchangeRefusedError("invalid_target", text)
         return Target(token, use_case, verified.claims["ext"]["base_url"], policy.external_urls)
+
+    def _checked_target(self, token: PairingToken, verified: VerifiedClaims, request: RedeemRequest) -> Target:
+        target = self._target(token, verified)
+        problem = why_off_target(request.wish, target)
+        if problem is not None:
+            raise ExchangeRefusedError(problem.code, problem.description)
+        return target
 
     def _new_claim(self, request: RedeemRequest, target: Target) -> Claim:
         now = self._clock.now()
@@ -270,12 +278,7 @@ class Redemption:
         self._audit.record(
             "redeem",
             outcome,
-            kind="PairingToken",
-            namespace=verified.reference.namespace,
-            name=verified.reference.name,
-            uid=verified.reference.uid,
-            serial=verified.reference.serial,
-            token_id=verified.token_id,
+            **facts_of(verified),
             client_id=request.wish.client_id,
             key_thumbprint=request.key_thumbprint,
             source=request.source,

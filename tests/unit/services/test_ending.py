@@ -193,3 +193,16 @@ async def test_without_the_signing_keys_expiry_goes_on(world):
     await world.reconcile()
 
     assert world.token().status.state == "Expired"
+
+
+async def test_s8_retained_master_tokens_are_ended_in_their_own_records_before_the_revocation_is_on_record(world):
+    jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
+    await world.replica().redeem(jwt)
+    world.edit(revoked=True)
+    world.cluster.calls.clear()
+
+    await world.reconcile()
+
+    statuses = [kind for verb, kind in world.writes() if verb == "replace_status"]
+    assert statuses == ["mastertokens", "pairingtokens"]
+    assert [master.status.state for master in world.masters()] == ["Revoked"]

@@ -247,3 +247,31 @@ async def test_an_edit_in_the_same_instant_is_not_overwritten_blindly(world):
     await world.reconcile_until_done()
 
     assert world.jwt() == jwt
+
+
+async def test_s22_healing_backs_off_from_somebody_who_keeps_changing_the_secret(world):
+    await world.issue()
+    pauses = []
+
+    for _ in range(5):
+        edit_the_token(world)
+        outcome = await world.reconcile()
+        pauses.append(outcome.retry_after or 0.0)
+        world.clock.advance(outcome.retry_after or 0.0)
+        await world.reconcile()
+        assert (await world.reconcile()).retry_after is None
+
+    assert pauses == [0.0, 0.0, 1.0, 2.0, 4.0]
+
+
+async def test_a_secret_that_was_left_alone_for_long_is_healed_at_once_again(world):
+    await world.issue(ttl="24h")
+    for _ in range(3):
+        edit_the_token(world)
+        world.clock.advance((await world.reconcile()).retry_after or 0.0)
+        await world.reconcile()
+    world.clock.advance(600)
+
+    edit_the_token(world)
+
+    assert (await world.reconcile()).retry_after is None

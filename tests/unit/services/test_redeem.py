@@ -502,3 +502,25 @@ async def test_a_storm_of_conflicts_ends_in_a_503(world):
         await world.replica().redeem(jwt)
 
     assert world.token().status.state == "Active"
+
+
+async def test_r94_a_master_token_that_was_deleted_does_not_come_back_when_its_client_asks_again(world):
+    jwt = await world.issue()
+    redeemed = await world.replica().redeem(jwt)
+    world.cluster.remove(MASTER_TOKENS, NAMESPACE, f"mtok-{redeemed.token_id}")
+    world.clock.advance(61)
+
+    with pytest.raises(ExchangeRefusedError, match="has been revoked"):
+        await world.replica().redeem(jwt)
+
+    assert world.masters() == []
+
+
+async def test_a_swap_that_landed_at_the_last_of_many_lost_answers_is_recognised(world):
+    jwt = await world.issue()
+    for applied in (False, False, False, True):
+        world.cluster.fail_next("replace_status", "pairingtokens", UnavailableError("no answer"), applied=applied)
+
+    redeemed = await world.replica().redeem(jwt, key=None)
+
+    assert [master.spec.token_id for master in world.masters()] == [redeemed.token_id]

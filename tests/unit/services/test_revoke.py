@@ -51,26 +51,48 @@ async def test_revoking_a_used_token_ends_the_trust_that_it_made(world):
     assert (status.state, status.revoked_through, status.claim) == ("Revoked", 1, claim)
 
 
-@pytest.mark.parametrize("recorded", [True, False], ids=["with its expiry on record", "before it is on record"])
-async def test_an_expired_pairing_token_still_revokes(world, recorded):
-    jwt = await world.issue()
-    world.clock.advance(301)
-    if recorded:
-        await world.reconcile()
-
-    await revoke(world, jwt)
-
-    assert world.token().status.state == "Revoked"
-
-
-async def test_an_expired_pairing_token_still_ends_the_trust_that_it_made(world):
+async def test_s29_a_spent_pairing_token_that_leaks_after_its_expiry_is_no_kill_switch(world):
     jwt = await world.issue()
     await world.replica().redeem(jwt)
     world.clock.advance(3600)
+    before = world.token()
 
     await revoke(world, jwt)
 
-    assert (world.token().status.state, world.token().status.revoked_through) == ("Revoked", 1)
+    assert world.token() == before
+    assert world.audit.decisions()[-1] == ("revoke", "ignored")
+
+
+async def test_s8_a_retained_master_token_is_revoked_in_its_own_record_before_the_answer(world):
+    jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
+    redeemed = await world.replica().redeem(jwt)
+
+    await revoke(world, jwt)
+    world.cluster.remove(PAIRING_TOKENS, NAMESPACE, NAME)
+
+    (master,) = world.masters()
+    assert (master.metadata.name, master.status.state) == (f"mtok-{redeemed.token_id}", "Revoked")
+
+
+async def test_a_revocation_whose_tombstone_cannot_be_written_is_not_acknowledged(world):
+    jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
+    await world.replica().redeem(jwt)
+    world.cluster.fail_next("replace_status", "mastertokens", UnavailableError("no answer"))
+
+    with pytest.raises(NotYetError):
+        await revoke(world, jwt)
+
+    assert world.token().status.state == "Used"
+
+
+async def test_a_tombstone_meets_the_controllers_record_and_is_written_all_the_same(world):
+    jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
+    await world.replica().redeem(jwt)
+    world.cluster.fail_next("replace_status", "mastertokens", ConflictError("changed"))
+
+    await revoke(world, jwt)
+
+    assert [master.status.state for master in world.masters()] == ["Revoked"]
 
 
 async def test_a_token_that_is_not_recorded_yet_can_be_revoked(world):
