@@ -1,10 +1,11 @@
 """`tallystick up` as its users have it: a process in a terminal, driven with kubectl and curl alone."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,16 @@ class UpProcess:
     kubectl_binary: Path
 
     @classmethod
-    def start(cls, folder: Path, listen: str, kubectl: Path) -> "UpProcess":
-        """Start it; nothing is waited for."""
+    def start(
+        cls, folder: Path, listen: str, kubectl: Path, *flags: str, environment: Mapping[str, str] | None = None
+    ) -> "UpProcess":
+        """Start it, with more flags and variables if need be; nothing is waited for."""
         output = folder.with_name(f"{folder.name}.output")
         # A session of its own: a terminal's Ctrl-C would reach the tests, too.
         with output.open("ab") as stream:
             process = subprocess.Popen(
-                [*TALLYSTICK, "up", "--data-dir", str(folder), "--listen", listen],
+                [*TALLYSTICK, "up", "--data-dir", str(folder), "--listen", listen, *flags],
+                env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,

@@ -112,7 +112,7 @@ async def _in_use(cluster: KubeCluster) -> Counter[str]:
     now = datetime.now(UTC)
     found: Counter[str] = Counter()
     async for body in cluster.list(PAIRING_TOKENS):
-        found.update(keys_of_pairing_token(PairingToken.model_validate(body)))
+        found.update(keys_of_pairing_token(PairingToken.model_validate(body), now))
     async for body in cluster.list(MASTER_TOKENS):
         found.update(keys_of_master_token(MasterToken.model_validate(body), now))
     return found

@@ -10,7 +10,6 @@ Every replica watches, so that the next leader starts with a warm view; only the
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -21,7 +20,6 @@ from tallystick.api.core import SECRETS
 from tallystick.api.master_token import MASTER_TOKENS, MasterToken
 from tallystick.api.meta import Resource
 from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken
-from tallystick.crypto.keyring import RotationPendingError
 from tallystick.crypto.keys import Algorithm
 from tallystick.domain.errors import NotYetError
 from tallystick.domain.grants import IssuancePolicy
@@ -219,21 +217,21 @@ class Controller:
 
     async def _care_for_keys(self) -> None:
         """Rotate the signing key by age, and drop old ones that nothing alive was signed with."""
-        keyring = self._keyrings.keyring()
-        self._metrics.keyring_age.set(keyring.newest_age(self._clock.now()).total_seconds())
-        if keyring.newest_age(self._clock.now()) > self._settings.key_max_age:
-            with suppress(RotationPendingError):
-                rotated = await self._keyrings.rotate(self._settings.algorithm)
-                self._audit.record("rotate-key", "ok", kid=rotated.entries[-1].key.key_id, reason="age")
+        settings = self._settings
+        rotated = await self._keyrings.rotate_by_age(settings.algorithm, settings.key_max_age)
+        if rotated is not None:
+            self._audit.record("rotate-key", "ok", kid=rotated.entries[-1].key.key_id, reason="age")
         for key_id in sorted(await self._keyrings.retire(self._keys_in_use())):
             self._audit.record("retire-key", "ok", kid=key_id)
+        newest_age = self._keyrings.keyring().newest_age(self._clock.now())
+        self._metrics.keyring_age.set(newest_age.total_seconds())
 
     def _keys_in_use(self) -> set[str]:
         """Return the ids of the keys that a live token names."""
         now = self._clock.now()
         in_use: set[str] = set()
         for key in self._view.pairing_tokens:
-            in_use |= keys_of_pairing_token(PairingToken.model_validate(self._view.pairing_token(*key)))
+            in_use |= keys_of_pairing_token(PairingToken.model_validate(self._view.pairing_token(*key)), now)
         for key in self._view.master_tokens:
             in_use |= keys_of_master_token(MasterToken.model_validate(self._view.master_token(*key)), now)
         return in_use

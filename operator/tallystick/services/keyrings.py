@@ -84,6 +84,12 @@ class Keyrings:
         await self._replace(self.keyring().rotate(SigningKey.generate(algorithm), self._clock.now()))
         return self.keyring()
 
+    async def rotate_by_age(self, algorithm: Algorithm, max_age: timedelta) -> Keyring | None:
+        """Rotate if the newest key is older than `max_age`, and return the new keyring; None where nothing is due."""
+        if self.keyring().newest_age(self._clock.now()) <= max_age:
+            return None
+        return await self.rotate(algorithm)
+
     async def retire(self, in_use: Set[str]) -> Set[str]:
         """Drop the superseded keys that no live object names, and return their ids."""
         await self.refresh()

@@ -222,7 +222,7 @@ def test_only_a_token_that_was_valid_is_called_expired(token):
     assert refusal_of(token, now=NOW + timedelta(days=1)) is not Reason.EXPIRED
 
 
-@pytest.mark.parametrize(("leeway", "ahead"), [(0, 5), (30, 35)])
+@pytest.mark.parametrize(("leeway", "ahead"), [(0, 60), (30, 90)])
 def test_a_token_may_be_issued_as_far_ahead_as_clocks_differ(leeway, ahead):
     token = signed(iat=NOW_SECONDS + ahead)
     too_early = signed(iat=NOW_SECONDS + ahead + 1)

@@ -24,7 +24,14 @@ YEAR = timedelta(days=365)
     ],
 )
 def test_a_pairing_token_needs_the_keys_of_what_can_still_be_answered(token, expected):
-    assert keys_of_pairing_token(token) == expected
+    assert keys_of_pairing_token(token, NOON) == expected
+
+
+def test_a_pairing_token_that_is_over_needs_no_key():
+    token = a_pairing_token(status=used_status(claim=a_claim(kid="k2")))
+    assert token.status.expiration_time is not None
+
+    assert keys_of_pairing_token(token, token.status.expiration_time) == set()
 
 
 @pytest.mark.parametrize(

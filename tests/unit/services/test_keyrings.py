@@ -157,6 +157,21 @@ async def test_a_rotation_keeps_what_others_wrote_on_the_secret(cluster, make):
     assert cluster.peek(SECRETS, NAMESPACE, NAME)["metadata"]["annotations"] == {"backup": "yes"}
 
 
+async def test_the_key_is_rotated_when_it_is_older_than_it_may_be_and_no_sooner(cluster, make, clock):
+    keyrings = make()
+    await keyrings.ensure("ES256")
+    clock.advance(timedelta(days=90).total_seconds())
+    await keyrings.refresh()
+
+    too_soon = await keyrings.rotate_by_age("ES256", timedelta(days=90))
+    clock.advance(1)
+    rotated = await keyrings.rotate_by_age("ES256", timedelta(days=90))
+
+    assert too_soon is None
+    assert ids(rotated) == ids(stored(cluster))
+    assert len(ids(rotated)) == 2
+
+
 async def a_superseded_key(make, clock):
     keyrings = make()
     await keyrings.ensure("ES256")

@@ -1,0 +1,51 @@
+"""`tallystick up --context NAME`: on a cluster that exists, with the processes on this machine."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tallystick.localplane.plane import ControlPlane
+from tallystick.localplane.probe import free_ports
+from tests.harness.outside import UpProcess, still_running
+
+
+@pytest.fixture
+def cluster() -> Iterator[ControlPlane]:
+    """A cluster without anything of ours, which `up` did not start."""
+    with ControlPlane.start(say=lambda _: None) as plane:
+        yield plane
+
+
+def started(cluster: ControlPlane, folder: Path, context: str) -> UpProcess:
+    environment = {"KUBECONFIG": str(cluster.kubeconfig)}
+    listen = f"127.0.0.1:{free_ports(1)[0]}"
+    flags = ("--context", context)
+    return UpProcess.start(folder, listen, cluster.binaries.kubectl, *flags, environment=environment)
+
+
+def test_up_installs_and_runs_on_the_cluster_of_a_context_and_leaves_it_running(
+    cluster: ControlPlane, tmp_path: Path
+) -> None:
+    run = started(cluster, tmp_path / "up", "tallystick").await_ready()
+    shutil.copy(cluster.kubeconfig, run.folder / "kubeconfig")
+
+    run.apply("site-a")
+    token = run.token_into(tmp_path / "token", "site-a")
+    status, _ = run.redeem(token)
+    below = run.descendants()
+    exit_status = run.interrupt()
+
+    assert (status, exit_status) == (200, 0)
+    assert still_running(below) == []
+    assert cluster.failure() is None
+    assert run.kubectl("get", "ptok", "site-a", "--output=jsonpath={.status.state}") == "Used"
+
+
+def test_a_context_that_does_not_exist_is_told_with_what_to_do(cluster: ControlPlane, tmp_path: Path) -> None:
+    run = started(cluster, tmp_path / "up", "elsewhere")
+
+    assert run.process.wait(timeout=30.0) == 1
+    assert "error: no usable connection to a cluster" in run.output.read_text()
+    assert "elsewhere" in run.output.read_text()
