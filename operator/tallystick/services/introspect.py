@@ -57,7 +57,9 @@ class Introspection:
         return _answer(verified) if active else INACTIVE
 
     async def _is_active(self, verified: VerifiedClaims) -> bool:
-        return await (self._pairing_is_active(verified) if verified.typ == PAIRING_TYPE else self._master(verified))
+        if verified.typ == PAIRING_TYPE:
+            return await self._pairing_is_active(verified)
+        return await self._master_is_active(verified)
 
     async def _pairing_is_active(self, verified: VerifiedClaims) -> bool:
         reference = verified.reference
@@ -73,7 +75,7 @@ class Introspection:
         recorded = token.status.serial == reference.serial and token.status.state is PairingTokenState.ACTIVE
         return problem is None and recorded
 
-    async def _master(self, verified: VerifiedClaims) -> bool:
+    async def _master_is_active(self, verified: VerifiedClaims) -> bool:
         reference = verified.reference
         raw = await self._reader.get(MASTER_TOKENS, reference.namespace, reference.name, uid=reference.uid)
         if raw is None:

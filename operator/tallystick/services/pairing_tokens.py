@@ -5,33 +5,29 @@ them a crash leaves a Secret of our making, which the next attempt adopts, becau
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tallystick.api.core import SECRETS
 from tallystick.api.pairing_token import PAIRING_TOKENS, DeletionPolicy, PairingToken, PairingTokenState
 from tallystick.crypto.tokens import UnsignableClaimsError
 from tallystick.domain import issuance
 from tallystick.domain.claims import PairingGrant
 from tallystick.domain.conditions import Verdict, conditions
-from tallystick.domain.errors import NotYetError
 from tallystick.domain.grants import Unissuable, grant
 from tallystick.domain.names import pairing_secret_name
-from tallystick.domain.pairing_secrets import HeldSecret, content_digest, owner_uid
+from tallystick.domain.pairing_secrets import owner_uid
 from tallystick.domain.phrases import verdict_of
 from tallystick.domain.revocation import revoking_changes
 from tallystick.services.healings import Healings
 from tallystick.services.issuer import Issuer
+from tallystick.services.pairing_secrets import PairingSecrets
 from tallystick.services.ports import (
-    AlreadyExistsError,
     Audit,
     Clock,
     Cluster,
     Events,
     Json,
-    NotFoundError,
     View,
 )
 from tallystick.services.requester import Requester
@@ -72,6 +68,7 @@ class PairingTokens:
         self._clock = clock
         self._audit = audit
         self._events = events
+        self._secrets = PairingSecrets(cluster, view, issuer, clock)
         self._healings = Healings(clock)
 
     async def reconcile(self, namespace: str, name: str) -> Outcome:
@@ -89,19 +86,10 @@ class PairingTokens:
     def _seen(self, token: PairingToken) -> issuance.Seen:
         return issuance.Seen(
             token=token,
-            secret=self._view.secret(token.metadata.namespace, pairing_secret_name(token)),
-            expected_digest=self._expected_digest(token),
+            secret=self._secrets.seen(token),
+            expected_digest=self._secrets.expected_digest(token),
             now=self._clock.now(),
         )
-
-    def _expected_digest(self, token: PairingToken) -> str | None:
-        if token.status.state is not PairingTokenState.ACTIVE:
-            return None
-        try:
-            wanted = self._issuer.secret_as_issued(token)
-        except NotYetError:
-            return None  # without the signing keys nothing is healed, but expiry and revocation go on
-        return content_digest(wanted) if wanted is not None else None
 
     async def _take(self, step: issuance.Step, token: PairingToken, raw: Json) -> Outcome | None:
         """Perform a step. None asks for another look at once."""
@@ -115,7 +103,7 @@ class PairingTokens:
             case issuance.Heal():
                 return await self._heal(token)
             case issuance.RemoveSecret(secret):
-                await self._remove(secret)
+                await self._secrets.remove(secret)
                 return None
             case issuance.Rest():
                 return await self._rest(token, raw)
@@ -130,7 +118,7 @@ class PairingTokens:
         if isinstance(planned, Unissuable):
             return await self._refuse(token, raw, planned)
         try:
-            stored = await self._store(token, planned)
+            stored = await self._secrets.issue(token, planned)
         except UnsignableClaimsError as error:
             return await self._refuse(token, raw, Unissuable("UnsignableClaims", f"no token can be signed: {error}"))
         if stored is None:
@@ -138,20 +126,6 @@ class PairingTokens:
         self._audit_of("issue", token, token_id=stored.token_id, subject=stored.subject, kid=stored.key_id)
         await self._record_issue(token, raw, stored)
         return None
-
-    async def _store(self, token: PairingToken, planned: PairingGrant) -> PairingGrant | None:
-        """Create the Secret, or take over what an unfinished attempt left. None: the name is somebody else's."""
-        wanted = self._issuer.pairing_secret(token, planned)
-        try:
-            self._view.remember(SECRETS, await self._cluster.create(SECRETS, wanted))
-        except AlreadyExistsError:
-            held = await self._cluster.get(SECRETS, token.metadata.namespace, pairing_secret_name(token))
-            if owner_uid(held) != token.metadata.uid:
-                return None
-            unfinished = self._issuer.adopt(token, held, self._clock.now())
-            planned = unfinished or planned
-            await self._put(self._issuer.pairing_secret(token, planned), held)
-        return planned
 
     async def _record_issue(self, token: PairingToken, raw: Json, issued: PairingGrant) -> None:
         changes = {
@@ -176,9 +150,9 @@ class PairingTokens:
             self._audit_of("refuse", token, outcome="stalled", reason=problem.reason)
             self._events.warn(raw, problem.reason, problem.message)
         # The token of the serial before this one ended with the edit; its Secret must not lie about.
-        held = self._view.secret(token.metadata.namespace, pairing_secret_name(token))
+        held = self._secrets.seen(token)
         if held is not None and held.owner_uid == token.metadata.uid:
-            await self._remove(held)
+            await self._secrets.remove(held)
         return Outcome()
 
     async def _revoke(self, token: PairingToken, raw: Json) -> Outcome | None:
@@ -198,13 +172,6 @@ class PairingTokens:
         self._warn_of(token)
         return None
 
-    async def _remove(self, secret: HeldSecret) -> None:
-        with suppress(NotFoundError):  # somebody was faster, and it is gone
-            await self._cluster.delete(
-                SECRETS, secret.namespace, secret.name, uid=secret.uid, resource_version=secret.resource_version
-            )
-        self._view.forget(SECRETS, secret.namespace, secret.name, secret.uid)
-
     async def _heal(self, token: PairingToken) -> Outcome | None:
         """Put the Secret back, after another look at its owner: what a watch has seen may be over (S22)."""
         pause = self._healings.pause(token.metadata.uid)
@@ -215,7 +182,7 @@ class PairingTokens:
         fresh = PairingToken.model_validate(raw)
         if not isinstance(issuance.next_step(self._seen(fresh)), issuance.Heal):
             return None
-        held = await self._held(fresh)
+        held = await self._secrets.held(fresh)
         if held is not None and owner_uid(held) != fresh.metadata.uid:
             return await self._secret_is_foreign(fresh, raw)
         wanted = self._issuer.secret_as_issued(fresh)
@@ -223,32 +190,8 @@ class PairingTokens:
             return await self._cannot_heal(fresh, raw, held)
         self._audit_of("heal", fresh, token_id=fresh.status.token_id)
         self._healings.note(fresh.metadata.uid)
-        if held is None:
-            self._view.remember(SECRETS, await self._cluster.create(SECRETS, wanted))
-        else:
-            await self._put(wanted, held)
+        await self._secrets.restore(wanted, held)
         return None
-
-    async def _held(self, token: PairingToken) -> Json | None:
-        try:
-            return await self._cluster.get(SECRETS, token.metadata.namespace, pairing_secret_name(token))
-        except NotFoundError:
-            return None
-
-    async def _put(self, wanted: Json, held: Json) -> None:
-        """Make the Secret as wanted, in place where the API allows it."""
-        if content_digest(held) == content_digest(wanted):
-            self._view.remember(SECRETS, held)
-            return
-        meta = held["metadata"]
-        if held.get("immutable") or held.get("type") != wanted["type"]:
-            # Neither can be changed back in place: delete this very Secret and create ours.
-            await self._cluster.delete(SECRETS, meta["namespace"], meta["name"], uid=meta["uid"])
-            self._view.remember(SECRETS, await self._cluster.create(SECRETS, wanted))
-            return
-        identity = {key: meta[key] for key in ("uid", "resourceVersion")}
-        body = {**wanted, "metadata": {**wanted["metadata"], **identity}}
-        self._view.remember(SECRETS, await self._cluster.replace(SECRETS, body))
 
     async def _cannot_heal(self, token: PairingToken, raw: Json, held: Json | None) -> Outcome:
         if held is not None and self._issuer.holds_what_was_issued(token, held, self._clock.now()):
@@ -263,7 +206,8 @@ class PairingTokens:
         meta = token.metadata
         message = (
             f"Secret {meta.namespace}/{pairing_secret_name(token)} exists and does not belong to PairingToken "
-            f"{meta.namespace}/{meta.name}; it is left alone: remove it, or use another spec.secretName"
+            f"{meta.namespace}/{meta.name}; it is left alone: remove it, "
+            "or make a PairingToken with another spec.secretName"
         )
         return await self._stall(token, raw, "SecretConflict", message)
 
