@@ -23,8 +23,11 @@ esac
 MAKES_ALL = 'for name in server kube-apiserver kube-controller-manager kubectl; do echo $name > "$7$name"; done'
 FAILS = 'echo "dial tcp: lookup proxy.golang.org: no such host" >&2; exit 1'
 HANGS = 'echo $$ > "$GOTMPDIR/../../go.pid"; exec sleep 600'
+# A process that was started in the background ignores Ctrl-C, and so do its children; a terminal's does not.
 SCRIPT = """
+import signal
 from tallystick.localplane.build import find_binaries
+signal.signal(signal.SIGINT, signal.default_int_handler)
 find_binaries(print)
 """
 
