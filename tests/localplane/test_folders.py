@@ -36,11 +36,13 @@ def test_a_folder_open_to_others_is_refused_with_the_way_out(tmp_path: Path, mod
         data_folder(folder)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir(mode=0o700)
-    os.chown(folder, 65534, 65534)
+    if os.geteuid() == 0:
+        os.chown(folder, 65534, 65534)
+    else:
+        folder = Path("/")  # who is not root can give nothing away, but this one is root's
 
     with pytest.raises(PlaneError, match="belongs to another user"):
         data_folder(folder)

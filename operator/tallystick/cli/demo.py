@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
@@ -86,7 +87,7 @@ class _Story:
     def _redeem(self, token: str) -> str:
         self._step("The other service exchanges it for a master token, once (RFC 8693)")
         status, answer = self._post("/oauth2/token", self._exchange(token))
-        self._expect(status == 200, f"the exchange answered {status}")  # noqa: PLR2004
+        self._expect(status == HTTPStatus.OK, f"the exchange answered {status}")
         master = str(answer.pop("access_token"))
         self._show("Master token", master)
         self._print_json(answer)
@@ -96,7 +97,7 @@ class _Story:
     def _redeem_again(self, token: str) -> None:
         self._step("Whoever finds the pairing token later gets nothing")
         status, answer = self._post("/oauth2/token", self._exchange(token))
-        self._expect(status == 400, f"the exchange answered {status}")  # noqa: PLR2004
+        self._expect(status == HTTPStatus.BAD_REQUEST, f"the exchange answered {status}")
         self.console.print(f"  HTTP {status}", style="yellow")
         self._print_json(answer)
 
@@ -148,7 +149,7 @@ class _Story:
 
     def _quietly(self, *arguments: str, given: str = "") -> str:
         command = [str(self.running.kubectl), f"--kubeconfig={self.running.kubeconfig}", *arguments]
-        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)  # noqa: S603 - a list, no shell
         self._expect(done.returncode == 0, f"kubectl {arguments[0]}: {done.stderr.strip()}")
         return done.stdout
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from types import FrameType
 
@@ -272,8 +273,7 @@ class _StopSignal:
 
 def _answers(url: str, context: ssl.SSLContext | None) -> bool:
     try:
-        # The address is our own child's on this machine.
-        with urllib.request.urlopen(url, timeout=2.0, context=context) as answer:  # noqa: S310
-            return bool(answer.status == 200)  # noqa: PLR2004
+        with urllib.request.urlopen(url, timeout=2.0, context=context) as answer:  # noqa: S310 - our own child's address
+            return bool(answer.status == HTTPStatus.OK)
     except OSError:
         return False
