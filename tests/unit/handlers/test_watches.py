@@ -1,0 +1,67 @@
+"""The kopf edge: it only watches, of Secrets no more than ours, and returns nothing that kopf could store."""
+
+import kopf
+import pytest
+from kopf._cogs.structs.references import Resource as KopfResource
+
+from tallystick.api.core import SECRETS
+from tallystick.api.master_token import MASTER_TOKENS
+from tallystick.api.pairing_token import PAIRING_TOKENS
+from tallystick.handlers.watches import SECRET_SELECTOR, configure, register
+
+
+@pytest.fixture
+def observed():
+    return []
+
+
+@pytest.fixture
+def registry(observed):
+    registry = kopf.OperatorRegistry()
+    register(registry, lambda resource, event_type, body: observed.append((resource, event_type, body)))
+    return registry
+
+
+def handlers_of(registry, kind):
+    return list(getattr(registry, kind)._handlers)
+
+
+def test_kopf_watches_and_does_nothing_else(registry):
+    # Any other kind of handler writes annotations or finalizers, or copies a Secret's data into an annotation.
+    assert len(handlers_of(registry, "_watching")) == 3
+    assert [handlers_of(registry, kind) for kind in ("_changing", "_spawning", "_indexing", "_webhooks")] == [[]] * 4
+
+
+async def test_a_handler_hands_its_event_on_and_returns_none(registry, observed):
+    returned = [
+        await handler.fn(event={"type": "ADDED", "object": {"n": number}})
+        for number, handler in enumerate(handlers_of(registry, "_watching"))
+    ]
+
+    # kopf copies a returned value into the status of the object.
+    assert returned == [None, None, None]
+    assert observed == [
+        (PAIRING_TOKENS, "ADDED", {"n": 0}),
+        (MASTER_TOKENS, "ADDED", {"n": 1}),
+        (SECRETS, "ADDED", {"n": 2}),
+    ]
+
+
+def test_the_api_server_is_asked_for_our_secrets_alone():
+    settings = kopf.OperatorSettings()
+
+    configure(settings)
+
+    # A selector whose key matches no resource is ignored by kopf without a word, and all Secrets would be streamed.
+    secrets = KopfResource(group="", version="v1", plural="secrets", kind="Secret", namespaced=True, preferred=True)
+    assert settings.watching.label_selectors.collect(secrets) == [SECRET_SELECTOR]
+
+
+def test_kopf_is_alone_and_silent():
+    settings = kopf.OperatorSettings()
+
+    configure(settings)
+
+    # A foreign peering object could freeze us, and its events are not counted.
+    assert settings.peering.standalone
+    assert not settings.posting.enabled
