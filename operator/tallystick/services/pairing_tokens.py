@@ -125,7 +125,8 @@ class PairingTokens:
             return await self._secret_is_foreign(token, raw)
         self._audit_of("issue", token, token_id=stored.token_id, subject=stored.subject, kid=stored.key_id)
         await self._record_issue(token, raw, stored)
-        return None
+        # Another look would only find it in order; but what was taken over may have expired meanwhile.
+        return Outcome(wake_at=stored.expires) if now < stored.expires else None
 
     async def _record_issue(self, token: PairingToken, raw: Json, issued: PairingGrant) -> None:
         changes = {
