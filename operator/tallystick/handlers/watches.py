@@ -15,6 +15,7 @@ from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.meta import GROUP, VERSION, Resource
 from tallystick.api.pairing_token import PAIRING_TOKENS
 from tallystick.domain.names import KIND_LABEL, MANAGED_BY, MANAGER
+from tallystick.handlers.storages import NoDiffBase, NoProgress
 
 # What the Secrets that are watched carry; the API server filters, so no other Secret reaches this process.
 SECRET_SELECTOR = f"{MANAGED_BY}={MANAGER},{KIND_LABEL}"
@@ -40,6 +41,8 @@ def register(registry: kopf.OperatorRegistry, observe: Observer) -> None:
 
 def configure(settings: kopf.OperatorSettings) -> None:
     """Set kopf up as a watcher and nothing else (reference: its own critique of annotations and peering)."""
+    settings.persistence.diffbase_storage = NoDiffBase()
+    settings.persistence.progress_storage = NoProgress()
     settings.peering.standalone = True
     settings.scanning.disabled = True
     settings.posting.enabled = False

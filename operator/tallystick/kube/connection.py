@@ -27,6 +27,7 @@ class Connection:
         self._kubeconfig = kubeconfig
         self._context = context
         self._configuration = self._load()
+        self._bearer = _bearer_of(self._configuration)
         self._read_at = time.monotonic()
         self.server = self._configuration.host.rstrip("/")
         self.ssl_context = _ssl_context(self._configuration)
@@ -58,9 +59,9 @@ class Connection:
         """Return the `Authorization` header, or None where a client certificate speaks for us."""
         if time.monotonic() - self._read_at > REREAD_SECONDS:
             self._configuration = await asyncio.to_thread(self._load)
+            self._bearer = _bearer_of(self._configuration)
             self._read_at = time.monotonic()
-        value: str | None = self._configuration.auth_settings().get("BearerToken", {}).get("value")
-        return value
+        return self._bearer
 
     def session(self, *, limit: int = 64) -> aiohttp.ClientSession:
         """Make a session for this server. The caller closes it.
@@ -82,6 +83,12 @@ class Connection:
             middlewares=(authorise,),
             headers={"User-Agent": "tallystick"},
         )
+
+
+def _bearer_of(configuration: Configuration) -> str | None:
+    """Read the token out of a configuration; the library looks at the whole environment each time it is asked."""
+    value: str | None = configuration.auth_settings().get("BearerToken", {}).get("value")
+    return value
 
 
 def _in_a_pod() -> bool:

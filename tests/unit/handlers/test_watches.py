@@ -65,3 +65,14 @@ def test_kopf_is_alone_and_silent():
     # A foreign peering object could freeze us, and its events are not counted.
     assert settings.peering.standalone
     assert not settings.posting.enabled
+
+
+def test_kopf_keeps_no_copy_of_an_object():
+    settings = kopf.OperatorSettings()
+    configure(settings)
+    body = kopf.Body({"metadata": {"name": "s"}, "data": {"token": "AAAA"}})
+
+    storage = settings.persistence.diffbase_storage
+
+    assert storage.build(body=body) == {}
+    assert storage.fetch(body=body) is None
