@@ -26,12 +26,9 @@ def main(process: str, *flags: str) -> int:
     settings = load_settings(**given)
     configure_logging(level=settings.log_level)
     clock = moved.MovedClock(Path(os.environ[moved.VARIABLE]))
-    if process == "controller":
-        return asyncio.run(run_controller(settings, clock=clock, wrap=_wrap))
-    return asyncio.run(
-        # The API server's time is moved as ours is: the test moves the world, not one replica.
-        run_exchange(settings, clock=clock, wrap=_wrap, server_time=lambda time: time + clock.ahead)
-    )
+    run = run_controller if process == "controller" else run_exchange
+    # The API server's time is moved as ours is: the test moves the world, not one replica.
+    return asyncio.run(run(settings, clock=clock, wrap=_wrap, server_time=lambda time: time + clock.ahead))
 
 
 def _wrap(cluster: Cluster) -> Cluster:

@@ -6,6 +6,7 @@ The clock and the cluster can be replaced, so that a harness composes the same p
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -25,6 +26,7 @@ from tallystick.runtime.audit import AuditLog, open_audit
 from tallystick.runtime.clock import SystemClock
 from tallystick.runtime.metrics import make_metrics
 from tallystick.runtime.relist import NotSyncedError
+from tallystick.services.freshness import ServerClock
 from tallystick.services.ports import Clock, Cluster
 
 log = structlog.get_logger("tallystick")
@@ -32,18 +34,33 @@ log = structlog.get_logger("tallystick")
 Wrap = Callable[[Cluster], Cluster]
 
 
+ServerTime = Callable[[datetime], datetime]
+
+
+def as_it_says(server_time: datetime) -> datetime:
+    """Take the API server's time for what it is."""
+    return server_time
+
+
 def as_it_is(cluster: Cluster) -> Cluster:
     """Use the real cluster."""
     return cluster
 
 
-async def run_controller(settings: Settings, *, clock: Clock | None = None, wrap: Wrap = as_it_is) -> int:
+async def run_controller(
+    settings: Settings, *, clock: Clock | None = None, wrap: Wrap = as_it_is, server_time: ServerTime = as_it_says
+) -> int:
     """Run the controller until it is told to stop or must; return the exit status of the process."""
     clock = clock or SystemClock()
     metrics = make_metrics()
     connection = Connection(kubeconfig=settings.kubeconfig, context=settings.context)
+    server_clock = ServerClock(clock)
     client = KubeCluster(
-        connection, field_manager=CONTROLLER_MANAGER, on_call=metrics.count_api_call, timeout_seconds=15.0
+        connection,
+        field_manager=CONTROLLER_MANAGER,
+        on_date=lambda time: server_clock.observe(server_time(time)),
+        on_call=metrics.count_api_call,
+        timeout_seconds=15.0,
     )
     told = controller_settings(settings)
     log.info("use cases", names=told.policy.use_cases.names, digest=told.policy.use_cases.digest)
@@ -51,6 +68,7 @@ async def run_controller(settings: Settings, *, clock: Clock | None = None, wrap
         wrap(client),
         told,
         clock=clock,
+        server_clock=server_clock,
         audit=AuditLog(audit_stream(settings), clock, "controller"),
         metrics=metrics,
     )

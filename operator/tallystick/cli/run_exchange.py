@@ -5,13 +5,11 @@ The clock and the cluster can be replaced, so that a harness composes the same p
 
 import asyncio
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 import structlog
 
-from tallystick.cli.run_controller import Wrap, as_it_is, audit_stream
+from tallystick.cli.run_controller import ServerTime, Wrap, as_it_is, as_it_says, audit_stream
 from tallystick.cli.settings import Settings, host_and_port
 from tallystick.crypto.keyring import KeyringError
 from tallystick.domain.errors import InvalidSettingError, NotYetError
@@ -42,17 +40,12 @@ log = structlog.get_logger("tallystick")
 FIRST_REFRESH_SECONDS = 0.5
 
 
-def as_it_says(server_time: datetime) -> datetime:
-    """Take the API server's time for what it is."""
-    return server_time
-
-
 async def run_exchange(
     settings: Settings,
     *,
     clock: Clock | None = None,
     wrap: Wrap = as_it_is,
-    server_time: Callable[[datetime], datetime] = as_it_says,
+    server_time: ServerTime = as_it_says,
 ) -> int:
     """Run the exchange until it is told to stop; return the exit status of the process."""
     clock = clock or SystemClock()

@@ -32,6 +32,7 @@ from tallystick.runtime.metrics import Metrics
 from tallystick.runtime.relist import Listing, Relister
 from tallystick.runtime.view import WatchedView
 from tallystick.runtime.work_queue import WorkQueue
+from tallystick.services.freshness import ServerClock
 from tallystick.services.issuer import Issuer
 from tallystick.services.keyrings import REFRESH_SECONDS, Keyrings
 from tallystick.services.master_tokens import MasterTokens
@@ -76,7 +77,14 @@ class Controller:
     """One replica. `observe` is called by the watches; `run` leads when it is its turn."""
 
     def __init__(
-        self, cluster: Cluster, settings: ControllerSettings, *, clock: Clock, audit: Audit, metrics: Metrics
+        self,
+        cluster: Cluster,
+        settings: ControllerSettings,
+        *,
+        clock: Clock,
+        server_clock: ServerClock,
+        audit: Audit,
+        metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -93,7 +101,14 @@ class Controller:
         self._elector = LeaderElector(cluster, clock, LeaseName(settings.namespace, LEASE, settings.identity))
         issuer = Issuer(self._keyrings, settings.policy, ca_pem=settings.ca_pem)
         self._pairing_tokens = PairingTokens(
-            cluster, self._view, issuer, self._requester, clock=clock, audit=audit, events=self._events
+            cluster,
+            self._view,
+            issuer,
+            self._requester,
+            clock=clock,
+            server_clock=server_clock,
+            audit=audit,
+            events=self._events,
         )
         self._master_tokens = MasterTokens(cluster, self._view, clock=clock, audit=audit, events=self._events)
         self._relisters = self._make_relisters(cluster)

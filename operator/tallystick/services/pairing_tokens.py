@@ -14,11 +14,13 @@ from tallystick.crypto.tokens import UnsignableClaimsError
 from tallystick.domain import issuance
 from tallystick.domain.claims import PairingGrant
 from tallystick.domain.conditions import Verdict, conditions
+from tallystick.domain.errors import NotYetError
 from tallystick.domain.grants import Unissuable, grant
 from tallystick.domain.names import pairing_secret_name
 from tallystick.domain.pairing_secrets import owner_uid
 from tallystick.domain.phrases import verdict_of
 from tallystick.domain.revocation import revoking_changes
+from tallystick.services.freshness import ServerClock
 from tallystick.services.healings import Healings
 from tallystick.services.issuer import Issuer
 from tallystick.services.pairing_secrets import PairingSecrets
@@ -58,6 +60,7 @@ class PairingTokens:
         requester: Requester,
         *,
         clock: Clock,
+        server_clock: ServerClock,
         audit: Audit,
         events: Events,
     ) -> None:
@@ -66,6 +69,7 @@ class PairingTokens:
         self._issuer = issuer
         self._requester = requester
         self._clock = clock
+        self._server_clock = server_clock
         self._audit = audit
         self._events = events
         self._secrets = PairingSecrets(cluster, view, issuer, clock)
@@ -113,6 +117,13 @@ class PairingTokens:
             verdict = Verdict(ready=False, reconciling=True, reason=Requester.REASON, message=Requester.MESSAGE)
             await self._record(token, raw, verdict, _while_not_issued(token))
             return Outcome(retry_after=RETRY_UNPROTECTED_SECONDS)
+        try:
+            self._server_clock.check()
+        except NotYetError as problem:
+            # A token with wrong times would be dead, or alive for too long, on every verifier.
+            verdict = Verdict(ready=False, reconciling=True, reason="ClockUnsafe", message=problem.message)
+            await self._record(token, raw, verdict, _while_not_issued(token))
+            return Outcome(retry_after=problem.retry_after)
         now = self._clock.now()
         planned = grant(token, self._issuer.policy, now=now, key_id=self._issuer.keyring.signing_key(now).key_id)
         if isinstance(planned, Unissuable):

@@ -1,5 +1,7 @@
 """Issuing a PairingToken: two writes, never twice, never in another's name (decisions.md, costs; D11, S3, S4, S22)."""
 
+from datetime import timedelta
+
 import pytest
 
 from tallystick.api.core import SECRETS
@@ -375,3 +377,16 @@ async def test_s3_an_edit_after_the_settings_changed_is_still_observed(world):
     await world.reconcile()
 
     assert world.token().status.observed_generation == 2
+
+
+async def test_nothing_is_minted_while_the_clock_is_too_far_from_the_api_servers(world):
+    world.server_clock.observe(NOON + timedelta(seconds=31))
+    world.apply()
+
+    outcome = await world.reconcile()
+    waiting = (world.secret(), world.ready(), outcome.retry_after)
+    world.server_clock.observe(NOON + timedelta(seconds=30))
+    await world.reconcile()
+
+    assert waiting == (None, ("False", "ClockUnsafe"), 30)
+    assert world.token().status.state == "Active"

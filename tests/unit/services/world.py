@@ -68,6 +68,7 @@ class World:
     def __post_init__(self) -> None:
         self.cluster = FaultyCluster(clock=self.clock)
         self.guard = AGuard(self.cluster)
+        self.server_clock = ServerClock(self.clock)
         self.view = WatchedView()
         self._controller: PairingTokens | None = None
 
@@ -137,6 +138,7 @@ class World:
                 issuer,
                 self.guard,
                 clock=self.clock,
+                server_clock=self.server_clock,
                 audit=self.audit,
                 events=self.events,
             )
