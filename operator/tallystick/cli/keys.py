@@ -68,14 +68,12 @@ def _connection(kubeconfig: Path | None, context: str | None) -> Connection:
 
 
 async def _rotate(connection: Connection, namespace: str, algorithm: Algorithm) -> Keyring:
-    cluster = KubeCluster(connection, field_manager=CLI_MANAGER)
     try:
-        issuer = (await _read(cluster, namespace)).issuer
-        return await Keyrings(cluster, SystemClock(), namespace=namespace, issuer=issuer).rotate(algorithm)
+        async with KubeCluster(connection, field_manager=CLI_MANAGER) as cluster:
+            issuer = (await _read(cluster, namespace)).issuer
+            return await Keyrings(cluster, SystemClock(), namespace=namespace, issuer=issuer).rotate(algorithm)
     except (ClusterError, KeyringError) as error:
         raise KeysError(f"the keyring was not rotated: {error}") from error
-    finally:
-        await cluster.close()
 
 
 async def _read(cluster: KubeCluster, namespace: str) -> Keyring:
@@ -89,13 +87,11 @@ async def _read(cluster: KubeCluster, namespace: str) -> Keyring:
 
 
 async def _table(connection: Connection, namespace: str) -> Table:
-    cluster = KubeCluster(connection, field_manager=CLI_MANAGER)
     try:
-        keyring, in_use = await _read(cluster, namespace), await _in_use(cluster)
+        async with KubeCluster(connection, field_manager=CLI_MANAGER) as cluster:
+            keyring, in_use = await _read(cluster, namespace), await _in_use(cluster)
     except (ClusterError, KeyringError) as error:
         raise KeysError(f"the keyring cannot be read: {error}") from error
-    finally:
-        await cluster.close()
     now = datetime.now(UTC)
     signing = keyring.signing_key(now).key_id
     table = Table("KEY ID", "ALGORITHM", "CREATED", "SIGNS FROM", "STATE", "LIVE TOKENS", box=None)

@@ -19,6 +19,7 @@ from tallystick.cli.run_exchange import run_exchange
 from tallystick.cli.settings import DEFAULT_NAMESPACE, Settings, load_settings
 from tallystick.cli.up import UpOptions, stay_up
 from tallystick.cli.up import up as start_all
+from tallystick.crypto.keyring import KeyringError
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.requester import RequesterMode
 from tallystick.install.crds import crds, write_crds
@@ -178,6 +179,6 @@ def main() -> None:
     """Run the command line. What the user can mend is told in one line; anything else is a bug and shows itself."""
     try:
         app()
-    except (TallystickError, ClusterError) as error:
+    except (TallystickError, ClusterError, KeyringError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None

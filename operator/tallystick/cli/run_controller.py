@@ -64,12 +64,14 @@ async def run_controller(
     )
     told = controller_settings(settings)
     log.info("use cases", names=told.policy.use_cases.names, digest=told.policy.use_cases.digest)
+    audit = AuditLog(audit_stream(settings), clock, "controller")
+    metrics.audit_failures.set_function(lambda: audit.failures)
     controller = Controller(
         wrap(client),
         told,
         clock=clock,
         server_clock=server_clock,
-        audit=AuditLog(audit_stream(settings), clock, "controller"),
+        audit=audit,
         metrics=metrics,
     )
     host, port = host_and_port(settings.health_listen)

@@ -58,6 +58,7 @@ async def run_exchange(
         on_call=metrics.count_api_call,
     )
     cluster, audit = wrap(client), AuditLog(audit_stream(settings), clock, "exchange")
+    metrics.audit_failures.set_function(lambda: audit.failures)
     events = EventRecorder(cluster, clock, "tallystick-exchange", on_suppressed=metrics.events_suppressed.inc)
     keyrings = Keyrings(cluster, clock, namespace=settings.own_namespace, issuer=settings.iss)
     parts = _parts(settings, _Ports(cluster, clock, server_clock, keyrings, audit, events), metrics)

@@ -26,14 +26,13 @@ from tallystick.install.apply import FIELD_MANAGER, install
 from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
 from tallystick.kube.client import KubeCluster
 from tallystick.kube.connection import Connection
-from tallystick.localplane.certificates import KeyPair
 from tallystick.localplane.children import Child
 from tallystick.localplane.folders import data_folder, private_folder, write_private
 from tallystick.localplane.pki import prepare_serving
 from tallystick.localplane.plane import ControlPlane, PlaneOptions
 from tallystick.localplane.probe import free_ports, port_is_free
 from tallystick.services.keyrings import stored_keyring
-from tallystick.services.ports import NotFoundError
+from tallystick.services.ports import ClusterError, NotFoundError
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.2
@@ -90,6 +89,7 @@ class Up:
         self._identities = [Identity(DEFAULT_NAMESPACE, name, self._run) for name in (CONTROLLER, EXCHANGE)]
         self._children: dict[str, Child] = {}
         self._health_port = free_ports(1)[0]
+        self._authority, self._serving = prepare_serving(self._run, "exchange", now=datetime.now(UTC))
 
     @property
     def kubectl(self) -> Path:
@@ -106,10 +106,9 @@ class Up:
         say("Installing CRDs, admission policies and RBAC ...")
         asyncio.run(self._install(say))
         say("CRDs, admission policies and RBAC are in force.")
-        authority, serving = prepare_serving(self._run, "exchange", now=datetime.now(UTC))
-        write_private(self.ca_file, authority.certificate.read_bytes())
+        write_private(self.ca_file, self._authority.certificate.read_bytes())
         self._spawn(CONTROLLER, self._controller_flags())
-        self._spawn(EXCHANGE, self._exchange_flags(serving))
+        self._spawn(EXCHANGE, self._exchange_flags())
         self._await(CONTROLLER, f"http://127.0.0.1:{self._health_port}/readyz", None)
         say(f"controller is ready (log: {self._children[CONTROLLER].log}).")
         self._await(EXCHANGE, f"{self.url}/readyz", ssl.create_default_context(cafile=str(self.ca_file)))
@@ -118,15 +117,15 @@ class Up:
         write_private(self.folder / "exchange-url", f"{self.url}\n".encode())
 
     async def _install(self, say: Say) -> None:
-        admin = KubeCluster(self._connection, field_manager=FIELD_MANAGER, timeout_seconds=30.0)
-        try:
+        async with self._as_administrator() as admin:
             await self._check_issuer(admin)
             await install(admin, self._installation(), lambda step: say(f"  {step} ..."))
             await self._renew(admin)
-        finally:
-            await admin.close()
         for identity in self._identities:
             identity.write_kubeconfig(self._connection)
+
+    def _as_administrator(self) -> KubeCluster:
+        return KubeCluster(self._connection, field_manager=FIELD_MANAGER, timeout_seconds=30.0)
 
     def _installation(self) -> Installation:
         names = tuple(sorted(load_use_cases(self._options.use_cases_file).rows))
@@ -153,11 +152,8 @@ class Up:
         """Store fresh ServiceAccount tokens."""
 
         async def renew() -> None:
-            admin = KubeCluster(self._connection, field_manager=FIELD_MANAGER)
-            try:
+            async with self._as_administrator() as admin:
                 await self._renew(admin)
-            finally:
-                await admin.close()
 
         asyncio.run(renew())
 
@@ -173,8 +169,8 @@ class Up:
         listen = f"127.0.0.1:{self._health_port}"
         return [*self._common_flags(self._identities[0]), "--ca-file", str(self.ca_file), "--health-listen", listen]
 
-    def _exchange_flags(self, serving: KeyPair) -> list[str]:
-        pair = ["--tls-cert", str(serving.certificate), "--tls-key", str(serving.key)]
+    def _exchange_flags(self) -> list[str]:
+        pair = ["--tls-cert", str(self._serving.certificate), "--tls-key", str(self._serving.key)]
         return [*self._common_flags(self._identities[1]), "--listen", self._options.listen, *pair]
 
     def _spawn(self, name: str, flags: list[str]) -> None:
@@ -193,8 +189,7 @@ class Up:
                 continue
             say(f"{name} ended with status {child.exit_status} and is started again (log: {child.log}).")
             time.sleep(RESTART_SECONDS)
-            serving = KeyPair(self._run / "exchange.crt", self._run / "exchange.key")
-            self._spawn(name, self._controller_flags() if name == CONTROLLER else self._exchange_flags(serving))
+            self._spawn(name, self._controller_flags() if name == CONTROLLER else self._exchange_flags())
 
     def _await(self, name: str, url: str, context: ssl.SSLContext | None) -> None:
         child, deadline = self._children[name], time.monotonic() + READY_SECONDS
@@ -247,7 +242,8 @@ def stay_up(running: Up, say: Say) -> None:
     while not stopped.wait(1.0):
         running.restart_what_ended(say)
         if time.monotonic() - renewed > RENEW_SECONDS:
-            with suppress(TallystickError):
+            # The tokens are good for a day: an API server that is away now is asked again in an hour.
+            with suppress(ClusterError):
                 running.renew_identities()
             renewed = time.monotonic()
     say("Stopping ...")

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import aiohttp
 
@@ -58,6 +59,14 @@ class KubeCluster:
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._on_date = on_date
         self._on_call = on_call
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
     async def close(self) -> None:
         """Close the connections."""
