@@ -16,7 +16,6 @@ CATEGORY = "tally"
 # S28: a free string holds no control character, so that `kubectl describe` cannot be made to lie.
 # Spelled out, because the API server's \p{C} has no unassigned characters and pydantic's has.
 PRINTABLE = r"^[^\p{Cc}\p{Cf}\p{Co}]*$"
-DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 GO_DURATION = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
 # S12: one https pattern; no userinfo, an ASCII host, no query, no fragment, no control character.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tallystick.api.master_token import MasterToken
-from tallystick.domain.times import numeric_date
+from tallystick.crypto.jws import numeric_date
 
 PAIRING_TYPE = "pairing+jwt"
 MASTER_TYPE = "at+jwt"

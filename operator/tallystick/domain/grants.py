@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tallystick.api.pairing_token import PairingToken, Purpose
+from tallystick.crypto.jws import numeric_date
 from tallystick.domain.claims import PairingGrant
 from tallystick.domain.durations import parse_duration
 from tallystick.domain.names import pairing_token_id
 from tallystick.domain.requester import RequesterMode, requester_of
-from tallystick.domain.times import from_numeric_date, numeric_date, whole_second
+from tallystick.domain.times import from_numeric_date, whole_second
 from tallystick.domain.use_cases import UseCases
 
 DEFAULT_TTL = timedelta(seconds=300)  # R85

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tallystick.api.meta import API_VERSION
 from tallystick.api.pairing_token import PairingToken
 from tallystick.domain.claims import PairingGrant
 from tallystick.domain.names import (
@@ -19,6 +18,7 @@ from tallystick.domain.names import (
     TOKEN_ID_LABEL,
     pairing_secret_name,
 )
+from tallystick.domain.ownership import owner_reference
 from tallystick.domain.times import rfc3339
 
 Json = dict[str, Any]
@@ -75,17 +75,7 @@ def pairing_secret(token: PairingToken, grant: PairingGrant, signed_jwt: str, ca
                 NAME_LABEL: meta.name,
                 TOKEN_ID_LABEL: grant.token_id,
             },
-            "ownerReferences": [
-                {
-                    "apiVersion": API_VERSION,
-                    "kind": "PairingToken",
-                    "name": meta.name,
-                    "uid": meta.uid,
-                    "controller": True,
-                    # true would need a right on our finalizers where that admission plugin is on.
-                    "blockOwnerDeletion": False,
-                }
-            ],
+            "ownerReferences": [owner_reference(token)],
         },
         "type": PAIRING_SECRET_TYPE,
         "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},

@@ -48,9 +48,9 @@ def revoked_pairing_status(token: PairingToken, now: datetime) -> PairingTokenSt
     return revoked.model_copy(update={"conditions": said})
 
 
-def revoked_master_status(token: MasterToken, now: datetime) -> MasterTokenStatus:
-    """Return the status that ends a master token."""
-    verdict = master_verdict(token, MasterTokenState.REVOKED)
+def master_status(token: MasterToken, state: MasterTokenState, now: datetime) -> MasterTokenStatus:
+    """Return the status that says of a master token that it is in this state."""
+    verdict = master_verdict(token, state)
     said = conditions(verdict, before=token.status.conditions, generation=token.metadata.generation, now=now)
-    changes = {"state": MasterTokenState.REVOKED, "revoked_time": whole_second(now), "conditions": said}
-    return token.status.model_copy(update=changes)
+    revoked_time = (token.status.revoked_time or whole_second(now)) if state is MasterTokenState.REVOKED else None
+    return token.status.model_copy(update={"state": state, "revoked_time": revoked_time, "conditions": said})

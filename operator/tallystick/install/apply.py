@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol
 
+from tallystick.api.core import SELF_SUBJECT_REVIEWS
 from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.meta import API_VERSION, Resource
 from tallystick.api.pairing_token import PAIRING_TOKENS
@@ -16,7 +17,7 @@ from tallystick.domain.errors import TallystickError
 from tallystick.domain.requester import GUARD_REFUSES_FORGED, RequesterMode
 from tallystick.install.crds import crds
 from tallystick.install.installation import Installation
-from tallystick.install.kinds import CRDS, SELF_REVIEWS, resource_of
+from tallystick.install.kinds import CRDS, resource_of
 from tallystick.install.policies import GUARD_IS_IN_FORCE, GUARD_PROBE, WRITERS_REFUSE_CREATE, policies
 from tallystick.install.rbac import rbac
 from tallystick.services.ports import ConflictError, NotFoundError, RefusedError, UnavailableError
@@ -156,7 +157,7 @@ async def _refused(cluster: Target, resource: Resource, body: Json, text: str) -
 
 async def _stamped(cluster: Target, installation: Installation) -> bool:
     """Tell whether a forged name comes back as the caller's own. The guard's words mean: not yet."""
-    review = await cluster.create(SELF_REVIEWS, _review())
+    review = await cluster.create(SELF_SUBJECT_REVIEWS, _review())
     own_name = review["status"]["userInfo"]["username"]
     try:
         stored = await cluster.create(PAIRING_TOKENS, _pairing_token(installation, "tallystick-probe"), dry_run=True)
@@ -168,7 +169,7 @@ async def _stamped(cluster: Target, installation: Installation) -> bool:
 
 
 def _review() -> Json:
-    return {"apiVersion": SELF_REVIEWS.api_version, "kind": SELF_REVIEWS.kind, "metadata": {}}
+    return {"apiVersion": SELF_SUBJECT_REVIEWS.api_version, "kind": SELF_SUBJECT_REVIEWS.kind, "metadata": {}}
 
 
 def _pairing_token(installation: Installation, name: str) -> Json:

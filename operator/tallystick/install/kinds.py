@@ -8,7 +8,6 @@ _ADMISSION = ("admissionregistration.k8s.io", "v1")
 _RBAC = ("rbac.authorization.k8s.io", "v1")
 
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
-SELF_REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview")
 
 INSTALLED = (
     CRDS,

@@ -13,11 +13,9 @@ from datetime import datetime
 
 import structlog
 
-from tallystick.api.meta import Resource
+from tallystick.api.core import EVENTS
 from tallystick.runtime.redaction import redact
 from tallystick.services.ports import Clock, Cluster, ClusterError, Json
-
-EVENTS = Resource("", "v1", "events", "Event")
 
 REMEMBERED = 10_000
 WAITING = 1_000

@@ -12,7 +12,7 @@ from datetime import datetime
 
 import structlog
 
-from tallystick.api.meta import Resource
+from tallystick.api.core import LEASES
 from tallystick.services.ports import (
     AlreadyExistsError,
     Clock,
@@ -22,8 +22,6 @@ from tallystick.services.ports import (
     Json,
     NotFoundError,
 )
-
-LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 log = structlog.get_logger("tallystick.lease")
 

@@ -10,6 +10,7 @@ A swap is never undone. The claim in it stays the same in every try, so that our
 from dataclasses import dataclass
 
 from tallystick.api.pairing_token import PAIRING_TOKENS, Claim, PairingToken
+from tallystick.crypto.jws import numeric_date
 from tallystick.crypto.tokens import VerifiedClaims
 from tallystick.domain.errors import ExchangeRefusedError, NotYetError
 from tallystick.domain.redemption import (
@@ -24,7 +25,7 @@ from tallystick.domain.redemption import (
     decide,
 )
 from tallystick.domain.targets import Target, Wish, why_off_target
-from tallystick.domain.times import numeric_date, whole_second
+from tallystick.domain.times import whole_second
 from tallystick.services.freshness import FreshReader, ServerClock
 from tallystick.services.issuer import Issuer
 from tallystick.services.ports import (

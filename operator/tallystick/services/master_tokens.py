@@ -4,9 +4,8 @@ from datetime import datetime
 
 from tallystick.api.master_token import MASTER_TOKENS, MasterToken, MasterTokenState
 from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken
-from tallystick.domain.conditions import Verdict, conditions
 from tallystick.domain.phrases import master_verdict
-from tallystick.domain.times import whole_second
+from tallystick.domain.revocation import master_status
 from tallystick.domain.validity import Invalid, revoked_by_pairing, why_master_invalid
 from tallystick.services.pairing_tokens import Outcome
 from tallystick.services.ports import Audit, Clock, Cluster, Events, Json, NotFoundError, View
@@ -64,26 +63,16 @@ class MasterTokens:
         return PairingToken.model_validate(raw)
 
     async def _record(self, token: MasterToken, raw: Json, state: MasterTokenState) -> None:
-        verdict = master_verdict(token, state)
-        generation = token.metadata.generation
-        said = conditions(verdict, before=token.status.conditions, generation=generation, now=self._clock.now())
-        revoked = state is MasterTokenState.REVOKED
-        status = token.status.model_copy(
-            update={
-                "state": state,
-                "observed_generation": generation,
-                "revoked_time": (token.status.revoked_time or whole_second(self._clock.now())) if revoked else None,
-                "conditions": said,
-            }
-        )
+        recorded = master_status(token, state, self._clock.now())
+        status = recorded.model_copy(update={"observed_generation": token.metadata.generation})
         if status == token.status:
             return
         stored = await self._cluster.replace_status(MASTER_TOKENS, {**raw, "status": status.to_json()})
         self._view.remember(MASTER_TOKENS, stored)
         if state is not token.status.state:
-            self._tell(token, raw, state, verdict)
+            self._tell(token, raw, state)
 
-    def _tell(self, token: MasterToken, raw: Json, state: MasterTokenState, verdict: Verdict) -> None:
+    def _tell(self, token: MasterToken, raw: Json, state: MasterTokenState) -> None:
         meta = token.metadata
         self._audit.record(
             "record",
@@ -95,4 +84,5 @@ class MasterTokens:
             token_id=token.spec.token_id,
         )
         if state is not MasterTokenState.ACTIVE:
+            verdict = master_verdict(token, state)
             self._events.warn(raw, verdict.reason, verdict.message)

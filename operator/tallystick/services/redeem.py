@@ -14,11 +14,13 @@ from dataclasses import dataclass
 
 from tallystick.api.master_token import MASTER_TOKENS, MasterToken, MasterTokenSpec
 from tallystick.api.meta import API_VERSION
-from tallystick.api.pairing_token import PAIRING_TOKENS, Claim, PairingToken, PairingTokenState
+from tallystick.api.pairing_token import PAIRING_TOKENS, Claim, DeletionPolicy, PairingToken, PairingTokenState
+from tallystick.crypto.jws import numeric_date
 from tallystick.crypto.tokens import ExpiredTokenError, InvalidTokenError, VerifiedClaims, verify
 from tallystick.domain.claims import PAIRING_TYPE
 from tallystick.domain.errors import ExchangeRefusedError, NotYetError
 from tallystick.domain.names import master_token_name
+from tallystick.domain.ownership import owner_reference
 from tallystick.domain.redemption import (
     NOT_A_PAIRING_TOKEN,
     expired_text,
@@ -27,7 +29,6 @@ from tallystick.domain.redemption import (
     same_master_token,
 )
 from tallystick.domain.targets import Wish
-from tallystick.domain.times import numeric_date
 from tallystick.domain.validity import why_master_invalid
 from tallystick.services.claiming import MOST_TRIES, Claiming
 from tallystick.services.freshness import FreshReader, ServerClock, cannot_know
@@ -188,23 +189,14 @@ class Redemption:
 
 
 def _master_body(token: PairingToken, computed: MasterTokenSpec) -> Json:
-    meta = token.metadata
-    owner = {
-        "apiVersion": API_VERSION,
-        "kind": "PairingToken",
-        "name": meta.name,
-        "uid": meta.uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
-    }
-    retained = computed.deletion_policy.value == "Retain"  # S8: then the master token outlives its PairingToken
+    retained = computed.deletion_policy is DeletionPolicy.RETAIN  # S8: then it outlives its PairingToken
     return {
         "apiVersion": API_VERSION,
         "kind": "MasterToken",
         "metadata": {
             "name": master_token_name(computed.token_id),
-            "namespace": meta.namespace,
-            "ownerReferences": [] if retained else [owner],
+            "namespace": token.metadata.namespace,
+            "ownerReferences": [] if retained else [owner_reference(token)],
         },
         "spec": computed.to_json(),
     }

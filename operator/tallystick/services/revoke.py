@@ -9,7 +9,7 @@ from tallystick.crypto.tokens import VerifiedClaims
 from tallystick.domain.claims import PAIRING_TYPE
 from tallystick.domain.errors import NotYetError
 from tallystick.domain.names import master_token_name
-from tallystick.domain.revocation import revoked_master_status, revoked_pairing_status
+from tallystick.domain.revocation import master_status, revoked_pairing_status
 from tallystick.domain.validity import Invalid, why_pairing_invalid
 from tallystick.services.freshness import FreshReader, cannot_know
 from tallystick.services.issuer import Issuer, facts_of
@@ -72,7 +72,7 @@ class Revocation:
         token = MasterToken.model_validate(raw)
         if token.metadata.uid != verified.reference.uid or token.status.state is MasterTokenState.REVOKED:
             return None
-        return revoked_master_status(token, self._clock.now()).to_json()
+        return master_status(token, MasterTokenState.REVOKED, self._clock.now()).to_json()
 
     async def _revoked_pairing(self, token: PairingToken, verified: VerifiedClaims) -> Json | None:
         reference = verified.reference

@@ -1,7 +1,7 @@
 """End a master token in its own record, so that it stays ended without its PairingToken."""
 
 from tallystick.api.master_token import MASTER_TOKENS, MasterToken, MasterTokenState
-from tallystick.domain.revocation import revoked_master_status
+from tallystick.domain.revocation import master_status
 from tallystick.services.ports import Clock, Cluster, ConflictError, NotFoundError, UnavailableError
 
 MOST_TRIES = 5
@@ -19,7 +19,7 @@ async def write_tombstone(cluster: Cluster, clock: Clock, namespace: str, name: 
             token = MasterToken.model_validate(raw)
             if token.status.state is MasterTokenState.REVOKED:
                 return
-            status = revoked_master_status(token, clock.now()).to_json()
+            status = master_status(token, MasterTokenState.REVOKED, clock.now()).to_json()
             await cluster.replace_status(MASTER_TOKENS, {**raw, "status": status})
         except NotFoundError:
             return

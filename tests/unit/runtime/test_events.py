@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from tallystick.api.core import EVENTS
 from tallystick.runtime import events
-from tallystick.runtime.events import EVENTS, EventRecorder
+from tallystick.runtime.events import EventRecorder
 from tallystick.services.ports import RefusedError
 from tests.fakes import NOON, FakeClock, FakeCluster
 

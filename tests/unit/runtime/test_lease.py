@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tallystick.runtime.lease import LEASES, LeaderElector, LeaseName
+from tallystick.api.core import LEASES
+from tallystick.runtime.lease import LeaderElector, LeaseName
 from tallystick.services.ports import ConflictError, UnavailableError
 from tests.fakes import FakeCluster
 from tests.virtual_time import LoopClock, in_virtual_time
