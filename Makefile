@@ -7,7 +7,7 @@ RUN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format crds plane clean
+.PHONY: help demo test soak check format crds plane clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -17,6 +17,9 @@ demo: .venv/ready ## Run the main job on a control plane of our own: apply a Pai
 
 test: check ## Pass all tests, on a real control plane (the first time builds it: 5 to 10 minutes).
 	@$(RUN)/python -m pytest
+
+soak: .venv/ready ## Run the proofs with all their rounds (half an hour), and print what they counted.
+	@$(RUN)/python -m pytest --soak
 
 check: .venv/ready ## Lint, types and the rule of imports.
 	@$(RUN)/ruff check

@@ -60,11 +60,3 @@ def system(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """The running whole, shared by the tests of a run; each takes a namespace of its own."""
     with running(plane, tmp_path_factory.mktemp("system") / "up") as whole:
         yield whole
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what tries the API server's rules before the controller runs on the same plane.
-
-    Those tests write statuses by hand, as every writer may try to; a controller at work would write between.
-    """
-    items.sort(key=lambda item: "system" in getattr(item, "fixturenames", ()))
