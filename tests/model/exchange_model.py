@@ -1,321 +1,223 @@
-"""Every interleaving of the exchange protocol (design.md), on an API server with optimistic concurrency.
+"""The exchange's part of the model: one request, from the first read to the answer (design.md, services/redeem.py).
 
-Clients send requests to different replicas while somebody revokes. A process may die around every write, a write may
-be applied or not with its answer lost either way, or land late; the answer to a client may be lost. Each of these
-costs one fault of a budget. A protocol is a value, so that its plausible mistakes can be tried beside it.
+    start --> swap --> create --> check --> check master --> send --> done
+      |       |  ^                 ^
+      |       v  |                 |
+      |       look ----------------+     no answer, or a conflict: read anew, and never un-claim
+      +-----> resume --------------+     claimed by this very key
 
-    start -> read -> swap -> create -> check -> send -> done
-                      |  ^
-                      v  |
-                     silence (no answer: read again, and never un-claim)
+A process that dies is one that takes no further step: nothing waits for another, so every place is one to die at, and
+an answer that is lost on its way to the client is one that is never sent. What costs a fault is a write whose answer
+is lost: it was done, it was not done, or it is done at any later time.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from enum import Enum
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
 
-
-class Silence(Enum):
-    """What a replica makes of a swap that was not answered."""
-
-    LOOK = "read again"
-    FAILURE = "take it for not done, and un-claim"
-    SUCCESS = "take it for done"
-
-
-@dataclass(frozen=True, slots=True)
-class Protocol:
-    """The choices of a protocol. The defaults are ours."""
-
-    swaps: bool = True  # the write names the version that was read
-    reads_fresh: bool = True  # no cache stands between
-    creates_first: bool = False  # the master token before the claim
-    marks_another_object: bool = False  # single use on an object that revocation does not touch
-    silence: Silence = Silence.LOOK
-    same_key_resumes: bool = True
-    named_from_claim: bool = True  # the same claim always means the same master token
-    reads_again: bool = True  # before the answer
-    leaves_tombstone: bool = True  # revoking covers a master token that is yet to be created
-
-
-class Claim(NamedTuple):
-    key: str
-    master: str
-
-
-class Pairing(NamedTuple):
-    version: int
-    state: str
-    claim: Claim | None
-
-
-class Master(NamedTuple):
-    name: str
-    key: str
-    revoked: bool
-
-
-class Client(NamedTuple):
-    """One request: `number` makes what it invents unique, `key` is what it proves."""
-
-    number: str
-    key: str
-
-
-class Request(NamedTuple):
-    """Where a request is, and what it carries from step to step."""
-
-    at: str
-    seen: Pairing | None = None
-    claim: Claim | None = None
-    master: str = ""
-
-
-class Stored(NamedTuple):
-    """What the API server holds, and swaps that are still under way to it."""
-
-    pairing: Pairing
-    masters: frozenset[Master]
-    in_flight: frozenset[tuple[int, Claim]]
+from tests.model.objects import (
+    DONE,
+    MARKER,
+    Claim,
+    Client,
+    Delivery,
+    Landing,
+    Master,
+    Pairing,
+    Protocol,
+    Request,
+    Silence,
+    State,
+    World,
+    ended_by_pairing,
+    is_over,
+    is_superseded,
+    store,
+)
 
 
 class Step(NamedTuple):
-    """One possible next state of one process."""
+    """One possible next state of one request, and of everything else."""
 
     request: Request
-    stored: Stored
-    delivered: str = ""
+    state: State
     faults: int = 0
 
 
-class State(NamedTuple):
-    """Everything."""
-
-    requests: tuple[Request, ...]
-    revoker: str
-    stored: Stored
-    faults_left: int
-    delivered: frozenset[tuple[str, str]]  # key and master token
-
-
-DONE, DEAD = Request("done"), Request("dead")
-START = Pairing(1, "Active", None)
-MARKER = "marker"
-
-TWO_OF_ONE_KEY_AND_ONE_OTHER = (Client("1", "A"), Client("2", "A"), Client("3", "B"))
-THREE_KEYS = (Client("1", "A"), Client("2", "B"), Client("3", "C"))
-
 Steps = Iterator[Step]
+Decision = Literal["refuse", "wait", "redeem"] | Claim
 
 
-def _start(protocol: Protocol, _: Client, __: Request, stored: Stored) -> Steps:
-    yield Step(Request("read", seen=stored.pairing), stored)
-    if not protocol.reads_fresh:
-        yield Step(Request("read", seen=START), stored)
-
-
-def _read(protocol: Protocol, client: Client, request: Request, stored: Stored) -> Steps:
-    assert request.seen is not None
-    if request.seen.state == "Used":
-        yield Step(_resumed(protocol, client, request.seen), stored)
-    elif request.seen.state == "Revoked":
-        yield Step(DONE, stored)
-    elif protocol.creates_first:
-        yield Step(request._replace(at="create first"), stored)
-    elif protocol.marks_another_object:
-        yield Step(request._replace(at="mark"), stored)
-    else:
-        yield Step(request._replace(at="swap"), stored)
-
-
-def _resumed(protocol: Protocol, client: Client, pairing: Pairing) -> Request:
-    same = pairing.claim is not None and pairing.claim.key == client.key
-    return Request("create", claim=pairing.claim) if same and protocol.same_key_resumes else DONE
-
-
-def _swap(protocol: Protocol, client: Client, request: Request, stored: Stored) -> Steps:
-    assert request.seen is not None
-    claim = Claim(client.key, _own_master(client))
-    claimed = request._replace(at="create", claim=claim)
-    if protocol.swaps and stored.pairing.version != request.seen.version:
-        yield Step(Request("conflict"), stored)
+def steps(world: World, index: int, state: State) -> Iterator[State]:
+    """Yield what one request may do next."""
+    client, request = world.scenario.clients[index], state.requests[index]
+    if request == DONE:
         return
-    used = stored._replace(pairing=Pairing(stored.pairing.version + 1, "Used", claim))
-    silent = request._replace(at="silence", claim=claim)
-    late = stored._replace(in_flight=stored.in_flight | {(request.seen.version, claim)})
-    yield Step(claimed, used)
+    for step in _STEPS[request.at](world, client, request, state):
+        if step.faults <= state.faults_left:
+            requests = list(step.state.requests)
+            requests[index] = step.request
+            yield step.state._replace(requests=tuple(requests), faults_left=state.faults_left - step.faults)
+
+
+def decide(protocol: Protocol, client: Client, pairing: Pairing | None) -> Decision:
+    """Say what `domain.redemption.decide` says, rule by rule."""
+    if pairing is None or (protocol.compares_uid and pairing.uid != client.uid):
+        return "refuse"
+    if (pairing.deleting and protocol.obeys_deletion) or (pairing.ordered and protocol.obeys_order):
+        return "refuse"
+    if protocol.demands_spec_serial and pairing.serial != client.serial:
+        return "refuse"
+    if protocol.demands_status_serial and pairing.issued > client.serial:
+        return "refuse"
+    if client.serial <= pairing.through or (pairing.state == "Revoked" and pairing.issued == client.serial):
+        return "refuse"
+    if pairing.state == "Pending" or (protocol.demands_status_serial and pairing.issued < client.serial):
+        return "wait"
+    if pairing.state == "Active":
+        return "redeem"
+    return _resumed(protocol, client, pairing.claim)
+
+
+def _resumed(protocol: Protocol, client: Client, claim: Claim | None) -> Decision:
+    if claim is None:
+        return "refuse"
+    same_key = claim.key == client.key and protocol.same_key_resumes
+    return claim if same_key or claim == own_claim(client) else "refuse"
+
+
+def _start(world: World, client: Client, request: Request, state: State) -> Steps:
+    """The first read. Where it is refused, nothing has happened: the request might as well not have come yet."""
+    decision = decide(world.protocol, client, state.pairing)
+    late = is_superseded(state, client) or is_over(state, client)
+    if decision == "redeem":
+        yield Step(Request(_first_step(world.protocol), late), state)
+    elif isinstance(decision, Claim):
+        yield Step(Request("resume", late, claim=decision), state)
+
+
+def _first_step(protocol: Protocol) -> str:
+    if protocol.creates_first:
+        return "create first"
+    return "mark" if protocol.marks_another_object else "swap"
+
+
+def _swap(world: World, client: Client, request: Request, state: State) -> Steps:
+    if state.pairing is None:
+        yield Step(DONE, state)
+        return
+    late = _arrived(world, client, request, state)
+    claim = own_claim(client)
+    used = store(world, state, state.pairing._replace(state="Used", claim=claim))
+    yield Step(Request("create", late, claim=claim), used)
+    silent = Request(_after_silence(world.protocol), late, claim=claim)
     yield Step(silent, used, faults=1)
-    yield Step(silent, stored, faults=1)
-    yield Step(silent, late, faults=1)
-    yield Step(DEAD, used, faults=1)
+    yield Step(silent, state, faults=1)
+    yield Step(silent, state._replace(in_flight=state.in_flight | {Landing(client.serial, claim)}), faults=1)
 
 
-def _conflict(protocol: Protocol, client: Client, _: Request, stored: Stored) -> Steps:
-    used = stored.pairing.state == "Used"
-    yield Step(_resumed(protocol, client, stored.pairing) if used else DONE, stored)
+def _arrived(world: World, client: Client, request: Request, state: State) -> bool:
+    """A reading answers requests that come in after it was sent: at the latest, the request comes in only now."""
+    return request.late or (world.protocol.shares_readings and is_over(state, client))
 
 
-def _silence(protocol: Protocol, _: Client, request: Request, stored: Stored) -> Steps:
-    assert request.seen is not None
-    pairing = stored.pairing
-    if protocol.silence is Silence.FAILURE:
-        yield Step(DONE, stored._replace(pairing=Pairing(pairing.version + 1, "Active", None)))
-    elif protocol.silence is Silence.SUCCESS or (pairing.state == "Used" and pairing.claim == request.claim):
-        yield Step(request._replace(at="create"), stored)
-    elif pairing.version == request.seen.version:
-        yield Step(request._replace(at="swap"), stored)
+def _after_silence(protocol: Protocol) -> str:
+    return {Silence.LOOK: "look", Silence.FAILURE: "un-claim", Silence.SUCCESS: "create"}[protocol.silence]
+
+
+def _look(world: World, client: Client, request: Request, state: State) -> Steps:
+    decision = decide(world.protocol, client, state.pairing)
+    late = _arrived(world, client, request, state)
+    if decision == "redeem":
+        yield Step(Request("swap", late), state)
+    elif isinstance(decision, Claim):
+        yield Step(Request("create", late, claim=decision), state)
     else:
-        yield Step(Request("conflict"), stored)
+        yield Step(DONE, state)
 
 
-def _create(protocol: Protocol, client: Client, request: Request, stored: Stored) -> Steps:
+def _un_claim(world: World, client: Client, request: Request, state: State) -> Steps:
+    if state.pairing is not None:
+        state = store(world, state, state.pairing._replace(state="Active", claim=None))
+    yield Step(DONE, state)
+
+
+def _resume(world: World, client: Client, request: Request, state: State) -> Steps:
+    yield from _create(world, client, request._replace(late=_arrived(world, client, request, state)), state)
+
+
+def _create(world: World, client: Client, request: Request, state: State) -> Steps:
     assert request.claim is not None
-    name = request.claim.master if protocol.named_from_claim else _own_master(client)
-    checking = Request("check", claim=request.claim, master=name)
-    if any(master.name == name for master in stored.masters):
-        yield Step(checking, stored)
+    name = request.claim.master if world.protocol.named_from_claim else own_claim(client).master
+    checking = Request(
+        "check" if world.protocol.reads_again else "send", request.late, claim=request.claim, master=name
+    )
+    if any(master.name == name for master in state.masters):
+        yield Step(checking, state)
         return
-    created = stored._replace(masters=stored.masters | {Master(name, request.claim.key, revoked=False)})
-    yield Step(checking, created)
-    yield Step(DEAD, created, faults=1)
-    yield Step(DEAD, stored, faults=1)
+    master = Master(name, request.claim.key, client.uid, client.serial)
+    yield Step(checking, state._replace(masters=state.masters | {master}))
 
 
-def _check(protocol: Protocol, _: Client, request: Request, stored: Stored) -> Steps:
-    found = [master for master in stored.masters if master.name == request.master]
-    mine = stored.pairing.state == "Used" and stored.pairing.claim == request.claim
-    good = mine and bool(found) and not found[0].revoked
-    yield Step(request._replace(at="send") if good or not protocol.reads_again else DONE, stored)
-
-
-def _send(_: Protocol, __: Client, request: Request, stored: Stored) -> Steps:
-    yield Step(DONE, stored, delivered=request.master)
-    yield Step(DONE, stored, faults=1)  # the answer is lost
-
-
-def _create_first(_: Protocol, client: Client, request: Request, stored: Stored) -> Steps:
-    created = stored._replace(masters=stored.masters | {Master(_own_master(client), client.key, revoked=False)})
-    yield Step(request._replace(at="swap"), created)
-    yield Step(DEAD, created, faults=1)
-
-
-def _mark(_: Protocol, client: Client, request: Request, stored: Stored) -> Steps:
-    if any(master.name == MARKER for master in stored.masters):
-        yield Step(DONE, stored)
+def _check(world: World, client: Client, request: Request, state: State) -> Steps:
+    """The last read but one. What it finds is judged together with what the last one finds."""
+    pairing = state.pairing
+    good = pairing is not None and pairing.state == "Used" and pairing.claim == request.claim
+    if pairing is None or not good or (pairing.deleting and world.protocol.obeys_deletion):
+        yield Step(DONE, state)
         return
-    marked = stored._replace(masters=stored.masters | {Master(MARKER, client.key, revoked=False)})
-    yield Step(Request("create", claim=Claim(client.key, _own_master(client))), marked)
+    recorded = next(master for master in state.masters if master.name == request.master)
+    ended = ended_by_pairing(world, recorded, pairing, by_spec=world.protocol.obeys_order_at_last)
+    yield Step(DONE if ended else request._replace(at="check master"), state)
 
 
-def _own_master(client: Client) -> str:
-    return f"m{client.number}"
+def _check_master(world: World, client: Client, request: Request, state: State) -> Steps:
+    recorded = next(master for master in state.masters if master.name == request.master)
+    yield Step(DONE if recorded.ended else request._replace(at="send"), state)
 
 
-_STEPS: dict[str, Callable[[Protocol, Client, Request, Stored], Steps]] = {
+def _send(world: World, client: Client, request: Request, state: State) -> Steps:
+    delivery = Delivery(client.uid, client.serial, client.key, request.master, request.late)
+    yield Step(DONE, state._replace(delivered=state.delivered | {delivery}))
+
+
+def _create_first(world: World, client: Client, request: Request, state: State) -> Steps:
+    master = Master(own_claim(client).master, client.key, client.uid, client.serial)
+    at = "swap" if request.fits else "look"
+    yield Step(request._replace(at=at, fits=True), state._replace(masters=state.masters | {master}))
+
+
+def _mark(world: World, client: Client, request: Request, state: State) -> Steps:
+    if any(master.name == MARKER for master in state.masters):
+        yield Step(DONE, state)
+        return
+    marker = Master(MARKER, client.key, client.uid, client.serial, ended=True)
+    yield Step(request._replace(at="create", claim=own_claim(client)), state._replace(masters=state.masters | {marker}))
+
+
+def landings(world: World, state: State) -> Iterator[State]:
+    """A swap that is under way is done at any later time: where it fits, which `store` sees to."""
+    for landing in state.in_flight:
+        if state.pairing is not None:
+            used = state.pairing._replace(state="Used", claim=landing.claim)
+            landed = store(world, state, used)
+            yield landed._replace(in_flight=landed.in_flight - {landing})
+
+
+def own_claim(client: Client) -> Claim:
+    """What a request writes, in every try the same."""
+    return Claim(client.key, f"m{client.number}")
+
+
+_STEPS: dict[str, Callable[[World, Client, Request, State], Steps]] = {
     "start": _start,
-    "read": _read,
     "swap": _swap,
-    "conflict": _conflict,
-    "silence": _silence,
+    "look": _look,
+    "un-claim": _un_claim,
+    "resume": _resume,
     "create": _create,
     "check": _check,
+    "check master": _check_master,
     "send": _send,
     "create first": _create_first,
     "mark": _mark,
 }
-
-
-def _revoked(protocol: Protocol, stored: Stored) -> Stored:
-    """Revoke what is there, and leave a tombstone for what is claimed and yet to come."""
-    masters = {master if master.name == MARKER else master._replace(revoked=True) for master in stored.masters}
-    claim = stored.pairing.claim
-    if protocol.leaves_tombstone and claim is not None:
-        masters.add(Master(claim.master, claim.key, revoked=True))
-    return stored._replace(masters=frozenset(masters))
-
-
-def _successors(protocol: Protocol, clients: tuple[Client, ...], state: State) -> Iterator[State]:
-    yield from _landings(state)
-    yield from _revocations(protocol, state)
-    for index, client in enumerate(clients):
-        request = state.requests[index]
-        if request in (DONE, DEAD):
-            continue
-        for step in _STEPS[request.at](protocol, client, request, state.stored):
-            if step.faults > state.faults_left:
-                continue
-            delivered = {(client.key, step.delivered)} if step.delivered else set()
-            yield state._replace(
-                requests=(*state.requests[:index], step.request, *state.requests[index + 1 :]),
-                stored=step.stored,
-                faults_left=state.faults_left - step.faults,
-                delivered=state.delivered | delivered,
-            )
-
-
-def _landings(state: State) -> Iterator[State]:
-    """A swap that is under way lands, or is dropped, at any later time."""
-    stored = state.stored
-    for landing in stored.in_flight:
-        version, claim = landing
-        fits = stored.pairing.version == version
-        pairing = Pairing(version + 1, "Used", claim) if fits else stored.pairing
-        yield state._replace(stored=stored._replace(pairing=pairing, in_flight=stored.in_flight - {landing}))
-
-
-def _revocations(protocol: Protocol, state: State) -> Iterator[State]:
-    stored = state.stored
-    if state.revoker == "start":
-        pairing = Pairing(stored.pairing.version + 1, "Revoked", stored.pairing.claim)
-        yield state._replace(revoker="masters", stored=stored._replace(pairing=pairing))
-    elif state.revoker == "masters":
-        yield state._replace(revoker="done", stored=_revoked(protocol, stored))
-
-
-def _violations(state: State, before: State) -> Iterator[str]:
-    masters = [master for master in state.stored.masters if master.name != MARKER]
-    live = {master.name for master in masters if not master.revoked}
-    if len({master for _, master in state.delivered}) > 1:
-        yield "I1: two different master tokens were delivered"
-    if len({key for key, _ in state.delivered}) > 1:
-        yield "I2: master tokens were delivered to two keys"
-    if len(live) > 1:
-        yield "I3: two master tokens are live at once"
-    if state.revoker == "done" and {master for _, master in state.delivered - before.delivered} & live:
-        yield "I4: a live master token was delivered after the revocation"
-    if all(request in (DONE, DEAD) for request in state.requests) and not state.stored.in_flight:
-        yield from _violations_at_rest(state, live)
-
-
-def _violations_at_rest(state: State, live: set[str]) -> Iterator[str]:
-    claim = state.stored.pairing.claim
-    if live - {claim.master if claim else ""}:
-        yield "I3: a live master token that no claim names"
-    if state.revoker == "done" and live:
-        yield "I4: a live master token is left after the revocation"
-
-
-class Explored(NamedTuple):
-    """What was found: how many states there are, which violations, and what clients can have received."""
-
-    states: int
-    violations: frozenset[str]
-    delivered: frozenset[frozenset[tuple[str, str]]]
-
-
-def explore(protocol: Protocol, *, faults: int, clients: Iterable[Client] = TWO_OF_ONE_KEY_AND_ONE_OTHER) -> Explored:
-    """Visit every state that can be reached with at most so many faults."""
-    clients = tuple(clients)
-    stored = Stored(START, frozenset(), frozenset())
-    first = State(tuple(Request("start") for _ in clients), "start", stored, faults, frozenset())
-    seen, waiting, violations = {first}, deque([first]), set()
-    while waiting:
-        state = waiting.popleft()
-        for successor in _successors(protocol, clients, state):
-            violations.update(_violations(successor, state))
-            if successor not in seen:
-                seen.add(successor)
-                waiting.append(successor)
-    return Explored(len(seen), frozenset(violations), frozenset(state.delivered for state in seen))
