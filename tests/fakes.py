@@ -33,12 +33,17 @@ class FakeClock:
     def __init__(self, start: datetime = NOON) -> None:
         self._now = start
         self._monotonic = 1000.0
+        self.pauses: list[float] = []
 
     def now(self) -> datetime:
         return self._now
 
     def monotonic(self) -> float:
         return self._monotonic
+
+    async def pause(self, seconds: float) -> None:
+        """Remember for how long somebody would wait; no time passes."""
+        self.pauses.append(seconds)
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""

@@ -63,6 +63,9 @@ class LoopClock:
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
 
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
     def jump(self, seconds: float) -> None:
         """Set the wall clock forward or back; no time passes."""
         self._start += timedelta(seconds=seconds)

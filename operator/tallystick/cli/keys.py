@@ -11,13 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from tallystick.api.core import SECRETS
-from tallystick.api.master_token import MASTER_TOKENS, MasterToken
-from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken
 from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.crypto.keyring import Keyring, KeyringError
 from tallystick.crypto.keys import Algorithm
 from tallystick.domain.errors import TallystickError
-from tallystick.domain.keys_in_use import keys_of_master_token, keys_of_pairing_token
+from tallystick.domain.keys_in_use import KINDS_WITH_KEYS, keys_in_use
 from tallystick.domain.names import CLI_MANAGER, KEYRING_SECRET
 from tallystick.domain.times import rfc3339
 from tallystick.kube.client import KubeCluster
@@ -107,8 +105,7 @@ async def _table(connection: Connection, namespace: str) -> Table:
 async def _in_use(cluster: KubeCluster) -> Counter[str]:
     now = datetime.now(UTC)
     found: Counter[str] = Counter()
-    async for body in cluster.list(PAIRING_TOKENS):
-        found.update(keys_of_pairing_token(PairingToken.model_validate(body), now))
-    async for body in cluster.list(MASTER_TOKENS):
-        found.update(keys_of_master_token(MasterToken.model_validate(body), now))
+    for resource in KINDS_WITH_KEYS:
+        async for body in cluster.list(resource):
+            found.update(keys_in_use(resource, body, now))
     return found

@@ -4,6 +4,7 @@ The clock and the cluster can be replaced, so that a harness composes the same p
 """
 
 import asyncio
+import gc
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -19,6 +20,7 @@ from tallystick.domain.errors import InvalidSettingError, TallystickError
 from tallystick.domain.names import CONTROLLER_MANAGER
 from tallystick.handlers.controller import Controller, ControllerSettings
 from tallystick.handlers.health import serve_health
+from tallystick.handlers.storages import NoMemories
 from tallystick.handlers.watches import configure, register
 from tallystick.kube.client import KubeCluster
 from tallystick.kube.connection import Connection
@@ -30,6 +32,9 @@ from tallystick.services.freshness import ServerClock
 from tallystick.services.ports import Clock, Cluster
 
 log = structlog.get_logger("tallystick")
+
+# A leader whose connection has fallen silent has to find that out, and to renew by a new one, before its deadline.
+LEASE_CALL_SECONDS = 2.5
 
 Wrap = Callable[[Cluster], Cluster]
 
@@ -62,6 +67,13 @@ async def run_controller(
         on_call=metrics.count_api_call,
         timeout_seconds=15.0,
     )
+    # A session of its own: among the idle connections of the other one there may be more silent ones than time allows.
+    lease_client = KubeCluster(
+        connection,
+        field_manager=CONTROLLER_MANAGER,
+        on_call=metrics.count_api_call,
+        timeout_seconds=LEASE_CALL_SECONDS,
+    )
     told = controller_settings(settings)
     log.info("use cases", names=told.policy.use_cases.names, digest=told.policy.use_cases.digest)
     audit = AuditLog(audit_stream(settings), clock, "controller")
@@ -73,6 +85,7 @@ async def run_controller(
         server_clock=server_clock,
         audit=audit,
         metrics=metrics,
+        lease_cluster=wrap(lease_client),
     )
     host, port = host_and_port(settings.health_listen)
     process = _ControllerProcess(controller)
@@ -87,6 +100,9 @@ async def run_controller(
     @kopf.on.startup(registry=registry)
     async def start(settings: kopf.OperatorSettings, **_: object) -> None:
         configure(settings)
+        # What was imported stays: the garbage collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
         process.start()
 
     @kopf.on.cleanup(registry=registry)
@@ -106,6 +122,7 @@ async def run_controller(
         await kopf.operator(
             registry=registry,
             settings=kopf.OperatorSettings(),
+            memories=NoMemories(),
             standalone=True,
             clusterwide=not settings.watch_namespaces,
             namespaces=settings.watch_namespaces,
@@ -114,6 +131,7 @@ async def run_controller(
     finally:
         await health.cleanup()
         await client.close()
+        await lease_client.close()
     return process.exit_status
 
 

@@ -25,6 +25,8 @@ def _text(limit: int) -> Check:
     def check(value: Any) -> bool:
         if not isinstance(value, str) or not 0 < len(value) <= limit:
             return False
+        if value.isascii():
+            return value.isprintable()
         return all(unicodedata.category(character) not in _UNPRINTABLE for character in value)
 
     return check

@@ -28,7 +28,7 @@ class Seen:
 
     token: PairingToken
     secret: HeldSecret | None
-    expected_digest: str | None
+    expected_digest: bytes | None
     now: datetime
 
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,7 +36,7 @@ class HeldSecret:
     uid: str
     resource_version: str = field(compare=False)
     owner_uid: str | None
-    content_digest: str
+    content_digest: bytes
     immutable: bool
 
     @classmethod
@@ -43,7 +44,7 @@ class HeldSecret:
         """Keep what identifies a Secret and a digest of what is in it."""
         meta = body["metadata"]
         return cls(
-            namespace=meta["namespace"],
+            namespace=sys.intern(meta["namespace"]),
             name=meta["name"],
             uid=meta["uid"],
             resource_version=meta["resourceVersion"],
@@ -86,11 +87,11 @@ def owner_uid(body: Mapping[str, Any]) -> str | None:
     """Return the uid of the PairingToken that controls a Secret; labels prove nothing, users forge them (S22)."""
     for reference in body["metadata"].get("ownerReferences") or ():
         if reference.get("controller") and reference.get("kind") == "PairingToken":
-            return str(reference.get("uid"))
+            return sys.intern(str(reference.get("uid")))  # the owner, which is known by now, spells it too
     return None
 
 
-def content_digest(body: Mapping[str, Any]) -> str:
+def content_digest(body: Mapping[str, Any]) -> bytes:
     """Return a fingerprint of all that we set: values, type, our labels and the owner."""
     labels = body["metadata"].get("labels") or {}
     content = [
@@ -99,7 +100,7 @@ def content_digest(body: Mapping[str, Any]) -> str:
         {key: labels.get(key) for key in OUR_LABELS},
         owner_uid(body),
     ]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
 
 
 def held_token(body: Mapping[str, Any]) -> str | None:

@@ -12,25 +12,25 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from tallystick.api.core import SECRETS
-from tallystick.api.master_token import MASTER_TOKENS, MasterToken
+from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.meta import Resource
-from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken
+from tallystick.api.pairing_token import PAIRING_TOKENS
 from tallystick.crypto.keys import Algorithm
 from tallystick.domain.errors import NotYetError
 from tallystick.domain.grants import IssuancePolicy
-from tallystick.domain.keys_in_use import keys_of_master_token, keys_of_pairing_token
+from tallystick.domain.keys_in_use import KINDS_WITH_KEYS, keys_in_use
 from tallystick.handlers.watches import SECRET_SELECTOR
 from tallystick.runtime.events import EventRecorder
 from tallystick.runtime.expiry import ExpiryHeap
 from tallystick.runtime.lease import LeaderElector, LeaseName
 from tallystick.runtime.metrics import Metrics
 from tallystick.runtime.relist import Listing, Relister
-from tallystick.runtime.view import WatchedView
+from tallystick.runtime.view import ObjectKey, WatchedView
 from tallystick.runtime.work_queue import WorkQueue
 from tallystick.services.freshness import ServerClock
 from tallystick.services.issuer import Issuer
@@ -48,7 +48,13 @@ CARE_FOR_KEYS = "care for the signing keys"
 
 log = structlog.get_logger("tallystick.controller")
 
-Key = tuple[str, str, str]  # kind, namespace, name
+
+class Reconciler(Protocol):
+    """Brings one object of its kind to rest."""
+
+    async def reconcile(self, namespace: str, name: str) -> Outcome:
+        """Do what is to be done now, and say when to look again. May raise ClusterError or NotYetError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +91,36 @@ class Controller:
         server_clock: ServerClock,
         audit: Audit,
         metrics: Metrics,
+        lease_cluster: Cluster | None = None,
     ) -> None:
+        """Watch and lead nothing yet.
+
+        Args:
+            cluster: the API server.
+            settings: what this process is told.
+            clock: time.
+            server_clock: what is known of the API server's time.
+            audit: the audit log.
+            metrics: the metrics of this process.
+            lease_cluster: the API server by a connection that nothing but the Lease uses; `cluster` where it is None.
+        """
         self._settings = settings
         self._clock = clock
         self._audit = audit
         self._metrics = metrics
         self._view = WatchedView()
-        self._queue: WorkQueue[Key] = WorkQueue()
-        self._heap: ExpiryHeap[Key] = ExpiryHeap(clock)
+        self._queue: WorkQueue[ObjectKey] = WorkQueue()
+        self._heap: ExpiryHeap[ObjectKey] = ExpiryHeap(clock)
         self._events = EventRecorder(
             cluster, clock, "tallystick-controller", on_suppressed=metrics.events_suppressed.inc
         )
         self._keyrings = Keyrings(cluster, clock, namespace=settings.namespace, issuer=settings.policy.issuer)
         self._requester = Requester(cluster, mode=settings.policy.requester, namespace=settings.namespace)
-        self._elector = LeaderElector(cluster, clock, LeaseName(settings.namespace, LEASE, settings.identity))
+        self._elector = LeaderElector(
+            lease_cluster or cluster, clock, LeaseName(settings.namespace, LEASE, settings.identity)
+        )
         issuer = Issuer(self._keyrings, settings.policy, ca_pem=settings.ca_pem)
-        self._pairing_tokens = PairingTokens(
+        pairing_tokens = PairingTokens(
             cluster,
             self._view,
             issuer,
@@ -110,46 +130,36 @@ class Controller:
             audit=audit,
             events=self._events,
         )
-        self._master_tokens = MasterTokens(cluster, self._view, clock=clock, audit=audit, events=self._events)
+        master_tokens = MasterTokens(cluster, self._view, clock=clock, audit=audit, events=self._events)
+        self._reconcilers: dict[Resource, Reconciler] = {
+            PAIRING_TOKENS: pairing_tokens,
+            MASTER_TOKENS: master_tokens,
+        }
         self._relisters = self._make_relisters(cluster)
         self._leading = False
-        self._synced = False
+        self._synced = asyncio.Event()
         self._probed_at = 0.0
         metrics.watch_queue(lambda: self._queue.depth, self._queue.oldest_age)
 
     def _make_relisters(self, cluster: Cluster) -> "tuple[Relister[Any], ...]":
         namespaces = self._settings.watch_namespaces or ("",)
-        stores = (
-            (PAIRING_TOKENS, self._view.pairing_tokens, ""),
-            (MASTER_TOKENS, self._view.master_tokens, ""),
-            (SECRETS, self._view.secrets, SECRET_SELECTOR),
-        )
-        return tuple(
-            Relister(cluster, resource, store, lambda _: None, self._clock, namespaces, selector)
-            for resource, store, selector in stores
-        )
+        ours: list[Relister[Any]] = [
+            Relister(cluster, resource, store, namespaces) for resource, store in self._view.stores.items()
+        ]
+        return (*ours, Relister(cluster, SECRETS, self._view.secrets, namespaces, SECRET_SELECTOR))
 
     @property
     def why_not_ready(self) -> str | None:
         """What this replica still waits for; None when it would do as the leader."""
-        return None if self._synced else "the first listing is not complete"
+        return None if self._synced.is_set() else "the first listing is not complete"
 
     def observe(self, resource: Resource, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Take in one event, and mark what it may have changed."""
         changed = self._view.observe(resource, event_type, dict(body))
         if not (changed and self._leading):
             return
-        meta = body["metadata"]
-        namespace = meta["namespace"]
-        if resource == SECRETS:
-            # By its name: whoever edits a Secret can take owner and labels out of it, too.
-            for key in self._view.pairing_tokens_of(namespace, meta["name"]):
-                self._queue.add((PAIRING_TOKENS.kind, *key))
-            return
-        self._queue.add((resource.kind, namespace, meta["name"]))
-        if resource == PAIRING_TOKENS:
-            for key in self._view.master_tokens_of(meta["uid"]):
-                self._queue.add((MASTER_TOKENS.kind, *key))
+        for key in self._view.touched_by(resource, dict(body)):
+            self._queue.add(key)
 
     async def run(self) -> None:
         """Watch, lead when it is our turn, and return when leadership is lost: then the process has to end."""
@@ -166,12 +176,13 @@ class Controller:
 
     async def _sync(self) -> None:
         await asyncio.gather(*(relister.wait_until_synced() for relister in self._relisters))
-        self._synced = True
-        log.info("synced", pairing_tokens=len(self._view.pairing_tokens), secrets=len(self._view.secrets))
+        self._synced.set()
+        counts = {resource.plural: len(store) for resource, store in self._view.stores.items()}
+        log.info("synced", **counts, secrets=len(self._view.secrets))
         await asyncio.gather(*(relister.run(self._on_listing) for relister in self._relisters))
 
     async def _lead(self) -> None:
-        await asyncio.gather(*(relister.wait_until_synced() for relister in self._relisters))
+        await self._synced.wait()
         await self._until_done(lambda: self._keyrings.ensure(self._settings.algorithm), "make the keyring")
         await self._requester.probe()
         self._leading = True
@@ -191,10 +202,8 @@ class Controller:
         self._metrics.leader.set(0)
 
     def _enqueue_all(self) -> None:
-        for key in self._view.pairing_tokens:
-            self._queue.add((PAIRING_TOKENS.kind, *key))
-        for key in self._view.master_tokens:
-            self._queue.add((MASTER_TOKENS.kind, *key))
+        for key in self._view.everything():
+            self._queue.add(key)
 
     def _on_listing(self, listing: Listing) -> None:
         if listing.gone or listing.missing or listing.outdated:
@@ -203,18 +212,17 @@ class Controller:
                 # Which owner a missed Secret had is not known any more; to look at all costs no request.
                 self._enqueue_all()
 
-    async def _work(self, key: Key) -> None:
-        kind, namespace, name = key
-        reconciler = self._pairing_tokens if kind == PAIRING_TOKENS.kind else self._master_tokens
+    async def _work(self, key: ObjectKey) -> None:
+        resource, namespace, name = key
         try:
-            outcome = await reconciler.reconcile(namespace, name)
+            outcome = await self._reconcilers[resource].reconcile(namespace, name)
         except Exception:
-            self._metrics.count_reconcile(kind, "failed")
+            self._metrics.count_reconcile(resource.kind, "failed")
             raise
-        self._metrics.count_reconcile(kind, "done")
+        self._metrics.count_reconcile(resource.kind, "done")
         self._plan(key, outcome)
 
-    def _plan(self, key: Key, outcome: Outcome) -> None:
+    def _plan(self, key: ObjectKey, outcome: Outcome) -> None:
         if outcome.wake_at is not None:
             self._heap.set(key, outcome.wake_at)
         else:
@@ -236,19 +244,20 @@ class Controller:
         rotated = await self._keyrings.rotate_by_age(settings.algorithm, settings.key_max_age)
         if rotated is not None:
             self._audit.record("rotate-key", "ok", kid=rotated.entries[-1].key.key_id, reason="age")
-        for key_id in sorted(await self._keyrings.retire(self._keys_in_use())):
+        for key_id in sorted(await self._keyrings.retire(await self._keys_in_use())):
             self._audit.record("retire-key", "ok", kid=key_id)
         newest_age = self._keyrings.keyring().newest_age(self._clock.now())
         self._metrics.keyring_age.set(newest_age.total_seconds())
 
-    def _keys_in_use(self) -> set[str]:
+    async def _keys_in_use(self) -> set[str]:
         """Return the ids of the keys that a live token names."""
         now = self._clock.now()
         in_use: set[str] = set()
-        for key in self._view.pairing_tokens:
-            in_use |= keys_of_pairing_token(PairingToken.model_validate(self._view.pairing_token(*key)), now)
-        for key in self._view.master_tokens:
-            in_use |= keys_of_master_token(MasterToken.model_validate(self._view.master_token(*key)), now)
+        for resource in KINDS_WITH_KEYS:
+            for key in self._view.stores[resource]:
+                raw = self._view.get(resource, *key)
+                in_use |= keys_in_use(resource, raw, now) if raw is not None else set()
+                await asyncio.sleep(0)  # there may be many, and others have work to do
         return in_use
 
     async def _every(self, seconds: float, do: Callable[[], Awaitable[object]], what: str) -> None:

@@ -1,4 +1,4 @@
-"""The kopf edge: three watches, one line of work each.
+"""The kopf edge: one watch for each kind, one line of work each.
 
 Only `@kopf.on.event` is used: level-triggered, no annotations, no finalizers, no writes of kopf's own. Handlers return
 None, because kopf copies a returned value into the status.
@@ -12,7 +12,7 @@ import kopf
 
 from tallystick.api.core import SECRETS
 from tallystick.api.master_token import MASTER_TOKENS
-from tallystick.api.meta import GROUP, VERSION, Resource
+from tallystick.api.meta import Resource
 from tallystick.api.pairing_token import PAIRING_TOKENS
 from tallystick.domain.names import KIND_LABEL, MANAGED_BY, MANAGER
 from tallystick.handlers.storages import NoDiffBase, NoProgress
@@ -20,23 +20,26 @@ from tallystick.handlers.storages import NoDiffBase, NoProgress
 # What the Secrets that are watched carry; the API server filters, so no other Secret reaches this process.
 SECRET_SELECTOR = f"{MANAGED_BY}={MANAGER},{KIND_LABEL}"
 
+# A watch ends by itself after so long, so that one which lasts longer without a word has lost its connection. Then it
+# is given up and begun anew where it was: nobody waits longer for an event than this. (A bookmark comes once a minute.)
+WATCH_SECONDS = 15
+SILENT_SECONDS = 20.0
+
+WATCHED = (PAIRING_TOKENS, MASTER_TOKENS, SECRETS)
+
 Observer = Callable[[Resource, str | None, Mapping[str, Any]], None]
 
 
 def register(registry: kopf.OperatorRegistry, observe: Observer) -> None:
     """Hand every event of our kinds, and of the Secrets with our label, to `observe`."""
+    for resource in WATCHED:
+        _watch(resource, registry, observe)
 
-    @kopf.on.event(GROUP, VERSION, PAIRING_TOKENS.plural, registry=registry)
-    async def pairing_token(event: kopf.RawEvent, **_: object) -> None:
-        observe(PAIRING_TOKENS, event["type"], event["object"])
 
-    @kopf.on.event(GROUP, VERSION, MASTER_TOKENS.plural, registry=registry)
-    async def master_token(event: kopf.RawEvent, **_: object) -> None:
-        observe(MASTER_TOKENS, event["type"], event["object"])
-
-    @kopf.on.event("", "v1", SECRETS.plural, registry=registry)
-    async def secret(event: kopf.RawEvent, **_: object) -> None:
-        observe(SECRETS, event["type"], event["object"])
+def _watch(resource: Resource, registry: kopf.OperatorRegistry, observe: Observer) -> None:
+    @kopf.on.event(resource.group, resource.version, resource.plural, registry=registry)
+    async def handle(event: kopf.RawEvent, **_: object) -> None:
+        observe(resource, event["type"], event["object"])
 
 
 def configure(settings: kopf.OperatorSettings) -> None:
@@ -47,9 +50,12 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.scanning.disabled = True
     settings.posting.enabled = False
     settings.posting.level = logging.CRITICAL
-    settings.queueing.idle_timeout = 0.2
-    settings.watching.chunk_size = 500
-    settings.watching.server_timeout = 290
+    # kopf runs a task for each object that it has just seen, and lists as fast as it can: small pages and short lives
+    # keep few of them alive at once.
+    settings.queueing.idle_timeout = 0.05
+    settings.watching.chunk_size = 100
+    settings.watching.server_timeout = WATCH_SECONDS
+    settings.watching.inactivity_timeout = SILENT_SECONDS
     settings.watching.connect_timeout = 10
     settings.watching.label_selectors["v1", "secrets"] = SECRET_SELECTOR
     settings.networking.request_timeout = 30

@@ -26,7 +26,7 @@ from tallystick.services.ports import (
     UnavailableError,
 )
 
-PAGE_SIZE = 500
+PAGE_SIZE = 200  # a page is held whole while it is read
 # 401: our token was rotated, or the API server is not up yet; a later try carries a fresh one.
 _LATER = (HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
@@ -59,6 +59,7 @@ class KubeCluster:
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._on_date = on_date
         self._on_call = on_call
+        self._last_date = ""
 
     async def __aenter__(self) -> Self:
         return self
@@ -170,8 +171,9 @@ class KubeCluster:
             self._on_call(verb, status)
 
     def _note_date(self, value: str | None) -> None:
-        if value is None:
-            return
+        if value is None or value == self._last_date:
+            return  # within the same second it says nothing new
+        self._last_date = value
         try:
             self._on_date(parsedate_to_datetime(value))
         except ValueError:

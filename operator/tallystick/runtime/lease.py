@@ -37,11 +37,18 @@ class LeaseName:
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
-    """Seconds. `renew_deadline` is shorter than `duration`: a leader gives up before another may take over."""
+    """Seconds. `renew_deadline` is shorter than `duration`: a leader gives up before another may take over.
+
+    Attributes:
+        retry: Between two attempts.
+        hurry: Between two attempts of a leader whose last one failed: a few refusals in a row, of an API server that
+            refuses one request in ten, are no reason to end.
+    """
 
     duration: float = 15.0
     renew_deadline: float = 10.0
     retry: float = 2.0
+    hurry: float = 1.0
 
 
 class LeaderElector:
@@ -111,23 +118,24 @@ class LeaderElector:
         await self._attempt()
         # An answer that took longer than the deadline made us no leader, and the next attempt renews.
         while not self.is_leader:
-            await self._pause()
+            await self._pause(self._times.retry)
             await self._attempt()
 
     async def _renew_until_lost(self) -> None:
+        renewed = True
         while self.is_leader:
             remaining = self._renewed + self._times.renew_deadline - self._clock.monotonic()
             try:
                 async with asyncio.timeout(remaining):
-                    await self._pause()
-                    await self._attempt()
+                    await self._pause(self._times.retry if renewed else self._times.hurry)
+                    renewed = await self._attempt()
             except TimeoutError:
                 # The request that was cut off may have been carried out.
                 self._held = None
 
-    async def _pause(self) -> None:
+    async def _pause(self, seconds: float) -> None:
         # client-go's factor: replicas that started together soon no longer ask together.
-        seconds = self._times.retry * (1 + 0.2 * self._jitter())
+        seconds *= 1 + 0.2 * self._jitter()
         expires_in = self._expires - self._clock.monotonic()
         # A dead leader's Lease is asked for right when it expires, not up to one pause later.
         await asyncio.sleep(min(seconds, expires_in + 0.01) if expires_in > 0 else seconds)

@@ -6,7 +6,8 @@ is complete. A listing of metadata alone answers both. What it finds is reported
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
@@ -14,14 +15,13 @@ import structlog
 
 from tallystick.api.meta import Resource
 from tallystick.runtime.store import Key, R, Store, is_older
-from tallystick.services.ports import Clock, Cluster, ClusterError
+from tallystick.services.ports import Cluster, ClusterError, Json
 
 log = structlog.get_logger("tallystick.relist")
 
 POLL_SECONDS = 0.1
 POLLS_PER_LISTING = 50
 LISTING_PAUSE = 1.0
-_NOWHERE = ("", "")
 
 
 class NotSyncedError(Exception):
@@ -52,33 +52,37 @@ class Relister(Generic[R]):
     Attributes:
         namespaces: What the watch watches; '' is all namespaces.
         label_selector: The watch's.
-        on_gone: Told each key whose deletion was missed, after the store has dropped it.
         jitter: Spreads the listings of several kinds and replicas; 0 <= x < 1.
-        last_time: When the last complete listing ended, by the monotonic clock.
     """
 
     cluster: Cluster
     resource: Resource
     store: Store[R]
-    on_gone: Callable[[Key], None]
-    clock: Clock
     namespaces: Sequence[str] = ("",)
     label_selector: str = ""
     jitter: Callable[[], float] = random.random
-    last_time: float | None = None
 
     async def once(self) -> Listing:
         """List once. Raises `ClusterError` if any page fails; then nothing was dropped."""
         # What the watch tells after this moment may be newer than the listing and is not judged by it.
         began = self.store.revision
-        listed = await self._listed()
-        gone = [(key, uid) for key, uid in self.store.known_since(began) if listed.get(key, _NOWHERE)[0] != uid]
+        uids: set[str] = set()
+        unknown: list[tuple[Key, str]] = []
+        outdated: list[Key] = []
+        async for meta in self._listed():
+            key, uid = (sys.intern(meta.get("namespace", "")), meta["name"]), meta["uid"]
+            uids.add(uid)
+            record = self.store.get(key)
+            if record is None or record.uid != uid:
+                unknown.append((key, uid))
+            elif is_older(record.resource_version, meta["resourceVersion"]):
+                outdated.append(key)
+        gone = [(key, uid) for key, uid in self.store.known_since(began) if uid not in uids]
         for key, uid in gone:
             self.store.drop(key, uid)
-            self.on_gone(key)
-        missing, outdated = self._behind(listed)
-        self.last_time = self.clock.monotonic()
-        return Listing(len(listed), tuple(key for key, _ in gone), tuple(missing), tuple(outdated))
+        # The watch has gone on meanwhile: what it has delivered by now is not missing.
+        missing = tuple(key for key, uid in unknown if not self._has(key, uid))
+        return Listing(len(uids), tuple(key for key, _ in gone), missing, tuple(outdated))
 
     async def run(self, on_listing: Callable[[Listing], None], interval: float = 600.0) -> None:
         """List every `interval` seconds, give or take a tenth, until cancelled. A failed listing waits for the next."""
@@ -100,28 +104,19 @@ class Relister(Generic[R]):
             msg = f"the watch of {self.resource.plural} did not deliver all objects within {deadline_seconds:.0f} s"
             raise NotSyncedError(msg) from None
 
-    async def _listed(self) -> dict[Key, tuple[str, str]]:
-        """Uid and resource version of each object, by key."""
-        listed = {}
+    async def _listed(self) -> AsyncIterator[Json]:
+        """The metadata of each object. One page is held at a time: there may be many objects."""
         # The port lists consistently: a stale answer from the watch cache would make new objects look gone.
         for namespace in self.namespaces:
             objects = self.cluster.list(
                 self.resource, namespace, label_selector=self.label_selector, metadata_only=True
             )
             async for body in objects:
-                meta = body["metadata"]
-                listed[meta.get("namespace", ""), meta["name"]] = (meta["uid"], meta["resourceVersion"])
-        return listed
+                yield body["metadata"]
 
-    def _behind(self, listed: dict[Key, tuple[str, str]]) -> tuple[list[Key], list[Key]]:
-        missing, outdated = [], []
-        for key, (uid, version) in listed.items():
-            record = self.store.get(key)
-            if record is None or record.uid != uid:
-                missing.append(key)
-            elif is_older(record.resource_version, version):
-                outdated.append(key)
-        return missing, outdated
+    def _has(self, key: Key, uid: str) -> bool:
+        record = self.store.get(key)
+        return record is not None and record.uid == uid
 
     async def _is_synced(self) -> bool:
         """List, and give the watch some seconds to deliver what is missing, so that we need not list again."""

@@ -3,9 +3,9 @@
 The store is a view and always a little old. Nothing is decided by it that a conditional write does not confirm.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 Key = tuple[str, str]  # namespace and name
 
@@ -57,7 +57,7 @@ class Store(Generic[R]):
     def __init__(self, index: Callable[[R], str] | None = None) -> None:
         self._index = index
         self._seen: dict[Key, _Seen[R]] = {}
-        self._by_index: dict[str, dict[Key, None]] = {}
+        self._by_index: dict[str, tuple[Key, ...]] = {}  # of one or a few; a container for each would weigh more
         self._revision = 0
 
     def __len__(self) -> int:
@@ -70,6 +70,14 @@ class Store(Generic[R]):
         """The record of a key, or None."""
         seen = self._seen.get(key)
         return seen.record if seen else None
+
+    def has(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether this very version of an object is known, so that to be told of it again says nothing."""
+        known = self.get((metadata["namespace"], metadata["name"]))
+        return known is not None and (known.uid, known.resource_version) == (
+            metadata["uid"],
+            metadata["resourceVersion"],
+        )
 
     def by_index(self, value: str) -> list[Key]:
         """The keys of the records that have this index value."""
@@ -114,16 +122,16 @@ class Store(Generic[R]):
     def _reindex(self, key: Key, record: R) -> None:
         value = self._index(record) if self._index else ""
         if value:
-            self._by_index.setdefault(value, {})[key] = None
+            self._by_index[value] = (*self._by_index.get(value, ()), key)
 
     def _unindex(self, key: Key) -> None:
         known = self.get(key)
         value = self._index(known) if self._index and known else ""
         if not value:
             return
-        del self._by_index[value][key]
-        if not self._by_index[value]:
-            del self._by_index[value]
+        others = tuple(other for other in self._by_index.pop(value) if other != key)
+        if others:
+            self._by_index[value] = others
 
 
 def is_older(version: str, other: str) -> bool:

@@ -43,13 +43,18 @@ class WorkQueue(Generic[K]):
         self._ready: asyncio.Queue[K | None] = asyncio.Queue()
         self._later: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
+        self._not_before: dict[K, float] = {}  # until when the API server asked to be left alone with a key
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
 
     def add(self, key: K) -> None:
-        """Want work for a key, now."""
+        """Want work for a key, now, or as soon as it may be."""
         if key in self._dirty:
+            return
+        wait = self._wait_of(key)
+        if wait > 0:
+            self.add_after(key, wait)
             return
         self._dirty[key] = asyncio.get_running_loop().time()
         self._idle.clear()
@@ -71,12 +76,15 @@ class WorkQueue(Generic[K]):
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         # The exponent is bounded because a float overflows long before a key stops failing.
+        if minimum > 0:
+            self._not_before[key] = asyncio.get_running_loop().time() + minimum
         backoff = min(self._longest_delay / 2, self._first_delay * 2.0 ** min(failures, 32))
         self.add_after(key, max(backoff, minimum) * (1 + self._jitter()))
 
     def forget(self, key: K) -> None:
         """Let the next retry of a key begin with the first delay again."""
         self._failures.pop(key, None)
+        self._not_before.pop(key, None)
 
     async def run(self, work: Work[K], workers: int = 32) -> None:
         """Work on keys until `stop()`. Work that raises is retried, work that returns is forgotten.
@@ -128,6 +136,13 @@ class WorkQueue(Generic[K]):
             return 0.0
         return asyncio.get_running_loop().time() - next(iter(self._dirty.values()))
 
+    def _wait_of(self, key: K) -> float:
+        """How long a key has to be left alone; 0 where it need not."""
+        wait = self._not_before.get(key, 0.0) - asyncio.get_running_loop().time()
+        if wait <= 0:
+            self._not_before.pop(key, None)
+        return max(0.0, wait)
+
     def _come_due(self, key: K) -> None:
         del self._later[key]
         self.add(key)
@@ -165,7 +180,10 @@ class WorkQueue(Generic[K]):
 
     def _leave(self, key: K) -> None:
         self._active.discard(key)
-        if key in self._dirty:
+        if key in self._dirty and (wait := self._wait_of(key)) > 0:
+            del self._dirty[key]
+            self.add_after(key, wait)
+        elif key in self._dirty:
             self._ready.put_nowait(key)
         if not self._dirty and not self._active:
             self._idle.set()

@@ -156,7 +156,10 @@ class Claiming:
         body = {**raw, "status": claimed_status(token, claim).to_json()}
         try:
             return await self._cluster.replace_status(PAIRING_TOKENS, body)
-        except (ConflictError, NotFoundError, UnavailableError):
+        except (ConflictError, NotFoundError):
+            return None
+        except UnavailableError as error:
+            await self._clock.pause(error.retry_after)
             return None
         except RefusedError as refused:
             # CEL has the last word: the object was spent, revoked or raised in a way that this claim may not follow.

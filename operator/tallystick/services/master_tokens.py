@@ -23,7 +23,7 @@ class MasterTokens:
 
     async def reconcile(self, namespace: str, name: str) -> Outcome:
         """Bring one object to rest. Raises ClusterError where a later attempt may do better."""
-        raw = self._view.master_token(namespace, name)
+        raw = self._view.get(MASTER_TOKENS, namespace, name)
         if raw is None:
             return Outcome()
         token = MasterToken.model_validate(raw)
@@ -49,7 +49,7 @@ class MasterTokens:
 
     def _seen_pairing(self, token: MasterToken) -> PairingToken | None:
         reference = token.spec.pairing_token_ref
-        raw = self._view.pairing_token(token.metadata.namespace, reference.name) if reference else None
+        raw = self._view.get(PAIRING_TOKENS, token.metadata.namespace, reference.name) if reference else None
         return PairingToken.model_validate(raw) if raw is not None else None
 
     async def _read_pairing(self, token: MasterToken) -> PairingToken | None:

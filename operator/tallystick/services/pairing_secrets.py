@@ -25,7 +25,7 @@ class PairingSecrets:
         """Return what the watch has seen under the Secret's name."""
         return self._view.secret(token.metadata.namespace, pairing_secret_name(token))
 
-    def expected_digest(self, token: PairingToken) -> str | None:
+    def expected_digest(self, token: PairingToken) -> bytes | None:
         """Return the content digest that the Secret of an Active token must have; None where that cannot be told."""
         if token.status.state is not PairingTokenState.ACTIVE:
             return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.pairing_token import PAIRING_TOKENS, DeletionPolicy, PairingToken, PairingTokenState
 from tallystick.crypto.tokens import UnsignableClaimsError
 from tallystick.domain import issuance
@@ -16,7 +17,7 @@ from tallystick.domain.claims import PairingGrant
 from tallystick.domain.conditions import Verdict, conditions
 from tallystick.domain.errors import NotYetError
 from tallystick.domain.grants import Unissuable, grant
-from tallystick.domain.names import pairing_secret_name
+from tallystick.domain.names import master_token_name, pairing_secret_name
 from tallystick.domain.pairing_secrets import owner_uid
 from tallystick.domain.phrases import verdict_of
 from tallystick.domain.revocation import revoking_changes
@@ -78,7 +79,7 @@ class PairingTokens:
     async def reconcile(self, namespace: str, name: str) -> Outcome:
         """Bring one object to rest. Raises ClusterError or NotYetError where a later attempt may do better."""
         for _ in range(MOST_STEPS):
-            raw = self._view.pairing_token(namespace, name)
+            raw = self._view.get(PAIRING_TOKENS, namespace, name)
             if raw is None:
                 return Outcome()
             token = PairingToken.model_validate(raw)
@@ -113,6 +114,9 @@ class PairingTokens:
                 return await self._rest(token, raw)
 
     async def _issue(self, token: PairingToken, raw: Json) -> Outcome | None:
+        if self._requester.may_be_an_outage:
+            # Nothing is minted; but to say why would be a guess, and a write for each object that waits.
+            return Outcome(retry_after=RETRY_UNPROTECTED_SECONDS)
         if not self._requester.protected:
             verdict = Verdict(ready=False, reconciling=True, reason=Requester.REASON, message=Requester.MESSAGE)
             await self._record(token, raw, verdict, _while_not_issued(token))
@@ -170,13 +174,19 @@ class PairingTokens:
     async def _revoke(self, token: PairingToken, raw: Json) -> Outcome | None:
         if token.spec.master_token.deletion_policy is DeletionPolicy.RETAIN:
             # They may outlive this object, so their own records say it first (S8).
-            for namespace, name in self._view.master_tokens_of(token.metadata.uid):
+            for namespace, name in self._retained(token):
                 await write_tombstone(self._cluster, self._clock, namespace, name)
         changes = revoking_changes(token, serial=token.spec.serial, now=self._clock.now())
         await self._record(token, raw, None, changes)
         self._audit_of("revoke", token, token_id=token.status.token_id, reason="spec.revoked")
         self._warn_of(token)
         return None
+
+    def _retained(self, token: PairingToken) -> set[tuple[str, str]]:
+        """Return the MasterTokens that were seen, and the claimed one, which the watch may not have seen yet."""
+        claim, meta = token.status.claim, token.metadata
+        claimed = {(meta.namespace, master_token_name(claim.master_token_id))} if claim else set()
+        return claimed.union(self._view.depending_on(MASTER_TOKENS, meta.uid))
 
     async def _expire(self, token: PairingToken, raw: Json) -> Outcome | None:
         await self._record(token, raw, None, {"state": PairingTokenState.EXPIRED})
@@ -266,7 +276,7 @@ class PairingTokens:
 
     def _warn_of(self, token: PairingToken) -> None:
         """Tell in an event what the object says of itself now."""
-        raw = self._view.pairing_token(token.metadata.namespace, token.metadata.name)
+        raw = self._view.get(PAIRING_TOKENS, token.metadata.namespace, token.metadata.name)
         if raw is not None:
             verdict = verdict_of(PairingToken.model_validate(raw))
             self._events.warn(raw, verdict.reason, verdict.message)

@@ -90,6 +90,10 @@ class Clock(Protocol):
         """Seconds that never go back, for durations."""
         ...
 
+    async def pause(self, seconds: float) -> None:
+        """Let so many seconds pass, such as those that the API server has asked for."""
+        ...
+
 
 class Ids(Protocol):
     """Randomness, as an argument."""
@@ -126,16 +130,12 @@ class Keys(Protocol):
 class View(Protocol):
     """What the controller's watches have seen. It may be behind; every write that follows from it is conditional."""
 
-    def pairing_token(self, namespace: str, name: str) -> Json | None:
-        """Return a PairingToken as last seen."""
+    def get(self, resource: Resource, namespace: str, name: str) -> Json | None:
+        """Return an object of ours as last seen."""
         ...
 
-    def master_token(self, namespace: str, name: str) -> Json | None:
-        """Return a MasterToken as last seen."""
-        ...
-
-    def master_tokens_of(self, pairing_uid: str) -> list[tuple[str, str]]:
-        """Return namespace and name of each MasterToken that came from a PairingToken, as last seen."""
+    def depending_on(self, resource: Resource, uid: str) -> list[tuple[str, str]]:
+        """Return namespace and name of each object of a kind that depends on the one with this uid, as last seen."""
         ...
 
     def secret(self, namespace: str, name: str) -> HeldSecret | None:

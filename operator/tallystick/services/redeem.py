@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tallystick.api.master_token import MASTER_TOKENS, MasterToken, MasterTokenSpec
-from tallystick.api.meta import API_VERSION
+from tallystick.api.meta import API_VERSION, Resource
 from tallystick.api.pairing_token import PAIRING_TOKENS, Claim, DeletionPolicy, PairingToken, PairingTokenState
 from tallystick.crypto.jws import numeric_date
 from tallystick.crypto.tokens import ExpiredTokenError, InvalidTokenError, VerifiedClaims, verify
@@ -38,6 +38,7 @@ from tallystick.services.ports import (
     Audit,
     Clock,
     Cluster,
+    ConflictError,
     Events,
     Ids,
     Json,
@@ -147,6 +148,11 @@ class Redemption:
                     await self._cluster.create(MASTER_TOKENS, body)
             except UnavailableError as error:
                 last = error
+                await self._clock.pause(error.retry_after)
+            except ConflictError as conflict:
+                # A quota of the namespace was being written by another create at the same moment.
+                last = UnavailableError(str(conflict))
+                await self._clock.pause(last.retry_after)
             except RefusedError as refused:
                 # For example a namespace that is going: its objects end with it.
                 raise NotYetError(
@@ -159,8 +165,8 @@ class Redemption:
     async def _read_anew(self, token: PairingToken, claim: Claim, computed: MasterTokenSpec) -> MasterToken:
         """(5) Both reads are sent after the create has answered; neither is shared."""
         meta = token.metadata
-        claimed = await self._reader.get_anew(PAIRING_TOKENS, meta.namespace, meta.name)
-        recorded = await self._reader.get_anew(MASTER_TOKENS, meta.namespace, master_token_name(computed.token_id))
+        claimed = await self._read_patiently(PAIRING_TOKENS, meta.namespace, meta.name)
+        recorded = await self._read_patiently(MASTER_TOKENS, meta.namespace, master_token_name(computed.token_id))
         if claimed is None or recorded is None:
             raise _revoked(token)
         pairing, master = PairingToken.model_validate(claimed), MasterToken.model_validate(recorded)
@@ -175,6 +181,15 @@ class Redemption:
         if problem is not None or not mine or not used or pairing.metadata.deletion_timestamp is not None:
             raise _revoked(token)
         return master
+
+    async def _read_patiently(self, resource: Resource, namespace: str, name: str) -> Json | None:
+        """Read anew, again and again: the token is spent, and a client without a key cannot come back for it."""
+        for _ in range(MOST_TRIES - 1):
+            try:
+                return await self._reader.get_anew(resource, namespace, name)
+            except NotYetError as problem:
+                await self._clock.pause(problem.retry_after)
+        return await self._reader.get_anew(resource, namespace, name)
 
     def _audit_of(self, verified: VerifiedClaims, request: RedeemRequest, outcome: str, **facts: str | None) -> None:
         self._audit.record(

@@ -12,6 +12,8 @@ from tallystick.domain.requester import GUARD_REFUSES_FORGED, RequesterMode
 from tallystick.services.ports import Cluster, ClusterError, RefusedError
 
 FORGED = "system:tallystick:forged-probe"
+# So many probes in a row may tell nothing, as while an API server starts again, before users are told of it.
+MOST_SILENT = 3
 
 
 class Requester:
@@ -35,14 +37,23 @@ class Requester:
         self._mode = mode
         self._namespace = namespace
         self.protected = mode is RequesterMode.SERVICE_ACCOUNT
+        self._silent = 0
+
+    @property
+    def may_be_an_outage(self) -> bool:
+        """Whether protection is not proved only because the last few probes have told nothing."""
+        return not self.protected and 0 < self._silent < MOST_SILENT
 
     async def probe(self) -> bool:
         """Look again, and return whether protection is in force."""
         if self._mode is RequesterMode.POLICY:
-            self.protected = await self._refused_or_stamped()
+            told = await self._refused_or_stamped()
+            self._silent = self._silent + 1 if told is None else 0
+            self.protected = bool(told)
         return self.protected
 
-    async def _refused_or_stamped(self) -> bool:
+    async def _refused_or_stamped(self) -> bool | None:
+        """Return what the probe has shown; None: nothing, because it was not answered, or was refused by another."""
         body = {
             "apiVersion": API_VERSION,
             "kind": "PairingToken",
@@ -54,9 +65,9 @@ class Requester:
             stamped: object = answer["spec"].get("requestedBy")
             return stamped is not None and stamped == await self._own_name()
         except RefusedError as refusal:
-            return GUARD_REFUSES_FORGED in str(refusal)
+            return True if GUARD_REFUSES_FORGED in str(refusal) else None
         except ClusterError:
-            return False
+            return None
 
     async def _own_name(self) -> str | None:
         body = {"apiVersion": SELF_SUBJECT_REVIEWS.api_version, "kind": SELF_SUBJECT_REVIEWS.kind}

@@ -1,10 +1,11 @@
 """Revoke by possession (RFC 7009, S10): whoever holds a pairing token or a master token may end it.
 
-A revocation is acknowledged when the swap is stored. It writes status, never spec: the spec is the user's.
+A revocation is acknowledged when the swap is stored, and what may outlive the object says so in its own record too.
+It writes status, never spec: the spec is the user's.
 """
 
 from tallystick.api.master_token import MASTER_TOKENS, MasterToken, MasterTokenState
-from tallystick.api.pairing_token import PAIRING_TOKENS, DeletionPolicy, PairingToken
+from tallystick.api.pairing_token import PAIRING_TOKENS, DeletionPolicy, PairingToken, PairingTokenState
 from tallystick.crypto.tokens import VerifiedClaims
 from tallystick.domain.claims import PAIRING_TYPE
 from tallystick.domain.errors import NotYetError
@@ -31,7 +32,15 @@ MOST_TRIES = 5
 class Revocation:
     """The use case, for one replica."""
 
-    def __init__(self, cluster: Cluster, reader: FreshReader, issuer: Issuer, *, clock: Clock, audit: Audit) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        reader: FreshReader,
+        issuer: Issuer,
+        *,
+        clock: Clock,
+        audit: Audit,
+    ) -> None:
         self._cluster = cluster
         self._reader = reader
         self._issuer = issuer
@@ -59,8 +68,14 @@ class Revocation:
                 return
             try:
                 await self._cluster.replace_status(resource, {**raw, "status": status})
-            except (ConflictError, NotFoundError, RefusedError, UnavailableError):
+            except UnavailableError as error:
+                await self._clock.pause(error.retry_after)
+                continue
+            except (ConflictError, NotFoundError, RefusedError):
                 continue  # the next look tells whether it is done, by us or by somebody else
+            if resource == PAIRING_TOKENS:
+                # A redemption that had claimed may have made its record meanwhile. From here on none gets an answer.
+                await self._end_what_is_retained(PairingToken.model_validate(raw))
             self._audit.record("revoke", "ok", **facts_of(verified), source=source)
             return
         raise NotYetError("temporarily_unavailable", "the revocation is not stored yet; ask again")
@@ -79,6 +94,8 @@ class Revocation:
         problem = why_pairing_invalid(
             token, uid=reference.uid, serial=reference.serial or 0, token_id=verified.token_id
         )
+        if problem is Invalid.REVOKED and _is_on_record(token, reference.serial):
+            await self._end_what_is_retained(token)  # whoever has revoked it may have died before this
         if problem is not None and problem is not Invalid.EXPIRED:
             return None
         await self._end_what_is_retained(token)
@@ -94,3 +111,7 @@ class Revocation:
             await write_tombstone(self._cluster, self._clock, token.metadata.namespace, name)
         except UnavailableError as error:
             raise cannot_know(error) from error
+
+
+def _is_on_record(token: PairingToken, serial: int | None) -> bool:
+    return token.status.state is PairingTokenState.REVOKED and token.status.serial == serial

@@ -17,7 +17,9 @@ YEAR = timedelta(days=365)
         pytest.param(a_pairing_token(), set(), id="not issued"),
         pytest.param(a_pairing_token(status=issued_status(kid="k1")), {"k1"}, id="Active"),
         pytest.param(
-            a_pairing_token(status=used_status(kid="k1", claim=a_claim(kid="k2"))), {"k2"}, id="Used: the claim's"
+            a_pairing_token(status=used_status(kid="k1", claim=a_claim(kid="k2"))),
+            {"k1", "k2"},
+            id="Used: its own, for it may be shown again, and the claim's",
         ),
         pytest.param(a_pairing_token(status=issued_status(state="Expired", kid="k1")), set(), id="Expired"),
         pytest.param(a_pairing_token(status=used_status(state="Revoked", kid="k1")), set(), id="Revoked"),

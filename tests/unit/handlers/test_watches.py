@@ -7,7 +7,7 @@ from kopf._cogs.structs.references import Resource as KopfResource
 from tallystick.api.core import SECRETS
 from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.pairing_token import PAIRING_TOKENS
-from tallystick.handlers.watches import SECRET_SELECTOR, configure, register
+from tallystick.handlers.watches import SECRET_SELECTOR, SILENT_SECONDS, configure, register
 
 
 @pytest.fixture
@@ -55,6 +55,16 @@ def test_the_api_server_is_asked_for_our_secrets_alone():
     # A selector whose key matches no resource is ignored by kopf without a word, and all Secrets would be streamed.
     secrets = KopfResource(group="", version="v1", plural="secrets", kind="Secret", namespaced=True, preferred=True)
     assert settings.watching.label_selectors.collect(secrets) == [SECRET_SELECTOR]
+
+
+def test_a_watch_that_has_lost_its_connection_is_given_up_soon():
+    settings = kopf.OperatorSettings()
+
+    configure(settings)
+
+    # A healthy one ends by itself before that, so that silence is proof.
+    watching = settings.watching
+    assert watching.server_timeout < watching.inactivity_timeout == SILENT_SECONDS <= 20
 
 
 def test_kopf_is_alone_and_silent():

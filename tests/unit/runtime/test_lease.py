@@ -225,7 +225,21 @@ async def test_a_leader_that_finds_another_holder_stops_at_once():
         leads = replica.elector.is_leader
 
     assert not leads
-    assert replica.log[1] == ("lost", pytest.approx(4.0, abs=0.1))
+    assert replica.log[1] == ("lost", pytest.approx(3.0, abs=0.1))
+
+
+@in_virtual_time
+async def test_some_refusals_in_a_row_do_not_end_leadership():
+    cluster = FakeCluster()
+    replica = Replica("a", cluster)
+    async with replica.running():
+        await asyncio.sleep(1)
+        cluster.fail_next("replace", "leases", UnavailableError("too many requests"))
+        cluster.fail_next("get", "leases", UnavailableError("too many requests"), times=5)
+        await asyncio.sleep(60)
+
+    assert [what for what, _ in replica.log] == ["started", "stopped"]
+    assert the_lease(cluster)["leaseTransitions"] == 0
 
 
 @in_virtual_time

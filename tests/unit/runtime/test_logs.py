@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import sys
 
 import pytest
 import structlog
@@ -20,7 +21,9 @@ def stream():
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     quiet = {name: logging.getLogger(name).level for name in ("aiohttp", "aiohttp.access", "asyncio", "kopf.objects")}
+    hook = sys.excepthook
     yield io.StringIO()
+    sys.excepthook = hook
     root.handlers[:] = handlers
     root.setLevel(level)
     for name, before in quiet.items():
@@ -106,6 +109,54 @@ def test_a_traceback_shows_where_but_no_token_and_no_local_variable(stream, json
     assert "ValueError: [redacted]" in text
     assert "eyJ" not in text
     assert "local =" not in text.replace('local = LOOKS_LIKE_A_TOKEN + "-local"', "")
+
+
+PEM = "-----BEGIN PRIVATE " + "KEY-----\nbm90aGluZw\n-----END PRIVATE " + "KEY-----"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(PEM, id="as it is"),
+        pytest.param(json.dumps({"privateKey": PEM}), id="in JSON"),
+        pytest.param(json.dumps(json.dumps({"privateKey": PEM})), id="in JSON in JSON"),
+        pytest.param(PEM.replace("PRIVATE", "EC PRIVATE"), id="of another form"),
+        pytest.param(PEM.partition("\n-----END")[0], id="cut off"),
+    ],
+)
+def test_a_private_key_is_redacted_and_the_text_around_it_stays(text):
+    assert holds_token(f"before {text} after")
+    assert "bm90aGluZw" not in redact(f"before {text} after")
+    assert redact(f"before {text} after").startswith("before ")
+    assert redact(f"before {text} after").endswith("after") is ("END" in text)
+
+
+def test_a_certificate_and_a_public_key_stay():
+    text = PEM.replace("PRIVATE KEY", "CERTIFICATE") + PEM.replace("PRIVATE", "PUBLIC")
+    assert redact(text) == text
+
+
+def test_an_error_that_nobody_catches_is_a_line_of_the_log_too(stream):
+    configure_logging(stream=stream)
+
+    try:
+        fail_with_a_token()
+    except ValueError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+
+    (line,) = lines(stream)
+    assert (line["event"], line["level"]) == ("crashed", "critical")
+    assert "ValueError: [redacted]" in line["exception"]
+    assert "eyJ" not in stream.getvalue()
+
+
+def test_ctrl_c_is_no_crash(stream, capsys):
+    configure_logging(stream=stream)
+
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+
+    assert stream.getvalue() == ""
+    assert "KeyboardInterrupt" in capsys.readouterr().err
 
 
 def test_people_get_text_instead_of_json(stream):

@@ -10,8 +10,8 @@ from tallystick.runtime.view import WatchedView
 Json = dict[str, Any]
 
 
-def an_object(name: str, *, version: str = "1", **parts: Json) -> Json:
-    meta = {"namespace": "edge", "name": name, "uid": f"uid-of-{name}", "resourceVersion": version}
+def an_object(name: str, *, namespace: str = "edge", version: str = "1", **parts: Any) -> Json:
+    meta = {"namespace": namespace, "name": name, "uid": f"uid-of-{name}", "resourceVersion": version}
     return {"metadata": meta, **parts}
 
 
@@ -20,10 +20,10 @@ def test_a_pairing_token_is_found_by_the_secret_that_it_keeps() -> None:
     view.observe(PAIRING_TOKENS, "ADDED", an_object("site-a", spec={}))
     view.observe(PAIRING_TOKENS, "ADDED", an_object("site-b", spec={"secretName": "trust"}))
 
-    assert view.pairing_tokens_of("edge", "site-a-pairing-token") == [("edge", "site-a")]
-    assert view.pairing_tokens_of("edge", "trust") == [("edge", "site-b")]
-    assert view.pairing_tokens_of("edge", "site-b-pairing-token") == []
-    assert view.pairing_tokens_of("elsewhere", "trust") == []
+    assert view.touched_by(SECRETS, an_object("site-a-pairing-token")) == [(PAIRING_TOKENS, "edge", "site-a")]
+    assert view.touched_by(SECRETS, an_object("trust")) == [(PAIRING_TOKENS, "edge", "site-b")]
+    assert view.touched_by(SECRETS, an_object("site-b-pairing-token")) == []
+    assert view.touched_by(SECRETS, an_object("trust", namespace="elsewhere")) == []
 
 
 def test_a_pairing_token_that_is_gone_is_not_found_by_its_secret() -> None:
@@ -32,7 +32,7 @@ def test_a_pairing_token_that_is_gone_is_not_found_by_its_secret() -> None:
 
     view.observe(PAIRING_TOKENS, "DELETED", an_object("site-a", version="2", spec={}))
 
-    assert view.pairing_tokens_of("edge", "site-a-pairing-token") == []
+    assert view.touched_by(SECRETS, an_object("site-a-pairing-token")) == []
 
 
 def test_a_master_token_is_found_by_the_pairing_token_that_it_came_from() -> None:
@@ -41,7 +41,17 @@ def test_a_master_token_is_found_by_the_pairing_token_that_it_came_from() -> Non
 
     view.observe(MASTER_TOKENS, "ADDED", body)
 
-    assert view.master_tokens_of("p-1") == [("edge", "mtok-1")]
+    assert view.depending_on(MASTER_TOKENS, "p-1") == [("edge", "mtok-1")]
+
+
+def test_a_changed_pairing_token_touches_itself_and_its_master_tokens() -> None:
+    view = WatchedView()
+    view.observe(MASTER_TOKENS, "ADDED", an_object("mtok-1", spec={"pairingTokenRef": {"uid": "uid-of-site-a"}}))
+    view.observe(MASTER_TOKENS, "ADDED", an_object("mtok-2", spec={"pairingTokenRef": {"uid": "another"}}))
+
+    touched = view.touched_by(PAIRING_TOKENS, an_object("site-a", spec={}))
+
+    assert touched == [(PAIRING_TOKENS, "edge", "site-a"), (MASTER_TOKENS, "edge", "mtok-1")]
 
 
 def test_the_echo_of_a_write_is_no_change() -> None:
@@ -58,11 +68,11 @@ def test_an_object_comes_back_ready_for_a_conditional_write() -> None:
     view = WatchedView()
     view.observe(PAIRING_TOKENS, "ADDED", an_object("site-a", version="7", spec={"serial": 1}, status={}))
 
-    body = view.pairing_token("edge", "site-a")
+    body = view.get(PAIRING_TOKENS, "edge", "site-a")
 
     assert body is not None
     assert (body["kind"], body["metadata"]["resourceVersion"], body["spec"]) == ("PairingToken", "7", {"serial": 1})
-    assert view.pairing_token("edge", "site-b") is None
+    assert view.get(PAIRING_TOKENS, "edge", "site-b") is None
 
 
 def test_no_value_of_a_secret_is_kept() -> None:

@@ -179,6 +179,41 @@ async def test_a_retry_waits_as_long_as_the_error_says(error):
     assert worker.times("a") == pytest.approx([0, 7])
 
 
+@pytest.mark.parametrize("told_at", [pytest.param(1.0, id="while it is worked on"), pytest.param(3.0, id="afterwards")])
+@in_virtual_time
+async def test_news_of_a_key_do_not_shorten_the_wait_that_the_api_server_has_asked_for(told_at):
+    queue = a_queue()
+    begun = []
+
+    async def work(key: str) -> None:
+        begun.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(2)
+        if len(begun) == 1:
+            raise UnavailableError("too many requests", retry_after=7)
+
+    async with running(queue, work):
+        queue.add("a")
+        await asyncio.sleep(told_at)
+        queue.add("a")
+        await asyncio.sleep(60)
+
+    assert begun[:2] == pytest.approx([0, 9])
+
+
+@in_virtual_time
+async def test_news_of_a_key_that_has_failed_by_itself_are_worked_on_at_once():
+    queue, worker = a_queue(), Worker(a=[ValueError("boom")] * 8)
+    async with running(queue, worker):
+        queue.add("a")
+        await asyncio.sleep(20)
+        before = len(worker.times("a"))
+        queue.add("a")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+
+    assert len(worker.times("a")) == before + 1
+
+
 @in_virtual_time
 async def test_one_failing_key_does_not_keep_the_others_from_their_work():
     queue = a_queue()

@@ -3,6 +3,7 @@
 import pytest
 
 from tallystick.api.core import SECRETS
+from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.pairing_token import PAIRING_TOKENS
 from tallystick.services.ports import ConflictError
 from tests.builders import a_claim, issued_status, used_status
@@ -205,4 +206,18 @@ async def test_s8_retained_master_tokens_are_ended_in_their_own_records_before_t
 
     statuses = [kind for verb, kind in world.writes() if verb == "replace_status"]
     assert statuses == ["mastertokens", "pairingtokens"]
+    assert [master.status.state for master in world.masters()] == ["Revoked"]
+
+
+async def test_s8_a_retained_master_token_that_no_watch_has_seen_yet_is_ended_too(world):
+    jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
+    await world.replica().redeem(jwt)
+    world.edit(revoked=True)
+    world.watch()
+    (master,) = world.masters()
+    world.view.forget(MASTER_TOKENS, NAMESPACE, master.metadata.name, master.metadata.uid)
+
+    await world.reconcile(watched=False)
+
+    assert world.token().status.state == "Revoked"
     assert [master.status.state for master in world.masters()] == ["Revoked"]

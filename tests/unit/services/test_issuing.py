@@ -8,6 +8,7 @@ from tallystick.api.core import SECRETS
 from tallystick.api.pairing_token import PAIRING_TOKENS
 from tallystick.crypto.tokens import verify
 from tallystick.domain.names import pairing_token_id
+from tallystick.services.ports import UnavailableError
 from tests.builders import ISSUER, OTHER_UID, REQUESTER, UID, a_key, a_keyring, a_policy, issued_status, used_status
 from tests.fakes import NOON
 from tests.unit.services.world import NAME, NAMESPACE, SECRET
@@ -282,6 +283,17 @@ async def test_s4_nothing_is_minted_while_the_requester_is_not_protected(world):
     assert world.writes() == ONE_STATUS
     assert (world.token().status.state, world.ready()) == ("Pending", ("False", "RequesterPolicyMissing"))
     assert (world.secret(), outcome.retry_after) == (None, 5.0)
+
+
+async def test_s4_while_the_probe_is_not_answered_nothing_is_minted_and_nothing_written(world):
+    world.cluster.fail_next("create", "pairingtokens", UnavailableError("down"))
+    await world.guard.probe()
+    world.apply()
+    world.cluster.calls.clear()
+
+    outcome = await world.reconcile()
+
+    assert (world.writes(), world.secret(), outcome.retry_after) == ([], None, 5.0)
 
 
 async def test_s4_what_waited_is_issued_once_the_requester_is_protected(world):

@@ -3,6 +3,7 @@
 import pytest
 
 from tallystick.domain.errors import ExchangeRefusedError, NotYetError
+from tallystick.services.ports import ConflictError
 from tests.builders import OTHER_THUMBPRINT, THUMBPRINT
 from tests.unit.services.faults import Fault, double_faults, single_faults
 from tests.unit.services.test_redeem import (
@@ -72,6 +73,30 @@ async def test_r84_without_a_key_no_fault_delivers_twice(plan):
 
     assert len([answer for answer in answers if answer]) <= 1
     assert len(world.masters()) <= 1
+
+
+@pytest.mark.parametrize("fault", [Fault.NO_ANSWER, Fault.LOST_ANSWER])
+@pytest.mark.parametrize("number", range(2, 6))
+async def test_no_single_fault_after_the_first_reading_burns_the_token_of_a_client_without_a_key(number, fault):
+    world = World()
+    jwt = await world.issue()
+    world.cluster.plan_from_now({number: fault})
+
+    redeemed = await world.replica().redeem(jwt, None)
+
+    assert [master.spec.token_id for master in world.masters()] == [redeemed.token_id]
+    # The API server was left alone for as long as it had asked, before it was asked again.
+    assert world.clock.pauses == [1.0]
+
+
+async def test_a_quota_that_is_being_written_does_not_burn_the_token_of_a_client_without_a_key():
+    world = World()
+    jwt = await world.issue()
+    world.cluster.fail_next("create", "mastertokens", ConflictError("the resource quota has been modified"))
+
+    redeemed = await world.replica().redeem(jwt, None)
+
+    assert [master.spec.token_id for master in world.masters()] == [redeemed.token_id]
 
 
 @pytest.mark.parametrize("number", range(1, 6))

@@ -56,6 +56,28 @@ async def test_s4_protection_that_was_lost_is_noticed(cluster):
     assert await requester.probe() is False
 
 
+@pytest.mark.parametrize("silence", [UnavailableError("down"), RefusedError("pairingtokens is forbidden: no RBAC")])
+async def test_s4_while_an_api_server_starts_again_nothing_is_known_and_nothing_is_said(cluster, silence):
+    requester = a_requester(cluster)
+    cluster.probe = silence
+
+    seen = [(await requester.probe(), requester.may_be_an_outage) for _ in range(4)]
+
+    # It is protected at no time; but only what lasts is worth a word.
+    assert seen == [(False, True), (False, True), (False, False), (False, False)]
+
+
+async def test_s4_a_policy_that_is_missing_is_no_outage(cluster):
+    requester = a_requester(cluster)
+    cluster.probe = UnavailableError("down")
+    await requester.probe()
+
+    cluster.probe = {"spec": {"requestedBy": FORGED}}
+    await requester.probe()
+
+    assert requester.may_be_an_outage is False
+
+
 async def test_s4_an_own_name_that_cannot_be_learnt_proves_nothing(cluster):
     cluster.probe = {"spec": {"requestedBy": CONTROLLER}}
     cluster.fail_next("create", "selfsubjectreviews", UnavailableError("down"))

@@ -85,6 +85,36 @@ async def test_a_revocation_whose_tombstone_cannot_be_written_is_not_acknowledge
     assert world.token().status.state == "Used"
 
 
+async def retained_and_recorded_during_the_revocation(world):
+    """A redemption has claimed when it is looked at, and creates its record right before the revocation is stored."""
+    jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
+    await world.replica().redeem(jwt)
+    (late,) = world.cluster.all(MASTER_TOKENS)
+    world.cluster.remove(MASTER_TOKENS, NAMESPACE, late["metadata"]["name"])
+    world.cluster.before_next("replace_status", "pairingtokens", lambda: world.cluster.put(MASTER_TOKENS, late))
+    return jwt
+
+
+async def test_s8_a_retained_master_token_that_is_recorded_during_its_revocation_is_ended_before_the_answer(world):
+    jwt = await retained_and_recorded_during_the_revocation(world)
+
+    await revoke(world, jwt)
+
+    assert [master.status.state for master in world.masters()] == ["Revoked"]
+
+
+async def test_s8_what_was_left_of_a_revocation_is_done_before_it_is_answered_as_done_already(world):
+    jwt = await retained_and_recorded_during_the_revocation(world)
+    world.cluster.fail_next("replace_status", "mastertokens", UnavailableError("no answer"))
+    with pytest.raises(NotYetError):
+        await revoke(world, jwt)
+
+    await revoke(world, jwt)
+
+    assert world.audit.decisions()[-1] == ("revoke", "already")
+    assert [master.status.state for master in world.masters()] == ["Revoked"]
+
+
 async def test_a_tombstone_meets_the_controllers_record_and_is_written_all_the_same(world):
     jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
     await world.replica().redeem(jwt)

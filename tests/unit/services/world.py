@@ -175,8 +175,7 @@ class World:
         return view
 
     def _refreshed(self, seen: WatchedView) -> WatchedView:
-        self.view.pairing_tokens, self.view.master_tokens = seen.pairing_tokens, seen.master_tokens
-        self.view.secrets = seen.secrets
+        self.view.stores, self.view.secrets = seen.stores, seen.secrets
         return self.view
 
     # The exchange.

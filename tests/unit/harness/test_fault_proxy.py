@@ -1,0 +1,271 @@
+"""The fault proxy and the wire do what their rules say, or the proofs that stand on them would prove nothing."""
+
+import asyncio
+import json
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import urllib3
+from aiohttp import web
+
+from tallystick.localplane.certificates import KeyPair, Leaf, issue
+from tallystick.localplane.pki import prepare_serving
+from tests.harness.fault_proxy import Asked, FaultProxy, Rules, client_tls, server_tls
+from tests.harness.processes import poll
+from tests.harness.wires import HOST, Wire, serving
+
+OBJECT = "/api/v1/namespaces/edge/secrets/site-a"
+COLLECTION = "/api/v1/namespaces/edge/secrets"
+WATCH = "/api/v1/secrets?watch=true"
+USER = "system:serviceaccount:ts:controller"
+ABORTED = (urllib3.exceptions.ProtocolError, urllib3.exceptions.SSLError)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    authority: KeyPair
+    server: KeyPair
+    administrator: KeyPair
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    now, folder = datetime.now(UTC), tmp_path_factory.mktemp("certificates") / "pki"
+    authority, server = prepare_serving(folder, "target", now=now)
+    return Certificates(authority, server, issue(folder, "admin", authority, Leaf("tests-admin"), now))
+
+
+@dataclass
+class Target:
+    """Stands for the API server: it remembers what it was asked; a watch of it tells one event, and goes on."""
+
+    port: int = 0
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def listening(self, context: ssl.SSLContext) -> AsyncIterator[None]:
+        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, HOST, 0, ssl_context=context).start()
+        self.port = runner.addresses[0][1]
+        try:
+            yield
+        finally:
+            await runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        who = "administrator" if request.get_extra_info("peercert") else request.headers.get("Authorization", "")
+        self.asked.append((request.method, request.raw_path, who))
+        body = json.dumps({"type": "ADDED", "echo": await request.text()}).encode() + b"\n"
+        if "watch" not in request.raw_path:
+            return web.Response(body=body, status=201, headers={"Audit-Id": "7"})
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(body)
+        await asyncio.Event().wait()
+        return response
+
+
+@pytest.fixture
+def target(certificates: Certificates) -> Iterator[Target]:
+    one = Target()
+    with serving(one.listening(server_tls(certificates.authority, certificates.server))):
+        yield one
+
+
+@contextmanager
+def client_of(
+    port: int, certificates: Certificates, *, administrator: bool = False
+) -> Iterator[urllib3.HTTPSConnectionPool]:
+    context = client_tls(certificates.authority, certificates.administrator if administrator else None)
+    with urllib3.HTTPSConnectionPool(HOST, port, ssl_context=context, retries=False, timeout=0.4) as pool:
+        yield pool
+
+
+@pytest.fixture
+def proxy(target: Target, certificates: Certificates) -> Iterator[FaultProxy]:
+    authority = certificates.authority
+    one = FaultProxy(
+        f"https://{HOST}:{target.port}",
+        anonymous=client_tls(authority),
+        administrator=client_tls(authority, certificates.administrator),
+    )
+    with serving(one.listening(server_tls(authority, certificates.server))):
+        yield one
+
+
+@pytest.fixture
+def client(proxy: FaultProxy, certificates: Certificates) -> Iterator[urllib3.HTTPSConnectionPool]:
+    with client_of(proxy.port, certificates) as pool:
+        yield pool
+
+
+def everything(_: Asked) -> bool:
+    return True
+
+
+def fates(proxy: FaultProxy) -> list[str]:
+    return [passed.fate for passed in proxy.seen]
+
+
+def test_a_proxy_without_rules_passes_on_what_it_gets_and_speaks_for_nobody(
+    proxy: FaultProxy, target: Target, client: urllib3.HTTPSConnectionPool
+) -> None:
+    answer = client.request("PUT", f"{OBJECT}?fieldManager=a%2Fb", body=b"{}", headers={"Authorization": "Bearer x"})
+
+    assert (answer.status, answer.headers["Audit-Id"], answer.json()["echo"]) == (201, "7", "{}")
+    assert target.asked == [("PUT", f"{OBJECT}?fieldManager=a%2Fb", "Bearer x")]
+    assert fates(proxy) == ["passed"]
+
+
+def test_only_who_shows_the_administrators_certificate_is_the_administrator(
+    proxy: FaultProxy, target: Target, client: urllib3.HTTPSConnectionPool, certificates: Certificates
+) -> None:
+    client.request("GET", OBJECT)
+    with client_of(proxy.port, certificates, administrator=True) as administrator:
+        administrator.request("GET", OBJECT)
+
+    assert [who for *_, who in target.asked] == ["", "administrator"]
+    assert [passed.asked.user for passed in proxy.seen] == ["", "tests-admin"]
+
+
+def test_a_share_of_the_requests_is_answered_in_place_of_the_target(
+    proxy: FaultProxy, target: Target, client: urllib3.HTTPSConnectionPool
+) -> None:
+    proxy.rules = Rules(share=0.5, statuses=(429, 409), retry_after=3)
+
+    reads = [client.request("GET", OBJECT) for _ in range(40)]
+    writes = [client.request("PUT", OBJECT, body=b"{}") for _ in range(40)]
+
+    assert {answer.status for answer in reads} == {201, 429}, "a read is never in conflict"
+    assert {answer.status for answer in writes} == {201, 429, 409}
+    assert {answer.headers.get("Retry-After") for answer in reads + writes if answer.status == 429} == {"3"}
+    assert {answer.json()["reason"] for answer in writes if answer.status == 409} == {"Conflict"}
+    told = Counter(answer.status for answer in reads + writes)
+    assert len(target.asked) == told[201]
+    assert Counter(fates(proxy)) == {"passed": told[201], "429": told[429], "409": told[409]}
+
+
+@pytest.mark.parametrize(
+    ("rule", "error", "carried_out"),
+    [
+        ("lose_request", ABORTED, 0),
+        ("lose_answer", ABORTED, 1),
+        ("mute", urllib3.exceptions.ReadTimeoutError, 1),
+    ],
+)
+def test_an_answer_that_does_not_come(
+    proxy: FaultProxy,
+    target: Target,
+    client: urllib3.HTTPSConnectionPool,
+    rule: str,
+    error: type[Exception] | tuple[type[Exception], ...],
+    carried_out: int,
+) -> None:
+    proxy.rules = replace(Rules(), **{rule: everything})  # type: ignore[arg-type]
+
+    with pytest.raises(error):
+        client.request("POST", COLLECTION, body=b'{"metadata":{"name":"site-a"}}')
+
+    assert len(target.asked) == carried_out
+    (passed,) = proxy.seen
+    assert (passed.asked.path, passed.asked.writes, passed.fate) == (OBJECT, True, rule)
+
+
+def test_what_is_late_is_carried_out_though_nobody_waits_for_it_any_more(
+    proxy: FaultProxy, target: Target, client: urllib3.HTTPSConnectionPool
+) -> None:
+    proxy.rules = Rules(late=everything, late_by=0.7)
+
+    with pytest.raises(urllib3.exceptions.ReadTimeoutError):
+        client.request("PUT", OBJECT, body=b"{}")
+    before = list(target.asked)
+    poll(lambda: target.asked, seconds=5.0)
+
+    assert before == []
+
+
+def test_a_watch_is_streamed_until_it_is_cut(proxy: FaultProxy, client: urllib3.HTTPSConnectionPool) -> None:
+    answer = client.request("GET", WATCH, preload_content=False, timeout=5.0)
+    first = answer.readline()
+
+    cut = proxy.cut_watches()
+
+    assert (json.loads(first)["type"], cut, proxy.seen[0].asked.watch) == ("ADDED", 1, True)
+    with pytest.raises(ABORTED):
+        answer.readline()
+
+
+def test_a_watch_that_is_muted_stays_open_and_says_nothing(
+    proxy: FaultProxy, client: urllib3.HTTPSConnectionPool
+) -> None:
+    proxy.rules = Rules(mute=lambda asked: asked.watch)
+
+    answer = client.request("GET", WATCH, preload_content=False)
+
+    with pytest.raises(urllib3.exceptions.ReadTimeoutError):
+        answer.readline()
+
+
+# The wire.
+
+
+@pytest.fixture
+def wire(target: Target) -> Iterator[Wire]:
+    one = Wire(target.port)
+    with serving(one.listening()):
+        yield one
+
+
+def test_a_wire_passes_tls_from_end_to_end(wire: Wire, target: Target, certificates: Certificates) -> None:
+    with client_of(wire.port, certificates, administrator=True) as client:
+        assert client.request("GET", OBJECT).status == 201
+
+    assert target.asked == [("GET", OBJECT, "administrator")]
+
+
+@pytest.mark.parametrize(("answers_only", "carried_out"), [(False, 1), (True, 2)])
+def test_a_wire_that_swallows_closes_nothing_and_flows_for_new_connections_alone(
+    wire: Wire, target: Target, certificates: Certificates, *, answers_only: bool, carried_out: int
+) -> None:
+    with client_of(wire.port, certificates) as before, client_of(wire.port, certificates) as after:
+        before.request("GET", OBJECT)
+        wire.swallow(answers_only=answers_only)
+        with pytest.raises(urllib3.exceptions.ReadTimeoutError):
+            before.request("GET", OBJECT)
+        with pytest.raises(urllib3.exceptions.TimeoutError):
+            after.request("GET", OBJECT)
+        silent = len(target.asked)
+        wire.flow()
+        answer = after.request("GET", OBJECT)
+
+    assert (silent, answer.status) == (carried_out, 201)
+
+
+def test_a_wire_may_forget_the_connections_that_it_has_and_take_new_ones(
+    wire: Wire, certificates: Certificates
+) -> None:
+    with client_of(wire.port, certificates) as before, client_of(wire.port, certificates) as after:
+        before.request("GET", OBJECT)
+        wire.swallow(new_ones=False)
+
+        with pytest.raises(urllib3.exceptions.ReadTimeoutError):
+            before.request("GET", OBJECT)
+        assert after.request("GET", OBJECT).status == 201
+
+
+def test_a_kubeconfig_differs_in_the_way_alone(wire: Wire, tmp_path: Path) -> None:
+    user = tmp_path / "user"
+    user.write_text('{"clusters": [{"cluster": {"server": "https://127.0.0.1:1"}}], "users": [{"name": "admin"}]}')
+
+    written = wire.kubeconfig(user, tmp_path / "kubeconfig").read_text()
+
+    assert urlsplit(f"https://{HOST}:{wire.port}").geturl() in written
+    assert "name: admin" in written
