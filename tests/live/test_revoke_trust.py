@@ -1,26 +1,26 @@
 """What is revoked is over on every replica within a second, with the controller stopped too (R5, R94, S7, S8, S24)."""
 
+import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import pytest
 
+from tallystick.crypto.keys import SigningKey
+from tests.harness import endings
+from tests.harness.endings import REVOKED, Ending, Trust, name_of
 from tests.harness.exchange import Replica
-from tests.harness.objects import wait_for_state, wait_until_gone
-from tests.harness.pairing_site import REVOKED_TEXT, Site, claims_of
+from tests.harness.objects import secret_of, wait_for_state, wait_until_gone
+from tests.harness.pairing_site import INVALID_TEXT, REVOKED_TEXT, Site, claims_of
 from tests.harness.processes import poll
 from tests.harness.system import System
 
 Json = dict[str, Any]
 
-REVOKED = {"spec": {"revoked": True}}
 FRESH_SECONDS = 1.0
 # How long after the write it is watched that nothing comes back to life.
 WATCHED_SECONDS = 1.3
@@ -37,92 +37,116 @@ def stopped_controller(system: System) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A trust to end: both tokens and the id of the second."""
-
-    pairing: str
-    master: str
-    master_id: str
+@pytest.fixture
+def site(site: Site) -> Iterator[Site]:
+    yield site
+    endings.let_go(site)
 
 
-Ending = Callable[[Site, Pair], object]
-
-
-def _order_in_the_pairing_token(site: Site, _: Pair) -> object:
-    return site.api.merge(site.pairing_token(), REVOKED).must_succeed()
-
-
-def _order_in_the_master_token(site: Site, pair: Pair) -> object:
-    return site.api.merge(site.master_token(pair.master_id), REVOKED).must_succeed()
-
-
-def _possession_of_the_pairing_token(site: Site, pair: Pair) -> object:
-    return site.exchange.revoke(pair.pairing).must_succeed()
-
-
-def _possession_of_the_master_token(site: Site, pair: Pair) -> object:
-    return site.exchange.revoke(pair.master).must_succeed()
-
-
-def _deletion_of_the_pairing_token(site: Site, _: Pair) -> object:
-    return site.api.delete(site.pairing_token()).must_succeed()
-
-
-def _deletion_that_orphans(site: Site, _: Pair) -> object:
-    return site.api.delete(site.pairing_token(), propagation="Orphan").must_succeed()
-
-
-def _deletion_of_the_master_token(site: Site, pair: Pair) -> object:
-    return site.api.delete(site.master_token(pair.master_id)).must_succeed()
-
-
-ENDINGS = (
-    _order_in_the_pairing_token,
-    _order_in_the_master_token,
-    _possession_of_the_pairing_token,
-    _possession_of_the_master_token,
-    _deletion_of_the_pairing_token,
-    _deletion_that_orphans,
-    _deletion_of_the_master_token,
+# What the holder of a pairing token is told that nobody has redeemed. Of an object that is gone nothing can be said.
+OF_PAIRING_TOKENS: dict[Ending, tuple[str, ...]] = {
+    endings.order_in_the_pairing_token: (REVOKED_TEXT,),
+    endings.possession_of_the_pairing_token: (REVOKED_TEXT,),
+    endings.higher_serial: (REVOKED_TEXT,),
+    endings.deletion_that_a_finalizer_holds: (REVOKED_TEXT,),
+    endings.deletion_that_orphans: (REVOKED_TEXT, INVALID_TEXT),
+    endings.deletion_of_the_pairing_token: (INVALID_TEXT,),
+    endings.creation_anew: (INVALID_TEXT,),
+}
+OF_MASTER_TOKENS: tuple[Ending, ...] = (
+    *(end for end in OF_PAIRING_TOKENS if end is not endings.higher_serial),
+    endings.order_in_the_master_token,
+    endings.possession_of_the_master_token,
+    endings.deletion_of_the_master_token,
 )
+# A record that is missing in the first minute is made again for its key: a crash may have prevented it.
+NOT_FOR_ITS_KEY = endings.deletion_of_the_master_token
 
 
-@pytest.mark.parametrize("end", ENDINGS, ids=[end.__name__.strip("_").replace("_", " ") for end in ENDINGS])
 def test_a_trust_ends_on_every_replica_within_a_second_with_the_controller_stopped(
-    site: Site, system: System, second_replica: Replica, end: Ending
+    site: Site, system: System, second_replica: Replica
 ) -> None:
-    pair, replicas = _pair(site), (site.exchange.url, second_replica.url)
+    replicas = (site.exchange.url, second_replica.url)
+    trusts = {end: _pair(site, name_of(end)) for end in OF_MASTER_TOKENS}
     with stopped_controller(system):
-        before = [site.is_active(pair.master, url=url) for url in replicas]
+        seen = _ended(site, trusts, {end: trust.master for end, trust in trusts.items()}, replicas)
 
-        end(site, pair)
-        written = time.monotonic()
-
-        last_seen = site.last_active(pair.master, replicas, until=written + WATCHED_SECONDS)
-    assert before == [True, True]
-    assert last_seen - written < FRESH_SECONDS
-    assert [site.is_active(pair.master, url=url) for url in replicas] == [False, False]
+    assert {name: lasted for name, lasted in seen.items() if lasted >= FRESH_SECONDS} == {}
 
 
-def _pair(site: Site, **spec: Any) -> Pair:
-    pairing = site.issue(**spec)
-    answer = site.exchange.redeem(pairing).must_succeed()
-    return Pair(pairing, answer["access_token"], answer["token_id"])
+def test_a_trust_ends_at_once_for_the_key_that_asks_again_with_the_controller_stopped(
+    site: Site, system: System, second_replica: Replica
+) -> None:
+    """Every replica has just read it as good; the last step of a redemption reads anew."""
+    replicas = (site.exchange.url, second_replica.url)
+    ends = [end for end in OF_MASTER_TOKENS if end is not NOT_FOR_ITS_KEY]
+    trusts = {end: _pair(site, name_of(end), key=SigningKey.generate("ES256")) for end in ends}
+    told = {}
+    with stopped_controller(system):
+        for end, trust in trusts.items():
+            assert [site.is_active(trust.master, url=url) for url in replicas] == [True, True]
+            end(site, trust)
+            answers = [site.exchange.at(url).redeem(trust.pairing, key=trust.key) for url in replicas]
+            told[name_of(end)] = [(answer.status, answer.body["error"]) for answer in answers]
+
+    assert told == {name: [(400, "invalid_request")] * 2 for name in told}
+
+
+def test_a_token_that_nobody_has_redeemed_ends_at_once_for_who_redeems_it_with_the_controller_stopped(
+    site: Site, system: System, second_replica: Replica
+) -> None:
+    """Every replica has just read it as good; the swap would be refused, and so it is read anew."""
+    replicas = (site.exchange.url, second_replica.url)
+    trusts = {end: Trust(name_of(end), site.issue(name_of(end))) for end in OF_PAIRING_TOKENS}
+    told = {}
+    with stopped_controller(system):
+        for end, trust in trusts.items():
+            assert [site.is_active(trust.pairing, url=url) for url in replicas] == [True, True]
+            end(site, trust)
+            answers = [site.exchange.at(url).redeem(trust.pairing) for url in replicas]
+            told[end] = [(answer.status, answer.description) for answer in answers]
+
+    for end, texts in OF_PAIRING_TOKENS.items():
+        token_id = claims_of(trusts[end].pairing)["jti"]
+        assert set(told[end]) <= {(400, text.format(token_id)) for text in texts}, name_of(end)
+    assert site.api.find_all("MasterToken", site.namespace) == []
+
+
+def test_a_token_that_nobody_has_redeemed_is_inactive_within_a_second_with_the_controller_stopped(
+    site: Site, system: System, second_replica: Replica
+) -> None:
+    replicas = (site.exchange.url, second_replica.url)
+    trusts = {end: Trust(name_of(end), site.issue(name_of(end))) for end in OF_PAIRING_TOKENS}
+    with stopped_controller(system):
+        seen = _ended(site, trusts, {end: trust.pairing for end, trust in trusts.items()}, replicas)
+
+    assert {name: lasted for name, lasted in seen.items() if lasted >= FRESH_SECONDS} == {}
+
+
+def _pair(site: Site, name: str = "site-a", *, key: SigningKey | None = None, **spec: Any) -> Trust:
+    pairing = site.issue(name, **spec)
+    answer = site.exchange.redeem(pairing, key=key).must_succeed()
+    return Trust(name, pairing, answer["access_token"], answer["token_id"], key)
+
+
+def _ended(
+    site: Site, trusts: Mapping[Ending, Trust], tokens: Mapping[Ending, str], replicas: tuple[str, ...]
+) -> dict[str, float]:
+    """End each trust; return how many seconds after its end a request was sent that called its token active."""
+    written, lasted = {}, dict.fromkeys(map(name_of, trusts), 0.0)
+    for end, trust in trusts.items():
+        assert [site.is_active(tokens[end], url=url) for url in replicas] == [True, True]
+        end(site, trust)
+        written[end] = time.monotonic()
+    while time.monotonic() < max(written.values()) + WATCHED_SECONDS:
+        for end, url in itertools.product(trusts, replicas):
+            sent = time.monotonic()
+            if site.is_active(tokens[end], url=url):
+                lasted[name_of(end)] = sent - written[end]
+    return lasted
 
 
 # Before it is redeemed.
-
-
-def test_a_revoked_pairing_token_is_refused_before_the_controller_has_seen_it(site: Site, system: System) -> None:
-    token = site.issue()
-    with stopped_controller(system):
-        site.api.merge(site.pairing_token(), REVOKED).must_succeed()
-
-        answer = site.exchange.redeem(token)
-
-    assert (answer.status, answer.description) == (400, REVOKED_TEXT.format(claims_of(token)["jti"]))
-    assert site.api.find_all("MasterToken", site.namespace) == []
 
 
 def test_a_pairing_token_that_its_holder_revoked_is_refused_and_so_recorded(site: Site) -> None:
@@ -144,34 +168,6 @@ def test_revoking_twice_or_what_is_no_token_is_no_error(site: Site) -> None:
     answers = [site.exchange.revoke(unknown) for unknown in (token, token, "garbage", "a.b.c")]
 
     assert [(answer.status, answer.body) for answer in answers] == [(200, {})] * 4
-
-
-def test_what_is_redeemed_while_it_is_revoked_does_not_last(site: Site, second_replica: Replica) -> None:
-    names = [f"site-{number}" for number in range(6)]
-    tokens = {name: site.issue(name) for name in names}
-    at = {
-        name: site.exchange.at(url)
-        for name, url in zip(names, (site.exchange.url, second_replica.url) * 3, strict=True)
-    }
-
-    with ThreadPoolExecutor(2 * len(names)) as threads:
-        redeemed = [threads.submit(at[name].redeem, tokens[name]) for name in names]
-        ordered = [threads.submit(site.api.merge, site.pairing_token(name), REVOKED) for name in names]
-    written = time.monotonic()
-
-    assert all(order.result().succeeded for order in ordered)
-    masters = [answer.result().body["access_token"] for answer in redeemed if answer.result().status == 200]
-    replicas = (site.exchange.url, second_replica.url)
-    for master in masters:
-        poll(partial(_is_over, site, master, replicas), seconds=2.0)
-    assert time.monotonic() - written < 2 * FRESH_SECONDS
-    assert {answer.result().description for answer in redeemed if answer.result().status != 200} <= {
-        REVOKED_TEXT.format(claims_of(token)["jti"]) for token in tokens.values()
-    }
-
-
-def _is_over(site: Site, master: str, replicas: tuple[str, ...]) -> bool:
-    return not any(site.is_active(master, url=url) for url in replicas)
 
 
 # What is recorded.
@@ -231,6 +227,8 @@ def test_an_object_of_the_same_name_does_not_revive_old_tokens(site: Site) -> No
     for name in ("site-a", "site-b"):
         site.api.delete(site.pairing_token(name)).must_succeed()
         wait_until_gone(site.api, site.pairing_token(name))
+        # A young garbage collector does not know our kinds yet, and would take half a minute.
+        site.api.delete(secret_of(site.pairing_token(name)))
 
     site.issue()
     site.issue("site-b")
@@ -267,3 +265,35 @@ def test_deleting_a_pairing_token_takes_its_master_token_with_it(site: Site) -> 
 
     # A garbage collector learns of new kinds twice a minute.
     wait_until_gone(site.api, site.master_token(pair.master_id), seconds=40.0)
+
+
+@pytest.mark.parametrize("verb", ["delete", "deletecollection"])
+def test_a_retained_trust_is_not_freed_by_a_deletion_that_overtakes_its_revocation(
+    site: Site, system: System, verb: str
+) -> None:
+    pair = _pair(site, masterToken={"deletionPolicy": "Retain"})
+    body = site.pairing_token()
+    with stopped_controller(system):
+        site.api.merge(body, REVOKED).must_succeed()
+
+        refused = site.api.delete(body) if verb == "delete" else site.api.delete_all("PairingToken", site.namespace)
+
+        active = site.is_active(pair.master)
+    assert refused.message.endswith(
+        "the revocation is still being carried out: wait until status.state is Revoked, then delete"
+    )
+    assert not active
+    wait_for_state(site.api, body, "Revoked")
+    site.api.delete(body).must_succeed()
+    assert not site.is_active(pair.master)
+
+
+def test_a_namespace_goes_with_an_unrecorded_revocation_in_it(site: Site, system: System) -> None:
+    pair = _pair(site, masterToken={"deletionPolicy": "Retain"})
+    with stopped_controller(system):
+        site.api.merge(site.pairing_token(), REVOKED).must_succeed()
+
+        site.api.delete({"kind": "Namespace", "metadata": {"name": site.namespace}}).must_succeed()
+
+        wait_until_gone(site.api, site.pairing_token())
+        wait_until_gone(site.api, site.master_token(pair.master_id))

@@ -1,4 +1,5 @@
-"""The admission policies: who may write what (S2), who asked (S4), and for which use case (S5).
+"""The admission policies: who may write what (S2), who asked (S4), for which use case (S5), what may not go
+yet (S7).
 
 They are checked by the API server itself, so there is no webhook that could be down. Each one fails closed.
 """
@@ -33,7 +34,7 @@ def policies(installation: Installation) -> list[Json]:
 
     The guard comes before what it guards: until the requester is stamped, it refuses to mint (S4).
     """
-    built = [*_writers(installation), *_guard(installation)]
+    built = [*_writers(installation), *_keeper(installation), *_guard(installation)]
     if installation.requester is RequesterMode.POLICY:
         built += _requester(installation)
     return built
@@ -91,6 +92,32 @@ def _guard(installation: Installation) -> list[Json]:
         ],
     }
     return _policy("ValidatingAdmissionPolicy", "guard", spec, installation)
+
+
+def _keeper(installation: Installation) -> list[Json]:
+    """S7: a master token that outlives its PairingToken would outlive an order to revoke that goes unrecorded, too.
+
+    A namespace that is being deleted takes the master tokens with it, so nothing is lost there.
+    """
+    retained = "oldObject.spec.?masterToken.?deletionPolicy.orValue('Revoke') == 'Retain'"
+    recorded = (
+        "oldObject.?status.?state.orValue('') == 'Revoked' && "
+        "oldObject.?status.?serial.orValue(0) == oldObject.spec.?serial.orValue(1)"
+    )
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": [_rule(["DELETE"], PAIRING_TOKENS)]},
+        "validations": [
+            {
+                "expression": (
+                    f"!({retained}) || !oldObject.spec.?revoked.orValue(false) || ({recorded}) || "
+                    "has(namespaceObject.metadata.deletionTimestamp)"
+                ),
+                "message": "the revocation is still being carried out: wait until status.state is Revoked, then delete",
+            }
+        ],
+    }
+    return _policy("ValidatingAdmissionPolicy", "keeper", spec, installation)
 
 
 # S5: being able to create PairingTokens gives no use case; the permission `use` on it does.
