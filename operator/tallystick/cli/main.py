@@ -29,6 +29,7 @@ from tallystick.install.rbac import rbac
 from tallystick.localplane.build import find_binaries
 from tallystick.runtime.logs import configure_logging
 from tallystick.services.ports import ClusterError
+from tallystick.web.openapi import openapi_text
 
 app = typer.Typer(
     name="tallystick",
@@ -113,6 +114,12 @@ def manifests(
 
 
 @app.command()
+def openapi() -> None:
+    """Print the exchange's HTTP API as an OpenAPI document."""
+    typer.echo(openapi_text(), nl=False)
+
+
+@app.command()
 def build_plane() -> None:
     """Build the control plane that `up`, `demo` and the tests run, into the user's cache."""
     binaries = find_binaries(_say)
@@ -158,6 +165,9 @@ def exchange(
     tls_cert: Annotated[Path | None, typer.Option(help="The certificate (PEM); read again when it changes.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
     plain_http: Annotated[bool | None, typer.Option(help="Serve without TLS, behind a proxy that has it.")] = None,
+    connections_per_source: Annotated[
+        int | None, typer.Option(help="How many connections one address may have. Default: 64; with --plain-http, all.")
+    ] = None,
     max_staleness: Annotated[float | None, typer.Option(help="Seconds that a reading may be shared; 0 to 1.")] = None,
 ) -> None:
     """Run the exchange: redeem, introspect, revoke, JWKS."""

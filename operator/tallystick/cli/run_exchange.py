@@ -27,10 +27,11 @@ from tallystick.services.freshness import FreshReader, ServerClock
 from tallystick.services.introspect import Introspection
 from tallystick.services.issuer import Issuer
 from tallystick.services.keyrings import REFRESH_SECONDS, Keyrings
-from tallystick.services.ports import Audit, Clock, Cluster, ClusterError
+from tallystick.services.ports import Audit, Clock, Cluster, ClusterError, UnavailableError
 from tallystick.services.redeem import Redemption
 from tallystick.services.revoke import Revocation
 from tallystick.web.app import ExchangeParts, make_app
+from tallystick.web.connections import MOST_PER_SOURCE
 from tallystick.web.limits import FailureLimiter
 from tallystick.web.server import ServeSettings, serve
 
@@ -65,7 +66,14 @@ async def run_exchange(
     stop = _stop_on_signals()
     process = _ExchangeProcess(keyrings, stop)
     host, port = host_and_port(settings.listen)
-    serving = ServeSettings(host, port, settings.tls_cert, settings.tls_key, plain_http=settings.plain_http)
+    serving = ServeSettings(
+        host,
+        port,
+        settings.tls_cert,
+        settings.tls_key,
+        plain_http=settings.plain_http,
+        most_per_source=_share_of_a_source(settings),
+    )
     recorder, refresher = asyncio.create_task(events.run()), asyncio.create_task(process.keep_keyring())
     try:
         await serve(make_app(parts), serving, log.info, stop=stop)
@@ -123,6 +131,13 @@ def _parts(settings: Settings, ports: _Ports, metrics: Metrics) -> ExchangeParts
     )
 
 
+def _share_of_a_source(settings: Settings) -> int | None:
+    if settings.connections_per_source is not None:
+        return settings.connections_per_source
+    # Behind a proxy everything comes from the proxy's address.
+    return None if settings.plain_http else MOST_PER_SOURCE
+
+
 def _why_not_ready(keys: Keyrings) -> str | None:
     try:
         keys.keyring()
@@ -147,15 +162,22 @@ class _ExchangeProcess:
                 pause = await self._refresh()
         except (InvalidSettingError, KeyringError) as error:
             log.error("stopped", reason=str(error))  # noqa: TRY400 - the reason is all there is to say
-            self.exit_status = 1
-            self._stop.set()
+            self._end()
+        except Exception:
+            # Without this task the replica would answer 503 for ever, and be alive: a fresh one can do better.
+            log.exception("stopped by a fault")
+            self._end()
+
+    def _end(self) -> None:
+        self.exit_status = 1
+        self._stop.set()
 
     async def _refresh(self) -> float:
         try:
             await self._keyrings.refresh()
         except ClusterError as error:
             log.warning("the keyring was not read", error=type(error).__name__, text=str(error))
-            return FIRST_REFRESH_SECONDS
+            return max(FIRST_REFRESH_SECONDS, error.retry_after if isinstance(error, UnavailableError) else 0.0)
         return REFRESH_SECONDS
 
 

@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     plain_http: bool = False
+    connections_per_source: Annotated[int, Field(ge=1)] | None = None
     max_staleness: Annotated[float, Field(ge=0, le=1)] = 1.0
 
     @field_validator("public_urls")

@@ -22,10 +22,10 @@ log = structlog.get_logger("tallystick.web")
 OUTCOME = web.ResponseKey("OUTCOME", str)
 """`ok` or the error code of an answer, for the metrics."""
 
-_NOT_YET_CODES = frozenset({"temporarily_unavailable", "clock_unsafe"})
+NOT_YET_CODES = frozenset({"temporarily_unavailable", "clock_unsafe"})
 _CANNOT_KNOW = "the state of the token cannot be read now; ask again"
 _KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
-_HTTP_REFUSALS = {
+HTTP_REFUSALS = {
     401: ("invalid_token", "the caller must be authenticated: a bearer token of a ServiceAccount, for this issuer"),
     404: ("not_found", "there is nothing at this path"),
     405: ("invalid_request", "this method is not served at this path"),
@@ -100,7 +100,7 @@ def json_answer(
 
 def _not_yet(error: NotYetError) -> Refusal:
     headers = {"Retry-After": str(error.retry_after)}
-    if error.reason in _NOT_YET_CODES:
+    if error.reason in NOT_YET_CODES:
         return Refusal(503, error.reason, error.message, headers)
     return Refusal(503, "temporarily_unavailable", _CANNOT_KNOW, headers)
 
@@ -108,7 +108,7 @@ def _not_yet(error: NotYetError) -> Refusal:
 def _http_refusal(error: web.HTTPException) -> Refusal:
     """The errors of aiohttp itself (404, 405) and those that we raise, in our words."""
     generic = ("invalid_request", HTTPStatus(error.status).phrase.lower())
-    code, description = _HTTP_REFUSALS.get(error.status, generic)
+    code, description = HTTP_REFUSALS.get(error.status, generic)
     headers = {name: error.headers[name] for name in _KEPT_HEADERS if name in error.headers}
     return Refusal(error.status, code, description, headers)
 

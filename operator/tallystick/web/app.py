@@ -6,7 +6,7 @@ from tallystick.domain.grants import TOKEN_PATH
 from tallystick.web.exchange import post_token
 from tallystick.web.finishing import Finishing
 from tallystick.web.forms import MOST_BYTES
-from tallystick.web.health import get_healthz, get_metrics, get_readyz
+from tallystick.web.health import HEALTHZ_PATH, METRICS_PATH, READYZ_PATH, get_healthz, get_metrics, get_readyz
 from tallystick.web.introspection import post_introspect
 from tallystick.web.metadata import (
     DISCOVERY_PATH,
@@ -18,6 +18,7 @@ from tallystick.web.metadata import (
     issuer_path,
 )
 from tallystick.web.middlewares import ENDPOINTS, counted, expected, failures_noted, limited, set_headers, translated
+from tallystick.web.openapi import OPENAPI_PATH, get_openapi
 from tallystick.web.parts import FINISHING, PARTS, ExchangeParts
 from tallystick.web.revocation import post_revoke
 
@@ -25,7 +26,12 @@ __all__ = ["ExchangeParts", "make_app"]
 
 DRAIN_SECONDS = 8.0
 
-_OPERATIONS = (("/healthz", get_healthz), ("/readyz", get_readyz), ("/metrics", get_metrics))
+_OPERATIONS = (
+    (HEALTHZ_PATH, get_healthz),
+    (READYZ_PATH, get_readyz),
+    (METRICS_PATH, get_metrics),
+    (OPENAPI_PATH, get_openapi),
+)
 # Method, path, handler, and the metrics' word for it.
 _ENDPOINTS = (
     ("GET", JWKS_PATH, get_jwks, "jwks"),
@@ -58,7 +64,8 @@ def _add_routes(app: web.Application, issuer: str) -> dict[str, str]:
     # A proxy in front may strip the issuer's path or not; both are served.
     for prefix in dict.fromkeys(("", path)):
         for method, place, handler, endpoint in _ENDPOINTS:
-            app.router.add_route(method, prefix + place, handler, expect_handler=expected)
+            for spoken in ("GET", "HEAD") if method == "GET" else (method,):  # RFC 9110 9.1: who serves GET serves HEAD
+                app.router.add_route(spoken, prefix + place, handler, expect_handler=expected)
             endpoints[prefix + place] = endpoint
     # RFC 8414 3.1: the well-known part goes before the issuer's path.
     for place in dict.fromkeys((DISCOVERY_PATH, DISCOVERY_PATH + path)):

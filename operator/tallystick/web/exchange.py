@@ -19,12 +19,12 @@ DPOP = "DPoP"
 
 # RFC 8693 2.1: a client may name several places at which it wants to use the token.
 _MAY_REPEAT = ("audience", "resource")
-_MOST_AUDIENCES = 16
-_LONGEST_AUDIENCE = 2048
-_LONGEST_SCOPE = 2063
+MOST_AUDIENCES = 16
+LONGEST_AUDIENCE = 2048
+LONGEST_SCOPE = 2063
 # RFC 6749, appendix A.1 and A.4.
-_CLIENT_ID = re.compile(r"[ -~]{1,1024}")
-_SCOPE = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*")
+CLIENT_ID = re.compile(r"[ -~]{1,1024}")
+SCOPE = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*")
 
 
 async def post_token(request: web.Request) -> web.Response:
@@ -56,12 +56,12 @@ def _check_grant(form: Form) -> None:
 
 def _wish(form: Form) -> Wish:
     client_id, scope = form.one("client_id"), form.one("scope")
-    if client_id is not None and not _CLIENT_ID.fullmatch(client_id):
+    if client_id is not None and not CLIENT_ID.fullmatch(client_id):
         raise ExchangeRefusedError("invalid_request", "client_id must be at most 1024 printable ASCII characters")
-    if scope is not None and (len(scope) > _LONGEST_SCOPE or not _SCOPE.fullmatch(scope)):
+    if scope is not None and (len(scope) > LONGEST_SCOPE or not SCOPE.fullmatch(scope)):
         raise ExchangeRefusedError("invalid_scope", "scope is not a list of scopes as RFC 6749 3.3 has them")
     audience = tuple(dict.fromkeys(form.many("audience") + form.many("resource")))
-    if len(audience) > _MOST_AUDIENCES or any(len(one) > _LONGEST_AUDIENCE for one in audience):
+    if len(audience) > MOST_AUDIENCES or any(len(one) > LONGEST_AUDIENCE for one in audience):
         raise ExchangeRefusedError("invalid_target", "too many or too long audiences")
     # A scope that is said twice means no more than once, and is recorded once.
     return Wish(client_id, tuple(dict.fromkeys(scope.split(" "))) if scope else (), audience)

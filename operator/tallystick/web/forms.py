@@ -13,7 +13,7 @@ from tallystick.domain.errors import ExchangeRefusedError
 FORM = "application/x-www-form-urlencoded"
 MOST_BYTES = 64 * 1024
 BODY_SECONDS = 5.0
-_MOST_PARAMETERS = 64
+MOST_PARAMETERS = 64
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _NAME = re.compile(r"[A-Za-z0-9_.:~-]{1,64}")
 
@@ -79,7 +79,7 @@ def _pairs(body: bytes) -> list[tuple[str, str]]:
     if _BROKEN_ESCAPE.search(text):
         raise ValueError("a broken escape")
     return parse_qsl(
-        text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=_MOST_PARAMETERS
+        text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=MOST_PARAMETERS
     )
 
 

@@ -6,6 +6,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from tallystick.web.answers import json_answer
 from tallystick.web.parts import PARTS
 
+HEALTHZ_PATH, READYZ_PATH, METRICS_PATH = "/healthz", "/readyz", "/metrics"
+
 
 async def get_healthz(_: web.Request) -> web.Response:
     """The event loop turns: nothing more is asked, so that an outage of the API restarts nobody."""

@@ -11,6 +11,7 @@ from tallystick.web.answers import json_answer
 from tallystick.web.forms import read_form
 from tallystick.web.parts import FINISHING, PARTS
 
+_SCHEME = re.compile(r"(?i:Bearer)(?: .*)?")
 # RFC 6750 2.1, with the scheme in any case (RFC 9110 11.1).
 _BEARER = re.compile(r"(?i:Bearer) +([A-Za-z0-9._~+/-]+=*)")
 
@@ -32,10 +33,11 @@ async def post_introspect(request: web.Request) -> web.Response:
 
 def _bearer(request: web.Request) -> str:
     headers = request.headers.getall(hdrs.AUTHORIZATION, [])
-    if not headers:
-        raise web.HTTPUnauthorized(headers={hdrs.WWW_AUTHENTICATE: "Bearer"})  # RFC 6750 3.1: no code without a try
     if len(headers) > 1:
         raise ExchangeRefusedError("invalid_request", "Authorization is given more than once")
+    if not headers or not _SCHEME.fullmatch(headers[0]):
+        # RFC 6750 3.1: who tries nothing, or another scheme than ours, is told of no error.
+        raise web.HTTPUnauthorized(headers={hdrs.WWW_AUTHENTICATE: "Bearer"})
     bearer = _BEARER.fullmatch(headers[0])
     if bearer is None or len(bearer[1]) > LONGEST_BEARER:
         raise _invalid_bearer()

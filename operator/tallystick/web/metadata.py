@@ -13,19 +13,20 @@ DISCOVERY_PATH = "/.well-known/oauth-authorization-server"
 JWKS_PATH = "/.well-known/jwks.json"
 INTROSPECT_PATH = "/oauth2/introspect"
 REVOKE_PATH = "/oauth2/revoke"
+JWK_SET = "application/jwk-set+json"
 
-_CACHED = {"Cache-Control": f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"}
+CACHED = {"Cache-Control": f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"}
 
 
 async def get_discovery(request: web.Request) -> web.Response:
     """Name the issuer, its endpoints and what they take."""
-    return json_answer(discovery(request.app[PARTS].issuer), headers=_CACHED)
+    return json_answer(discovery(request.app[PARTS].issuer), headers=CACHED)
 
 
 async def get_jwks(request: web.Request) -> web.Response:
     """Publish the public half of the keyring: the old keys, the signing one and the coming one."""
     jwks = request.app[PARTS].keys.keyring().jwks()
-    return json_answer(jwks, headers=_CACHED, content_type="application/jwk-set+json")
+    return json_answer(jwks, headers=CACHED, content_type=JWK_SET)
 
 
 def discovery(issuer: str) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from tallystick.web.answers import OUTCOME, refusal_of, refuse
 from tallystick.web.parts import PARTS
@@ -56,7 +56,9 @@ async def failures_noted(request: web.Request, handler: Handler) -> web.StreamRe
 
 async def expected(request: web.Request) -> web.StreamResponse | None:
     """Say 100 to who waits for it before sending a body (RFC 9110 10.1.1); aiohttp asks before any middleware."""
-    if request.headers.getall(hdrs.EXPECT) != ["100-continue"]:
+    if request.version < HttpVersion11:
+        return None  # the same section: in HTTP/1.0 the field is not there
+    if [value.lower() for value in request.headers.getall(hdrs.EXPECT)] != ["100-continue"]:
         return refuse(refusal_of(web.HTTPExpectationFailed()))
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0  # the answer itself has not begun

@@ -11,13 +11,12 @@ from pathlib import Path
 from aiohttp import web
 
 from tallystick.domain.errors import InvalidSettingError
-from tallystick.web.connections import IDLE_SECONDS, MOST_CONNECTIONS, Connections
+from tallystick.web.connections import IDLE_SECONDS, MOST_CONNECTIONS, MOST_PER_SOURCE, STALL_SECONDS, Connections
+from tallystick.web.door import Door
+from tallystick.web.places import Places
 from tallystick.web.tls import POLL_SECONDS, ServerCertificate
 
 SHUTDOWN_SECONDS = 8.0
-HANDSHAKE_SECONDS = 5.0
-GOODBYE_SECONDS = 2.0
-BACKLOG = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +30,11 @@ class ServeSettings:
         key_file: Its key.
         plain_http: Listen without TLS. For a proxy on the same machine; it must be asked for.
         reload_seconds: How often the certificate's files are looked at.
+        most_connections: How many there may be at once.
+        most_per_source: How many of them one address (or IPv6 /64) may have; None: all, as behind a proxy everything
+            comes from its address.
+        idle_seconds: How long a connection may be without a request.
+        stall_seconds: How long a client may leave its answers unread.
     """
 
     host: str
@@ -40,7 +44,9 @@ class ServeSettings:
     plain_http: bool = False
     reload_seconds: float = POLL_SECONDS
     most_connections: int = MOST_CONNECTIONS
+    most_per_source: int | None = MOST_PER_SOURCE
     idle_seconds: float = IDLE_SECONDS
+    stall_seconds: float = STALL_SECONDS
 
 
 async def serve(
@@ -64,15 +70,19 @@ async def listening(app: web.Application, settings: ServeSettings) -> AsyncItera
     # A client that hangs up does not cancel its handler: a redemption in its middle goes on to its end.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
+    if runner.server is None:
+        raise RuntimeError("the runner has not been set up")
+    door = _door(runner.server, settings, certificate)
     try:
-        server = await _bind(runner, settings, certificate)
+        port = await _open(door, settings)
         try:
             async with _watched(certificate, settings.reload_seconds):
-                yield server.sockets[0].getsockname()[1]
+                yield port
         finally:
-            server.close()
+            door.shut()
     finally:
         await runner.cleanup()
+        await door.end()
 
 
 def _certificate(settings: ServeSettings) -> ServerCertificate | None:
@@ -85,25 +95,19 @@ def _certificate(settings: ServeSettings) -> ServerCertificate | None:
     return ServerCertificate(settings.cert_file, settings.key_file)
 
 
-async def _bind(
-    runner: web.AppRunner, settings: ServeSettings, certificate: ServerCertificate | None
-) -> asyncio.Server:
-    if runner.server is None:
-        raise RuntimeError("the runner has not been set up")
-    connections = Connections(runner.server, most=settings.most_connections, idle_seconds=settings.idle_seconds)
-    loop, host = asyncio.get_running_loop(), settings.host or None
+def _door(server: web.Server, settings: ServeSettings, certificate: ServerCertificate | None) -> Door:
+    most = settings.most_connections
+    per_source = settings.most_per_source
+    return Door(
+        Connections(server, idle_seconds=settings.idle_seconds, stall_seconds=settings.stall_seconds),
+        Places(most=most, most_per_source=most if per_source is None else per_source),
+        certificate.context if certificate is not None else None,
+    )
+
+
+async def _open(door: Door, settings: ServeSettings) -> int:
     try:
-        if certificate is None:
-            return await loop.create_server(connections, host, settings.port, backlog=BACKLOG)
-        return await loop.create_server(
-            connections,
-            host,
-            settings.port,
-            backlog=BACKLOG,
-            ssl=certificate.context,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS,
-            ssl_shutdown_timeout=GOODBYE_SECONDS,
-        )
+        return await door.open(settings.host or None, settings.port)
     except OSError as error:
         raise InvalidSettingError(_why_not_bound(error, settings)) from error
 

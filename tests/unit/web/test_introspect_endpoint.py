@@ -60,7 +60,10 @@ async def test_no_token_of_these_kinds_is_good_for_a_deployment_type():
     ("headers", "challenge"),
     [
         pytest.param({}, "Bearer", id="no bearer"),
-        pytest.param({"Authorization": "Basic eDp5"}, 'Bearer error="invalid_token"', id="another scheme"),
+        pytest.param({"Authorization": "Basic eDp5"}, "Bearer", id="another scheme"),
+        pytest.param({"Authorization": "Bearers a.b.c"}, "Bearer", id="a scheme that only begins like ours"),
+        pytest.param({"Authorization": "bearer a.b.c"}, 'Bearer error="invalid_token"', id="our scheme in lower case"),
+        pytest.param({"Authorization": "Bearer"}, 'Bearer error="invalid_token"', id="our scheme without a token"),
         pytest.param({"Authorization": "Bearer a.b.c"}, 'Bearer error="invalid_token"', id="garbage"),
         pytest.param({"Authorization": "Bearer \udcff.e30.\udcff"}, 'Bearer error="invalid_token"', id="not ASCII"),
         pytest.param(

@@ -1,12 +1,11 @@
 """The server: certificates that are renewed, connections that are bounded, an end that loses nothing."""
 
 import asyncio
-import itertools
 import shutil
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,9 +19,7 @@ from tallystick.web.middlewares import translated
 from tallystick.web.server import ServeSettings, listening, serve
 from tallystick.web.tls import ServerCertificate
 from tests.unit.web.replica import Replica, form
-
-LOOPBACK = "127.0.0.1"
-PLAIN = ServeSettings(LOOPBACK, 0, plain_http=True)
+from tests.unit.web.wire import GET_HEALTH, LOOPBACK, PLAIN, connected, until
 
 
 @pytest.fixture(scope="module")
@@ -46,51 +43,9 @@ def der_of(pair: KeyPair) -> bytes:
     return ssl.PEM_cert_to_DER_cert(pair.certificate.read_text().split("-----END")[0] + "-----END CERTIFICATE-----\n")
 
 
-class Wire:
-    """One connection of a client that can send anything."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    async def exchange(self, raw: bytes) -> bytes:
-        """Send bytes, and return the head of the answer; its body is read, too."""
-        self.writer.write(raw)
-        async with asyncio.timeout(5):
-            head = await self.reader.readuntil(b"\r\n\r\n")
-            await self.reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
-        return head
-
-    async def rest(self) -> bytes:
-        """Return what the server still says before it hangs up."""
-        async with asyncio.timeout(5):
-            return await self.reader.read()
-
-
-@asynccontextmanager
-async def connected(port: int, *, tls: bool = False) -> AsyncIterator[Wire]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    reader, writer = await asyncio.open_connection(LOOPBACK, port, ssl=context if tls else None)
-    try:
-        yield Wire(reader, writer)
-    finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
-
-
 async def shown_certificate(port: int) -> bytes:
     async with connected(port, tls=True) as wire:
         return wire.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-
-
-async def until(fact: Callable[[], Awaitable[object]]) -> None:
-    """Ask until the answer is true; fail after 5 s."""
-    async with asyncio.timeout(5):
-        for _ in itertools.count():
-            if await fact():
-                return
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -103,9 +58,6 @@ async def serving(replica: Replica, settings: ServeSettings = PLAIN) -> AsyncIte
     yield int(line.rpartition(":")[2]), stop
     stop.set()
     await asyncio.wait_for(task, 5)
-
-
-GET_HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 async def test_a_renewed_certificate_is_shown_to_new_connections_and_old_ones_live(certificates, tmp_path):
@@ -211,7 +163,19 @@ async def test_serving_says_where_and_ends_when_told():
         pytest.param(b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", id="a long request line"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 9000 + b"\r\n\r\n", id="a long header"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 100 + b"\r\n", id="many headers"),
+        pytest.param(
+            b"GET / HTTP/1.1\r\nHost: x\r\n" + (b"X: " + b"a" * 8000 + b"\r\n") * 2 + b"X: " + b"a" * 378, id="no end"
+        ),
         pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nbroken header\r\n\r\n", id="a broken header"),
+        pytest.param(b"GET /healthz\r\n\r\n", id="HTTP/0.9"),
+        pytest.param(b"GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n", id="HTTP/2 by name alone"),
+        pytest.param(b"GET /healthz HTTP/1.1\r\nHost: a b/..\r\n\r\n", id="a host that is none"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", id="an unknown coding"
+        ),
+        pytest.param(
+            b"POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="chunks in HTTP/1.0"
+        ),
         pytest.param(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", id="a negative length"),
         pytest.param(
             b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -225,9 +189,31 @@ async def test_what_is_no_http_gets_a_constant_400(raw):
         answer = await wire.rest()
 
     head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"\r\nConnection: close" in head
     assert body == b'{"error": "invalid_request", "error_description": "this is not a request that HTTP/1.1 allows"}'
     assert b"server:" not in head.lower()
+
+
+@pytest.mark.parametrize("target", ["POST /oauth2/token", "PUT /oauth2/token", "GET /healthz", "POST /nowhere"])
+@pytest.mark.parametrize(
+    ("version", "expectation", "answer"),
+    [
+        pytest.param("1.1", "magic", b"HTTP/1.1 417 ", id="unknown"),
+        pytest.param("1.1", "100-Continue", b"HTTP/1.1 100 Continue", id="in any case of letters"),
+        pytest.param("1.0", "100-continue", b"HTTP/1.0 ", id="that HTTP/1.0 has not"),
+    ],
+)
+async def test_an_expectation_is_met_or_refused_in_our_words_on_any_path(target, version, expectation, answer):
+    request = f"{target} HTTP/{version}\r\nHost: x\r\nConnection: close\r\nExpect: {expectation}\r\n\r\n"
+
+    async with listening(Replica().app, PLAIN) as port, connected(port) as wire:
+        wire.writer.write(request.encode())
+        said = await wire.rest()
+
+    assert said.startswith(answer)
+    assert said.endswith(b'"}')
+    assert b"magic" not in said
 
 
 async def test_a_compressed_body_is_not_unpacked():
@@ -292,17 +278,12 @@ async def test_who_sends_nothing_is_cut_off():
     assert rest == b""
 
 
-async def test_one_connection_too_many_is_turned_away():
-    settings = ServeSettings(LOOPBACK, 0, plain_http=True, most_connections=1)
+async def test_who_asks_and_does_not_read_is_cut_off():
+    settings = ServeSettings(LOOPBACK, 0, plain_http=True, stall_seconds=0.1)
 
-    async with listening(Replica().app, settings) as port, connected(port) as first:
-        served = await first.exchange(GET_HEALTH)
-        async with connected(port) as second:
-            refused = await second.rest()
-
-    assert served.startswith(b"HTTP/1.1 200")
-    assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
-    assert b"Retry-After: 1\r\n" in refused
+    async with listening(Replica().app, settings) as port, connected(port) as wire:
+        with pytest.raises(OSError, match=r"Connection lost|reset|Broken pipe"):
+            await wire.ask_for_ever()
 
 
 def post(signed: str) -> bytes:
