@@ -7,7 +7,7 @@ RUN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check format crds plane clean
+.PHONY: help demo test soak bench check format crds plane clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -20,6 +20,9 @@ test: check ## Pass all tests, on a real control plane (the first time builds it
 
 soak: .venv/ready ## Run the proofs with all their rounds (half an hour), and print what they counted.
 	@$(RUN)/python -m pytest --soak
+
+bench: .venv/ready ## Measure the operator beside bare clients (20 minutes): a table, and build/bench.json.
+	@$(RUN)/python -m tests.bench $(ARGS)
 
 check: .venv/ready ## Lint, types and the rule of imports.
 	@$(RUN)/ruff check

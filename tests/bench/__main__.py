@@ -1,0 +1,78 @@
+"""`make bench`: how close the operator is to a bare client that makes the same calls. A program, not a test.
+
+    python -m tests.bench --pairs 5 --only w1 --json bench.json
+
+Prints a table and writes the same figures as JSON. With --profile, the controller during W1 and the exchange during
+W4 run once more under cProfile, and what costs most is printed.
+"""
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.measure import Figure
+from tests.bench.profiles import profile
+from tests.bench.stage import Stage
+from tests.bench.workloads import WORKLOADS, Size, w1_and_w8, w4, w7_and_memory
+
+
+def main() -> None:
+    told, console = _arguments(), Console()
+    size = Size(told.pairs, told.tokens, told.redemptions, tuple(told.stored))
+    figures: list[Figure] = []
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+
+        def stage(name: str) -> Stage:
+            return stack.enter_context(Stage.set_up(folder / name))
+
+        ours = stage("ours")
+        if "w1" in told.only:
+            figures += w1_and_w8(ours, stage("beside"), size, console.print)
+        if "w4" in told.only:
+            figures += w4(ours, size, console.print)
+        if "w7" in told.only:
+            figures += w7_and_memory(stage("idle"), size, console.print)
+        if told.profile:
+            console.print(profile(stage("profiled"), size))
+    if figures:
+        console.print(_table(figures))
+        machine = {"cpus": _cpus(), "python": platform.python_version(), "pairs": size.pairs}
+        told.json.parent.mkdir(parents=True, exist_ok=True)
+        told.json.write_text(json.dumps({"machine": machine, "figures": [one.to_json() for one in figures]}, indent=2))
+        console.print(f"written to {told.json}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description="Measure the operator beside bare clients.")
+    parser.add_argument("--only", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
+    parser.add_argument("--pairs", type=int, default=Size().pairs)
+    parser.add_argument("--tokens", type=int, default=Size().tokens)
+    parser.add_argument("--redemptions", type=int, default=Size().redemptions)
+    parser.add_argument("--stored", type=int, nargs="+", default=list(Size().stored))
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
+    return parser.parse_args()
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _table(figures: list[Figure]) -> Table:
+    table = Table("workload", "figure", "median (least-most)", "goal", "holds")
+    for one in figures:
+        holds = {True: "yes", False: "NO", None: ""}[one.holds]
+        table.add_row(one.workload, one.name, str(one.found), one.goal, holds)
+    return table
+
+
+if __name__ == "__main__":
+    main()

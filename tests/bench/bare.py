@@ -1,0 +1,338 @@
+"""The limit programs: bare clients that make the same calls as the operator, with nothing around them.
+
+Each runs as a process of its own, so that its CPU can be told apart, and prints one line of JSON:
+
+    python -m tests.bench.bare issue '{"kubeconfig": ..., ...}'
+
+They share no code with the operator but the reading of a kubeconfig.
+"""
+
+import asyncio
+import base64
+import itertools
+import json
+import ssl
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tallystick.kube.connection import Connection
+
+Json = dict[str, Any]
+
+AT_ONCE = 32
+SOURCES = 8
+GROUP = "/apis/tallystick.dev/v1alpha1"
+TTL = "24h"
+
+
+class BareClient:
+    """One connection pool of one account; JSON in, JSON out."""
+
+    def __init__(self, kubeconfig: str) -> None:
+        self._connection = Connection(kubeconfig=Path(kubeconfig))
+        self._session = self._connection.session(limit=AT_ONCE)
+
+    async def __aenter__(self) -> "BareClient":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def call(self, method: str, path: str, body: Json | None = None) -> Json:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        url = self._connection.server + path
+        async with self._session.request(method, url, data=data, headers=headers) as response:
+            raw = await response.read()
+            if response.status >= 300:
+                raise RuntimeError(f"{method} {path}: {response.status} {raw[:500]!r}")
+            answer: Json = json.loads(raw)
+            return answer
+
+    async def list(self, path: str) -> list[Json]:
+        items: list[Json] = []
+        rest = ""
+        while True:
+            page = await self.call("GET", f"{path}?limit=500{rest}")
+            items += page["items"]
+            if not page["metadata"].get("continue"):
+                return items
+            rest = f"&continue={page['metadata']['continue']}"
+
+    async def names(self, path: str) -> AsyncIterator[str]:
+        """Watch a collection, and tell the name of each object that is in it or changes."""
+        timeout = aiohttp.ClientTimeout(total=None)
+        headers = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"}
+        url = f"{self._connection.server}{path}"
+        while True:  # the API server hangs up on whoever reads too slowly; a new watch begins with all there is
+            async with self._session.get(url, headers=headers, timeout=timeout) as response:
+                async for line in response.content:
+                    yield json.loads(line)["object"]["metadata"]["name"]
+
+
+async def issue(kubeconfig: str, controller: str, namespace: str, count: int) -> Json:
+    """W1's limit: create 32 at a time; each worker issues what it created as soon as its create has answered."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    async with BareClient(kubeconfig) as user, BareClient(controller) as writer:
+
+        async def one(number: int) -> None:
+            created = await user.call("POST", f"{GROUP}/namespaces/{namespace}/pairingtokens", _pairing_token(number))
+            await _issue(writer, created, key)
+
+        return {"seconds": await _timed(_each(one, range(count)))}
+
+
+async def _issue(writer: BareClient, created: Json, key: ec.EllipticCurvePrivateKey) -> None:
+    meta = created["metadata"]
+    now = int(time.time())
+    claims = {
+        "iss": "https://127.0.0.1:8443",
+        "sub": created["spec"]["requestedBy"],
+        "aud": "https://127.0.0.1:8443",
+        "scope": "service-trust/pairing/mission-control",
+        "iat": now,
+        "exp": now + 86400,
+        "jti": str(uuid.uuid4()),
+        "ext": {"base_url": "https://127.0.0.1:8443", "exchange_url": "https://127.0.0.1:8443/oauth2/token"},
+        "tallystick": {"kind": "PairingToken", "ns": meta["namespace"], "name": meta["name"], "uid": meta["uid"]},
+    }
+    token = jwt.encode(claims, key, algorithm="ES256", headers={"typ": "pairing+jwt", "kid": "x" * 43})
+    await writer.call("POST", f"/api/v1/namespaces/{meta['namespace']}/secrets", _secret(meta, claims, token))
+    body = {**created, "status": _active(claims, now)}
+    await writer.call("PUT", f"{GROUP}/namespaces/{meta['namespace']}/pairingtokens/{meta['name']}/status", body)
+
+
+def _pairing_token(number: int) -> Json:
+    return {
+        "apiVersion": "tallystick.dev/v1alpha1",
+        "kind": "PairingToken",
+        "metadata": {"name": f"t{number}"},
+        "spec": {"purpose": "Service", "useCase": "mission-control", "ttl": TTL},
+    }
+
+
+def _secret(meta: Json, claims: Json, token: str) -> Json:
+    values = {"token": token, "token-id": claims["jti"], "expires-in": "86400", "expires-at": _rfc3339(claims["exp"])}
+    owner = {"apiVersion": "tallystick.dev/v1alpha1", "kind": "PairingToken", "name": meta["name"], "uid": meta["uid"]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": f"{meta['name']}-pairing-token",
+            "labels": {"app.kubernetes.io/managed-by": "tallystick", "tallystick.dev/name": meta["name"]},
+            "ownerReferences": [{**owner, "controller": True}],
+        },
+        "type": "tallystick.dev/pairing-token",
+        "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
+    }
+
+
+def _active(claims: Json, now: int) -> Json:
+    return {
+        "observedGeneration": 1,
+        "state": "Active",
+        "serial": 1,
+        "tokenID": claims["jti"],
+        "kid": "x" * 43,
+        "subject": claims["sub"],
+        "claimsDigest": "0" * 64,
+        "issuedTime": _rfc3339(now),
+        "expirationTime": _rfc3339(claims["exp"]),
+        "expiresIn": 86400,
+        "conditions": [_ready("True", "Active", "the token can be redeemed once", now)],
+    }
+
+
+async def create(kubeconfig: str, namespace: str, count: int) -> Json:
+    """The load of W1: create 32 at a time, and watch until the operator has made all of them Active."""
+    path = f"{GROUP}/namespaces/{namespace}/pairingtokens"
+    async with BareClient(kubeconfig) as user, BareClient(kubeconfig) as watcher:
+
+        async def one(number: int) -> None:
+            await user.call("POST", path, _pairing_token(number))
+
+        async def until_all_active() -> None:
+            active: set[str] = set()
+            async for name in watcher.names(f"{path}?watch=1&fieldSelector=status.state%3DActive"):
+                active.add(name)
+                if len(active) == count:
+                    return
+
+        return {"seconds": await _timed(_each(one, range(count)), until_all_active())}
+
+
+async def redeem(admin: str, kubeconfig: str, namespace: str, names: Iterable[str], *, reads: bool) -> Json:
+    """W4's limit: the compare-and-swap and the create; with `reads`, also the three GETs of the protocol."""
+    async with BareClient(admin) as reader, BareClient(kubeconfig) as exchange:
+        wanted = set(names)
+        path = f"{GROUP}/namespaces/{namespace}/pairingtokens"
+        masters = f"{GROUP}/namespaces/{namespace}/mastertokens"
+        known = [found for found in await reader.list(path) if found["metadata"]["name"] in wanted]
+
+        async def one(found: Json) -> None:
+            meta = found["metadata"]
+            body = await exchange.call("GET", f"{path}/{meta['name']}") if reads else found
+            claim = _claim(body)
+            await exchange.call("PUT", f"{path}/{meta['name']}/status", {**body, "status": _used(body, claim)})
+            created = await exchange.call("POST", masters, _master(body, claim))
+            if reads:
+                await exchange.call("GET", f"{path}/{meta['name']}")
+                await exchange.call("GET", f"{masters}/{created['metadata']['name']}")
+
+        return {"seconds": await _timed(_each(one, known)), "count": len(known)}
+
+
+def _claim(found: Json) -> Json:
+    return {
+        "claimID": str(uuid.uuid4()),
+        "masterTokenID": str(uuid.uuid4()),
+        "kid": found["status"]["kid"],
+        "scope": ["mission-control:admin"],
+        "time": _rfc3339(int(time.time())),
+    }
+
+
+def _used(found: Json, claim: Json) -> Json:
+    said = [_ready("False", "Used", "the token was redeemed", int(time.time()))]
+    return {**found["status"], "state": "Used", "claim": claim, "usedTime": claim["time"], "conditions": said}
+
+
+def _master(found: Json, claim: Json) -> Json:
+    meta = found["metadata"]
+    owner = {"apiVersion": "tallystick.dev/v1alpha1", "kind": "PairingToken", "name": meta["name"], "uid": meta["uid"]}
+    return {
+        "apiVersion": "tallystick.dev/v1alpha1",
+        "kind": "MasterToken",
+        "metadata": {
+            "name": f"mtok-{claim['masterTokenID']}",
+            "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}],
+        },
+        "spec": {
+            "pairingTokenRef": {"name": meta["name"], "uid": meta["uid"]},
+            "serial": 1,
+            "claimID": claim["claimID"],
+            "tokenID": claim["masterTokenID"],
+            "kid": claim["kid"],
+            "useCase": "mission-control",
+            "scope": claim["scope"],
+            "audience": ["https://127.0.0.1:8443"],
+            "subject": found["status"]["subject"],
+            "issuedTime": claim["time"],
+            "expirationTime": _rfc3339(int(time.time()) + 365 * 86400),
+            "deletionPolicy": "Revoke",
+        },
+    }
+
+
+async def post(url: str, ca_file: str, tokens: list[str]) -> Json:
+    """The load of W4: redeem 32 at a time over TLS, as clients of several addresses do."""
+    context = ssl.create_default_context(cafile=ca_file)
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+    }
+    async with AsyncExitStack() as stack:
+        sessions = []
+        for number in range(SOURCES):
+            source = (f"127.0.1.{number + 1}", 0) if sys.platform == "linux" else None
+            connector = aiohttp.TCPConnector(limit=AT_ONCE // SOURCES, ssl=context, local_addr=source)
+            sessions.append(await stack.enter_async_context(aiohttp.ClientSession(connector=connector)))
+        turns = itertools.cycle(sessions)
+
+        async def one(token: str) -> None:
+            async with next(turns).post(f"{url}/oauth2/token", data={**form, "subject_token": token}) as response:
+                answer = await response.json()
+                if response.status != 200:
+                    raise RuntimeError(f"{response.status} {answer}")
+
+        return {"seconds": await _timed(_each(one, tokens)), "count": len(tokens)}
+
+
+async def read(kubeconfig: str) -> Json:
+    """W7's limit: list all objects that the controller watches, and parse them."""
+    async with BareClient(kubeconfig) as reader:
+        count = 0
+
+        async def everything() -> None:
+            nonlocal count
+            for path in (f"{GROUP}/pairingtokens", f"{GROUP}/mastertokens", "/api/v1/secrets"):
+                count += len(await reader.list(path))
+
+        return {"seconds": await _timed(everything()), "count": count}
+
+
+async def collect(kubeconfig: str, namespace: str) -> Json:
+    """Read the tokens that were issued in a namespace: what W4 redeems. Goes through a pipe, never to a file."""
+    async with BareClient(kubeconfig) as reader:
+        found = await reader.list(f"/api/v1/namespaces/{namespace}/secrets")
+        names = [secret["metadata"]["name"].removesuffix("-pairing-token") for secret in found]
+        tokens = [base64.b64decode(secret["data"]["token"]).decode() for secret in found]
+        return {"tokens": dict(zip(names, tokens, strict=True))}
+
+
+def _ready(status: str, reason: str, message: str, now: int) -> Json:
+    return {
+        "type": "Ready",
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": _rfc3339(now),
+        "observedGeneration": 1,
+    }
+
+
+def _rfc3339(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+async def _each(one: Callable[[Any], Awaitable[None]], items: Iterable[Any]) -> None:
+    """Work on all items, 32 at a time."""
+    waiting = iter(items)
+
+    async def worker() -> None:
+        for item in waiting:
+            await one(item)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(worker())
+
+
+async def _timed(*work: Awaitable[None]) -> float:
+    begun = time.monotonic()
+    await asyncio.gather(*work)
+    return time.monotonic() - begun
+
+
+PROGRAMS: dict[str, Callable[..., Awaitable[Json]]] = {
+    "issue": issue,
+    "create": create,
+    "redeem": redeem,
+    "post": post,
+    "read": read,
+    "collect": collect,
+}
+
+
+def main(program: str) -> None:
+    told = json.load(sys.stdin)
+
+    async def run() -> Json:
+        begun = time.process_time()
+        answer = await PROGRAMS[program](**told)
+        return {**answer, "cpu": time.process_time() - begun}
+
+    sys.stdout.write(json.dumps(asyncio.run(run())) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
