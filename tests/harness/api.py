@@ -20,6 +20,7 @@ from tallystick.kube.connection import Connection
 Json = dict[str, Any]
 
 MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
 _ROOTS = {
@@ -29,6 +30,9 @@ _ROOTS = {
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
     "PairingToken": "/apis/tallystick.dev/v1alpha1/namespaces/{namespace}/pairingtokens",
     "MasterToken": "/apis/tallystick.dev/v1alpha1/namespaces/{namespace}/mastertokens",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
+    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
     "SubjectAccessReview": "/apis/authorization.k8s.io/v1/subjectaccessreviews",
     "Secret": "/api/v1/namespaces/{namespace}/secrets",
     "Event": "/api/v1/namespaces/{namespace}/events",
@@ -36,7 +40,9 @@ _ROOTS = {
     **{
         kind: f"/apis/admissionregistration.k8s.io/v1/{plural}"
         for kind, plural in (
+            ("MutatingAdmissionPolicy", "mutatingadmissionpolicies"),
             ("MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings"),
+            ("ValidatingAdmissionPolicy", "validatingadmissionpolicies"),
             ("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings"),
         )
     },
@@ -73,7 +79,7 @@ class Api:
     def connect(cls, kubeconfig: Path, kubectl: Path) -> Iterator["Api"]:
         """Connect as the kubeconfig's user, who has a client certificate."""
         connection = Connection(kubeconfig=kubeconfig)
-        with urllib3.PoolManager(ssl_context=connection.ssl_context, retries=False) as pool:
+        with urllib3.PoolManager(ssl_context=connection.ssl_context, retries=False, maxsize=32) as pool:
             yield cls(pool, connection.server, kubeconfig, kubectl)
 
     def as_user(self, user: str, *groups: str) -> "Api":
@@ -112,21 +118,39 @@ class Api:
         """PUT over the live object, whatever its version."""
         live = self.get(body)["metadata"]["resourceVersion"]
         versioned = {**body, "metadata": {**body["metadata"], "resourceVersion": live}}
-        return self._call("PUT", _path(body, subresource=subresource), versioned)
+        return self.update(versioned, subresource=subresource)
 
-    def merge(self, body: Json, patch: Json, *, subresource: str = "") -> Answer:
+    def update(self, body: Json, *, subresource: str = "") -> Answer:
+        """PUT over the version that `body` names."""
+        return self._call("PUT", _path(body, subresource=subresource), body)
+
+    def merge(self, body: Json, patch: Json, *, subresource: str = "", dry_run: bool = False) -> Answer:
         """PATCH with a JSON merge patch; None removes."""
-        return self._call("PATCH", _path(body, subresource=subresource), patch, content_type=MERGE_PATCH)
+        path, query = _path(body, subresource=subresource), {"dryRun": "All"} if dry_run else {}
+        return self._call("PATCH", path, patch, content_type=MERGE_PATCH, query=query)
 
-    def apply(self, body: Json, *, subresource: str = "") -> Answer:
-        """PATCH as server-side apply, under one field manager."""
-        query = {"fieldManager": "tests", "force": "true"}
+    def patch(self, body: Json, operations: list[Json], *, subresource: str = "") -> Answer:
+        """PATCH with a JSON patch (RFC 6902)."""
+        return self._call("PATCH", _path(body, subresource=subresource), operations, content_type=JSON_PATCH)
+
+    def apply(self, body: Json, *, subresource: str = "", force: bool = True) -> Answer:
+        """PATCH as server-side apply, under one field manager; `force` takes fields that others own."""
+        query = {"fieldManager": "tests", "force": str(force).lower()}
         path = _path(body, subresource=subresource)
         return self._call("PATCH", path, body, content_type=APPLY_PATCH, query=query)
 
-    def delete(self, body: Json, *, propagation: str = "Background") -> Answer:
+    def delete(self, body: Json, *, propagation: str = "Background", dry_run: bool = False) -> Answer:
         """DELETE; what it owns goes with it (`Background`) or stays (`Orphan`)."""
-        return self._call("DELETE", _path(body), {"propagationPolicy": propagation})
+        query = {"dryRun": "All"} if dry_run else {}
+        return self._call("DELETE", _path(body), {"propagationPolicy": propagation}, query=query)
+
+    def delete_all(self, kind: str, namespace: str) -> Answer:
+        """DELETE of all objects of a kind in a namespace: the verb `deletecollection`."""
+        return self._call("DELETE", _path({"kind": kind, "metadata": {"namespace": namespace}}))
+
+    def attempt(self, method: str, path: str, body: Json | None = None) -> Answer:
+        """Send a request for a path as it is written, which a well-behaved client would not."""
+        return self._call(method, path, body)
 
     def kubectl_apply(self, body: Json) -> Answer:
         """`kubectl apply -f -`, as people and Argo CD do it."""
@@ -171,7 +195,7 @@ class Api:
         self,
         method: str,
         path: str,
-        body: Json | None = None,
+        body: Json | list[Json] | None = None,
         *,
         content_type: str = "application/json",
         query: Mapping[str, str] | None = None,
@@ -186,7 +210,9 @@ class Api:
         answer = self.pool.request(
             method, f"{self.server}{path}?{urlencode(query or {})}", body=content, headers=headers
         )
-        found = answer.json()
+        # What is no resource at all is answered in plain text.
+        plain = answer.headers.get("Content-Type", "").startswith("text/plain")
+        found = {"message": answer.data.decode().strip()} if plain else answer.json()
         succeeded = answer.status < HTTPStatus.MULTIPLE_CHOICES
         return Answer(succeeded, found if succeeded else {}, "" if succeeded else found["message"])
 

@@ -1,29 +1,49 @@
-"""A clock that a test can move, shared by processes through a file. It never goes back."""
+"""A clock that a test can move, shared by processes through a file. It never goes back, unless it is made to stand."""
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 VARIABLE = "TALLYSTICK_HARNESS_CLOCK"
+_STANDS = "stands at "
 
 
 class MovedClock:
-    """The real clock, and as many seconds more as the file says."""
+    """The real clock, and as many seconds more as the file says; or the one instant that the file says."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     @property
     def ahead(self) -> timedelta:
-        return timedelta(seconds=float(self._file.read_text() or 0))
+        instant, seconds = self._read()
+        return seconds if instant is None else instant - datetime.now(UTC)
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
+        instant, seconds = self._read()
+        return datetime.now(UTC) + seconds if instant is None else instant
 
     def monotonic(self) -> float:
         return time.monotonic()
 
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
     def advance(self, by: timedelta) -> None:
+        self._write(str((self.ahead + by).total_seconds()))
+
+    def stand_at(self, instant: datetime) -> None:
+        """Let it be this instant until further notice. Only for a clock that one test has for itself."""
+        self._write(f"{_STANDS}{instant.isoformat()}")
+
+    def _read(self) -> tuple[datetime | None, timedelta]:
+        text = self._file.read_text()
+        if text.startswith(_STANDS):
+            return datetime.fromisoformat(text.removeprefix(_STANDS)), timedelta(0)
+        return None, timedelta(seconds=float(text or 0))
+
+    def _write(self, text: str) -> None:
         fresh = self._file.with_suffix(".new")
-        fresh.write_text(str((self.ahead + by).total_seconds()))
+        fresh.write_text(text)
         fresh.replace(self._file)

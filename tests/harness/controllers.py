@@ -61,6 +61,7 @@ class Controllers:
     folder: Path
     identity: Identity
     numbers: "itertools.count[int]"
+    url: str = URL
 
     @classmethod
     @contextmanager
@@ -97,7 +98,7 @@ class Controllers:
         flags = {
             "--kubeconfig": str(self.identity.kubeconfig),
             "--namespace": DEFAULT_NAMESPACE,
-            "--public-urls": URL,
+            "--public-urls": self.url,
             "--audit-log": str(self.folder / f"audit-{number}.jsonl"),
             "--health-listen": listen,
         }

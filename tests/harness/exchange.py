@@ -152,7 +152,12 @@ class Replica:
 
 @contextmanager
 def replica(
-    system: System, folder: Path, *, failpoint: str = "", flags: Mapping[str, str] | None = None
+    system: System,
+    folder: Path,
+    *,
+    failpoint: str = "",
+    flags: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Replica]:
     """Start one more exchange, as replicas run behind one URL: the same issuer, account and certificate.
 
@@ -161,6 +166,7 @@ def replica(
         folder: where its log goes.
         failpoint: where it dies, such as `after:create:mastertokens`; '' is nowhere.
         flags: further flags, or other values of those that it is given.
+        environment: further variables, or other values of those that it is given, such as a clock of its own.
     """
     up, run = system.up, system.up.folder / "run"
     listen = f"127.0.0.1:{free_ports(1)[0]}"
@@ -174,11 +180,11 @@ def replica(
         "--tls-key": str(run / "exchange.key"),
         **(flags or {}),
     }
-    environment = {clock.VARIABLE: str(up.folder / "clock"), "PYTHONPATH": str(REPOSITORY)}
+    variables = {clock.VARIABLE: str(up.folder / "clock"), "PYTHONPATH": str(REPOSITORY), **(environment or {})}
     if failpoint:
-        environment[failpoints.VARIABLE] = failpoint
+        variables[failpoints.VARIABLE] = failpoint
     command = [*ROOT, EXCHANGE, *itertools.chain.from_iterable(given.items())]
-    child = Child.spawn("exchange", command, log=folder / "exchange.log", environment={**os.environ, **environment})
+    child = Child.spawn("exchange", command, log=folder / "exchange.log", environment={**os.environ, **variables})
     try:
         with Exchange.connect(f"https://{listen}", issuer=up.url, ca_file=up.ca_file, clock=system.clock) as client:
             poll(lambda: _ready(child, client))
@@ -199,9 +205,16 @@ def second_replica(system: System, tmp_path_factory: pytest.TempPathFactory) -> 
         yield running
 
 
+@contextmanager
+def another_client(system: System) -> Iterator[Exchange]:
+    """A client of the system's exchange, from an address of its own."""
+    up = system.up
+    with Exchange.connect(up.url, issuer=up.url, ca_file=up.ca_file, clock=system.clock) as client:
+        yield client
+
+
 @pytest.fixture
 def exchange(system: System) -> Iterator[Exchange]:
     """A client of the system's exchange."""
-    up = system.up
-    with Exchange.connect(up.url, issuer=up.url, ca_file=up.ca_file, clock=system.clock) as client:
+    with another_client(system) as client:
         yield client

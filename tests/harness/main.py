@@ -14,7 +14,6 @@ from tallystick.cli.run_controller import run_controller
 from tallystick.cli.run_exchange import run_exchange
 from tallystick.cli.settings import load_settings
 from tallystick.runtime.logs import configure_logging
-from tallystick.services.ports import Cluster
 from tests.harness import clock as moved
 from tests.harness import failpoints
 
@@ -28,12 +27,9 @@ def main(process: str, *flags: str) -> int:
     clock = moved.MovedClock(Path(os.environ[moved.VARIABLE]))
     run = run_controller if process == "controller" else run_exchange
     # The API server's time is moved as ours is: the test moves the world, not one replica.
-    return asyncio.run(run(settings, clock=clock, wrap=_wrap, server_time=lambda time: time + clock.ahead))
-
-
-def _wrap(cluster: Cluster) -> Cluster:
-    chosen = os.environ.get(failpoints.VARIABLE)
-    return failpoints.FailingCluster(cluster, failpoints.Failpoint.parse(chosen)) if chosen else cluster
+    return asyncio.run(
+        run(settings, clock=clock, wrap=failpoints.stepping, server_time=lambda time: time + clock.ahead)
+    )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -29,7 +29,7 @@ class Site:
     api: Api
     namespace: str
     exchange: Exchange
-    bearer: str
+    bearer: str = field(repr=False)
 
     def pairing_token(self, name: str = "site-a", **spec: Any) -> Json:
         """Build the object; nothing is sent."""

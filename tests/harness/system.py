@@ -4,7 +4,7 @@ They run on the plane of the test run, are composed by `tests.harness.main`, and
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,21 +33,33 @@ class System:
 
 
 @contextmanager
-def running(plane: ControlPlane, folder: Path, *, failpoint: str = "") -> Iterator[System]:
+def running(
+    plane: ControlPlane,
+    folder: Path,
+    *,
+    failpoint: str = "",
+    kubeconfig: Path | None = None,
+    root: Sequence[str] = ROOT,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[System]:
     """Start controller and exchange on a plane, and end them.
 
     Args:
         plane: the control plane.
         folder: where logs, tokens and the clock go.
         failpoint: where the processes die, such as `after:create:secrets`; '' is nowhere.
+        kubeconfig: another way to the plane, such as through a proxy; the plane's own where it is None.
+        root: another composition root for the processes.
+        variables: further variables of their environment.
     """
+    way = kubeconfig or plane.kubeconfig
     clock_file = private_folder(folder) / "clock"
     clock_file.write_text("0")
-    environment = {clock.VARIABLE: str(clock_file), "PYTHONPATH": str(REPOSITORY)}
+    environment = {clock.VARIABLE: str(clock_file), "PYTHONPATH": str(REPOSITORY), **(variables or {})}
     if failpoint:
         environment[failpoints.VARIABLE] = failpoint
-    options = UpOptions(listen=f"127.0.0.1:{free_ports(1)[0]}", root=ROOT, environment=environment)
-    up = Up(options, folder, Connection(kubeconfig=plane.kubeconfig), plane.kubeconfig)
+    options = UpOptions(listen=f"127.0.0.1:{free_ports(1)[0]}", root=root, environment=environment)
+    up = Up(options, folder, Connection(kubeconfig=way), way)
     try:
         up.start(lambda _: None)
         yield System(up, MovedClock(clock_file), plane)
