@@ -1,5 +1,4 @@
-"""The admission policies: who may write what (S2), who asked (S4), for which use case (S5), what may not go
-yet (S7).
+"""The admission policies: who may write what (S2), who asked (S4), for what (S5), and what may not go yet (S7).
 
 They are checked by the API server itself, so there is no webhook that could be down. Each one fails closed.
 """
