@@ -6,6 +6,9 @@ UV := .tools/bin/uv
 RUN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
+# Two at a time: one works on the plane of the test run, the other on planes of its own and on what needs none.
+BESIDE := --numprocesses 2 --dist loadgroup
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test soak bench check format crds plane clean
 
@@ -15,11 +18,11 @@ help: ## Show this list.
 demo: .venv/ready ## Run the main job on a control plane of our own: apply a PairingToken, redeem it, revoke it.
 	@$(RUN)/tallystick demo
 
-test: check ## Pass all tests, on a real control plane (the first time builds it: 5 to 10 minutes).
-	@$(RUN)/python -m pytest
+test: check plane ## Pass all tests, on a real control plane (the first time builds it: 5 to 10 minutes).
+	@$(RUN)/python -m pytest $(BESIDE)
 
-soak: .venv/ready ## Run the proofs with all their rounds (half an hour), and print what they counted.
-	@$(RUN)/python -m pytest --soak
+soak: plane ## Run the proofs with all their rounds (half an hour), and print what they counted.
+	@$(RUN)/python -m pytest --soak $(BESIDE)
 
 bench: .venv/ready ## Measure the operator beside bare clients (20 minutes): a table, and build/bench.json.
 	@$(RUN)/python -m tests.bench $(ARGS)

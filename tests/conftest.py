@@ -29,10 +29,29 @@ __all__ = [
 ]
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run what tries the API server's rules before the controller runs on the same plane.
+# These bring control planes of their own, so that they can run while others use the one of the test run.
+ON_PLANES_OF_THEIR_OWN = (
+    "test_demo",
+    "test_examples",
+    "test_faults_",
+    "test_foreign_verifier",
+    "test_issue_secrecy",
+    "test_keys_in_traffic",
+    "test_two_releases",
+    "test_up_",
+)
 
-    Those tests write statuses by hand, as every writer may try to; a controller at work would write between.
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the tests, and say which may not run beside one another.
+
+    What tries the API server's rules runs before the controller does on the same plane: those tests write statuses by
+    hand, as every writer may try to; a controller at work would write between.
     """
     proofs.select(items, config)
     items.sort(key=lambda item: "system" in getattr(item, "fixturenames", ()))
+    for item in items:
+        if item.path.parent.name == "localplane" or item.path.name.startswith(ON_PLANES_OF_THEIR_OWN):
+            item.add_marker(pytest.mark.xdist_group("planes"))
+        elif item.path.parent.name == "live":
+            item.add_marker(pytest.mark.xdist_group("plane"))

@@ -13,7 +13,7 @@ from typing import Protocol
 import pytest
 
 SOAK_TIMEOUT_SECONDS = 1800
-_FIGURES = pytest.StashKey[list[tuple[str, str]]]()
+FIGURE = "figure"
 
 
 class Figure(Protocol):
@@ -27,7 +27,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_FIGURES] = []
     config.addinivalue_line("markers", "proof(gate, soak): rounds in the gate, and with --soak")
 
 
@@ -57,14 +56,21 @@ def figure(request: pytest.FixtureRequest) -> Figure:
     """Keep what the test has counted, for the end of the run."""
 
     def keep(text: str) -> None:
-        request.config.stash[_FIGURES].append((request.node.name, text))
+        request.node.user_properties.append((FIGURE, text))
 
     return keep
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the figures."""
-    figures = config.stash[_FIGURES]
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures, of failed proofs too."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    figures = [
+        (report.location[2], text)
+        for report in reports
+        if report.when == "call"
+        for name, text in report.user_properties
+        if name == FIGURE
+    ]
     if figures:
         terminalreporter.section("figures of the proofs")
     for test, text in figures:

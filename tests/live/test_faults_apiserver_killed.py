@@ -181,7 +181,7 @@ CREATES, RECORDS, REMOVALS = "create secrets", "update pairingtokens/status", "d
 CLAIMS, MASTERS = "update pairingtokens/status", "create mastertokens"
 
 
-@pytest.mark.proof(gate=1, soak=10)
+@pytest.mark.proof(gate=1, soak=5)
 def test_what_a_killed_api_server_left_undone_is_done_once(
     own_system: System, make_own_site: Callable[[], Site], rounds: int, figure: Figure
 ) -> None:

@@ -138,7 +138,7 @@ def timed(ask: Any, *arguments: Any, **named: Any) -> Timed:
     return Timed(answer, sent, time.monotonic() - sent)
 
 
-@pytest.mark.proof(gate=1, soak=8)
+@pytest.mark.proof(gate=1, soak=4)
 def test_an_exchange_before_a_silent_api_server_answers_in_time_spends_nothing_and_comes_back(
     wired: Wired, rounds: int, figure: Figure
 ) -> None:
@@ -215,7 +215,7 @@ def is_issued(site: Site, name: str) -> bool:
     return site.state_of(name) == ("Active", 1)
 
 
-@pytest.mark.proof(gate=1, soak=5)
+@pytest.mark.proof(gate=1, soak=3)
 def test_a_controller_whose_connections_fell_silent_finds_new_ones_and_goes_on(
     own_system: System, own_site: Site, controllers_wire: Wire, rounds: int, figure: Figure
 ) -> None:

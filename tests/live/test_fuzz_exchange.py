@@ -18,7 +18,7 @@ from tests.harness.system import System
 DEEP_CODES = {"invalid_dpop_proof", "invalid_request", "invalid_scope", "invalid_target", "invalid_token"}
 
 
-@pytest.mark.proof(gate=100, soak=3000)
+@pytest.mark.proof(gate=100, soak=1500)
 def test_the_exchange_answers_as_its_document_says(
     system: System, site: Site, tmp_path: Path, pytestconfig: pytest.Config, rounds: int, figure: Figure
 ) -> None:

@@ -124,7 +124,7 @@ def make_scene(
     return make
 
 
-@pytest.mark.proof(gate=1, soak=12)
+@pytest.mark.proof(gate=1, soak=4)
 def test_a_replica_killed_at_any_step_leaves_at_most_one_trust_and_none_that_cannot_be_ended(
     system: System,
     make_scene: Callable[[], AbstractContextManager[Scene]],

@@ -90,7 +90,7 @@ async def run_controller(
     host, port = host_and_port(settings.health_listen)
     process = _ControllerProcess(controller)
     registry = kopf.OperatorRegistry()
-    register(registry, controller.observe)
+    register(registry, controller)
 
     @kopf.on.login(registry=registry)
     async def login(**_: object) -> kopf.AiohttpSession:

@@ -10,6 +10,7 @@ Every replica watches, so that the next leader starts with a warm view; only the
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -37,7 +38,7 @@ from tallystick.services.issuer import Issuer
 from tallystick.services.keyrings import REFRESH_SECONDS, Keyrings
 from tallystick.services.master_tokens import MasterTokens
 from tallystick.services.pairing_tokens import Outcome, PairingTokens
-from tallystick.services.ports import Audit, Clock, Cluster, ClusterError
+from tallystick.services.ports import Audit, Clock, Cluster, ClusterError, NotFoundError
 from tallystick.services.requester import Requester
 
 LEASE = "tallystick-controller"
@@ -104,6 +105,7 @@ class Controller:
             metrics: the metrics of this process.
             lease_cluster: the API server by a connection that nothing but the Lease uses; `cluster` where it is None.
         """
+        self._cluster = cluster
         self._settings = settings
         self._clock = clock
         self._audit = audit
@@ -152,6 +154,10 @@ class Controller:
     def why_not_ready(self) -> str | None:
         """What this replica still waits for; None when it would do as the leader."""
         return None if self._synced.is_set() else "the first listing is not complete"
+
+    def is_news(self, resource: Resource, event_type: str | None, body: Mapping[str, Any]) -> bool:
+        """Tell whether an event is more than the echo of a write of ours."""
+        return event_type == "DELETED" or not self._view.has(resource, body["metadata"])
 
     def observe(self, resource: Resource, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Take in one event, and mark what it may have changed."""
@@ -205,12 +211,17 @@ class Controller:
         for key in self._view.everything():
             self._queue.add(key)
 
-    def _on_listing(self, listing: Listing) -> None:
-        if listing.gone or listing.missing or listing.outdated:
-            log.warning("the watch is behind", gone=len(listing.gone), missing=len(listing.missing))
-            if self._leading:
-                # Which owner a missed Secret had is not known any more; to look at all costs no request.
-                self._enqueue_all()
+    async def _on_listing(self, resource: Resource, listing: Listing) -> None:
+        """Make up for what the watch has missed, which a healthy one does not."""
+        if not (listing.gone or listing.missing or listing.outdated):
+            return
+        log.warning("the watch is behind", gone=len(listing.gone), missing=len(listing.missing))
+        for namespace, name in (*listing.missing, *listing.outdated):
+            with suppress(NotFoundError):
+                self.observe(resource, "MODIFIED", await self._cluster.get(resource, namespace, name))
+        if self._leading:
+            # Which owner a missed Secret had is not known any more; to look at all costs no request.
+            self._enqueue_all()
 
     async def _work(self, key: ObjectKey) -> None:
         resource, namespace, name = key

@@ -5,8 +5,8 @@ None, because kopf copies a returned value into the status.
 """
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import kopf
 
@@ -27,19 +27,34 @@ SILENT_SECONDS = 20.0
 
 WATCHED = (PAIRING_TOKENS, MASTER_TOKENS, SECRETS)
 
-Observer = Callable[[Resource, str | None, Mapping[str, Any]], None]
+
+class Observer(Protocol):
+    """Who is told of events."""
+
+    def is_news(self, resource: Resource, event_type: str | None, body: Mapping[str, Any]) -> bool:
+        """Tell whether an event says anything that is not known yet."""
+        ...
+
+    def observe(self, resource: Resource, event_type: str | None, body: Mapping[str, Any]) -> None:
+        """Take in one event; its type is None for an initial listing."""
+        ...
 
 
-def register(registry: kopf.OperatorRegistry, observe: Observer) -> None:
-    """Hand every event of our kinds, and of the Secrets with our label, to `observe`."""
+def register(registry: kopf.OperatorRegistry, observer: Observer) -> None:
+    """Hand every event of our kinds, and of the Secrets with our label, to an observer."""
     for resource in WATCHED:
-        _watch(resource, registry, observe)
+        _watch(resource, registry, observer)
 
 
-def _watch(resource: Resource, registry: kopf.OperatorRegistry, observe: Observer) -> None:
-    @kopf.on.event(resource.group, resource.version, resource.plural, registry=registry)
+def _watch(resource: Resource, registry: kopf.OperatorRegistry, observer: Observer) -> None:
+    # Most events are echoes of what we have written. kopf asks before it prepares a call, which costs it more than
+    # all that we do with an event.
+    def is_news(event: kopf.RawEvent, **_: object) -> bool:
+        return observer.is_news(resource, event["type"], event["object"])
+
+    @kopf.on.event(resource.group, resource.version, resource.plural, registry=registry, when=is_news)
     async def handle(event: kopf.RawEvent, **_: object) -> None:
-        observe(resource, event["type"], event["object"])
+        observer.observe(resource, event["type"], event["object"])
 
 
 def configure(settings: kopf.OperatorSettings) -> None:

@@ -54,7 +54,7 @@ class KubeCluster:
             on_call: called with the verb and the HTTP status of each answer, None where there was none.
         """
         self._connection = connection
-        self._session = connection.session()
+        self._session = connection.session(authorised=False)
         self._field_manager = field_manager
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._on_date = on_date
@@ -150,10 +150,10 @@ class KubeCluster:
         body: Json | None = None,
         headers: dict[str, str] | None = None,
     ) -> Json:
-        sent = {"Content-Type": "application/json", **(headers or {})}
         data = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode() if body is not None else None
         status: int | None = None
         try:
+            sent = {"Content-Type": "application/json", **await self._who_we_are(), **(headers or {})}
             async with self._session.request(
                 method, self._connection.server + path, params=query, data=data, headers=sent, timeout=self._timeout
             ) as response:
@@ -169,6 +169,10 @@ class KubeCluster:
             raise UnavailableError(f"the API server did not answer ({type(error).__name__})") from error
         finally:
             self._on_call(verb, status)
+
+    async def _who_we_are(self) -> dict[str, str]:
+        authorization = await self._connection.authorization()
+        return {} if authorization is None else {"Authorization": authorization}
 
     def _note_date(self, value: str | None) -> None:
         if value is None or value == self._last_date:

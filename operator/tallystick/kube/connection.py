@@ -63,11 +63,12 @@ class Connection:
             self._read_at = time.monotonic()
         return self._bearer
 
-    def session(self, *, limit: int = 64) -> aiohttp.ClientSession:
+    def session(self, *, limit: int = 64, authorised: bool = True) -> aiohttp.ClientSession:
         """Make a session for this server. The caller closes it.
 
         Args:
             limit: how many connections it may open at once.
+            authorised: whether it says by itself who we are; else the caller sets the header, which costs less.
         """
 
         async def authorise(
@@ -80,7 +81,7 @@ class Connection:
 
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=limit, ssl=self.ssl_context),
-            middlewares=(authorise,),
+            middlewares=(authorise,) if authorised else (),
             headers={"User-Agent": "tallystick"},
         )
 

@@ -7,7 +7,7 @@ is complete. A listing of metadata alone answers both. What it finds is reported
 import asyncio
 import random
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
@@ -84,12 +84,12 @@ class Relister(Generic[R]):
         missing = tuple(key for key, uid in unknown if not self._has(key, uid))
         return Listing(len(uids), tuple(key for key, _ in gone), missing, tuple(outdated))
 
-    async def run(self, on_listing: Callable[[Listing], None], interval: float = 600.0) -> None:
+    async def run(self, on_listing: Callable[[Resource, Listing], Awaitable[None]], interval: float = 600.0) -> None:
         """List every `interval` seconds, give or take a tenth, until cancelled. A failed listing waits for the next."""
         while True:
             await asyncio.sleep(interval * (0.9 + 0.2 * self.jitter()))
             try:
-                on_listing(await self.once())
+                await on_listing(self.resource, await self.once())
             except ClusterError as error:
                 log.warning("re-list failed", kind=self.resource.kind, error=type(error).__name__, text=str(error))
 

@@ -1,8 +1,9 @@
 """What the controller's watches have seen, compact: one small record per object, unpacked only when it is looked at."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tallystick.api.core import SECRETS
 from tallystick.api.master_token import MASTER_TOKENS
@@ -86,15 +87,13 @@ class WatchedView:
 
     def observe(self, resource: Resource, event_type: str | None, body: Json) -> bool:
         """Take in one event of a watch, and return whether anything that matters has changed."""
-        meta, deleted = body["metadata"], event_type == "DELETED"
         if resource == SECRETS:
-            if not deleted and self.secrets.has(meta):
-                return False  # the echo of a write of ours
             return self.secrets.observe(event_type, HeldSecret.from_body(body))
-        store = self.stores[resource]
-        if not deleted and store.has(meta):
-            return False
-        return store.observe(event_type, ObjectRecord.from_body(resource, body))
+        return self.stores[resource].observe(event_type, ObjectRecord.from_body(resource, body))
+
+    def has(self, resource: Resource, metadata: Mapping[str, Any]) -> bool:
+        """Tell whether this very version of an object is known."""
+        return (self.secrets if resource == SECRETS else self.stores[resource]).has(metadata)
 
     def touched_by(self, resource: Resource, body: Json) -> list[ObjectKey]:
         """Return the objects that look different now that one has changed: itself, and those that depend on it."""

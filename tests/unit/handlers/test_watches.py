@@ -10,15 +10,28 @@ from tallystick.api.pairing_token import PAIRING_TOKENS
 from tallystick.handlers.watches import SECRET_SELECTOR, SILENT_SECONDS, configure, register
 
 
-@pytest.fixture
-def observed():
-    return []
+class Listener:
+    """Keeps what it is told, and knows objects with n = 0 already."""
+
+    def __init__(self):
+        self.observed = []
+
+    def is_news(self, resource, event_type, body):
+        return body["n"] > 0
+
+    def observe(self, resource, event_type, body):
+        self.observed.append((resource, event_type, body))
 
 
 @pytest.fixture
-def registry(observed):
+def listener():
+    return Listener()
+
+
+@pytest.fixture
+def registry(listener):
     registry = kopf.OperatorRegistry()
-    register(registry, lambda resource, event_type, body: observed.append((resource, event_type, body)))
+    register(registry, listener)
     return registry
 
 
@@ -32,7 +45,7 @@ def test_kopf_watches_and_does_nothing_else(registry):
     assert [handlers_of(registry, kind) for kind in ("_changing", "_spawning", "_indexing", "_webhooks")] == [[]] * 4
 
 
-async def test_a_handler_hands_its_event_on_and_returns_none(registry, observed):
+async def test_a_handler_hands_its_event_on_and_returns_none(registry, listener):
     returned = [
         await handler.fn(event={"type": "ADDED", "object": {"n": number}})
         for number, handler in enumerate(handlers_of(registry, "_watching"))
@@ -40,11 +53,20 @@ async def test_a_handler_hands_its_event_on_and_returns_none(registry, observed)
 
     # kopf copies a returned value into the status of the object.
     assert returned == [None, None, None]
-    assert observed == [
+    assert listener.observed == [
         (PAIRING_TOKENS, "ADDED", {"n": 0}),
         (MASTER_TOKENS, "ADDED", {"n": 1}),
         (SECRETS, "ADDED", {"n": 2}),
     ]
+
+
+def test_kopf_asks_whether_an_event_is_news_before_it_calls(registry):
+    asked = [
+        handler.when(event={"type": "MODIFIED", "object": {"n": number}}, body=None)
+        for number, handler in enumerate(handlers_of(registry, "_watching"))
+    ]
+
+    assert asked == [False, True, True]
 
 
 def test_the_api_server_is_asked_for_our_secrets_alone():

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tallystick.api.meta import Resource
 from tallystick.api.pairing_token import PAIRING_TOKENS
 from tallystick.runtime.relist import Listing, NotSyncedError, Relister
 from tallystick.runtime.store import Store
@@ -124,13 +125,15 @@ async def test_it_lists_every_interval_give_or_take_a_tenth_and_survives_a_failu
     listings = []
     loop = asyncio.get_running_loop()
 
-    running = asyncio.create_task(
-        world.relister(jitter=lambda: 0.0).run(lambda _: listings.append(loop.time()), interval=600)
-    )
+    async def note(resource: Resource, _: Listing) -> None:
+        listings.append((resource, loop.time()))
+
+    running = asyncio.create_task(world.relister(jitter=lambda: 0.0).run(note, interval=600))
     await asyncio.sleep(2000)
     running.cancel()
 
-    assert listings == pytest.approx([1080, 1620])
+    assert [resource for resource, _ in listings] == [PAIRING_TOKENS] * 2
+    assert [time for _, time in listings] == pytest.approx([1080, 1620])
 
 
 @in_virtual_time

@@ -88,7 +88,7 @@ def refusal_of(refused: ExchangeRefusedError) -> str:
     return "not a form"
 
 
-@pytest.mark.proof(gate=500, soak=30_000)
+@pytest.mark.proof(gate=500, soak=10_000)
 def test_a_body_is_read_as_anybody_reads_it_or_is_refused(
     rounds: int, figure: Figure, pytestconfig: pytest.Config
 ) -> None:
