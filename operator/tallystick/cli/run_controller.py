@@ -4,7 +4,6 @@ The clock and the cluster can be replaced, so that a harness composes the same p
 """
 
 import asyncio
-import gc
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import TextIO
 import kopf
 import structlog
 
+from tallystick.cli.process import keep_what_is_imported, use_small_tls_buffers
 from tallystick.cli.settings import Settings, host_and_port
 from tallystick.crypto.keyring import KeyringError
 from tallystick.domain.errors import InvalidSettingError, TallystickError
@@ -56,6 +56,7 @@ async def run_controller(
     settings: Settings, *, clock: Clock | None = None, wrap: Wrap = as_it_is, server_time: ServerTime = as_it_says
 ) -> int:
     """Run the controller until it is told to stop or must; return the exit status of the process."""
+    use_small_tls_buffers()
     clock = clock or SystemClock()
     metrics = make_metrics()
     connection = Connection(kubeconfig=settings.kubeconfig, context=settings.context)
@@ -100,9 +101,7 @@ async def run_controller(
     @kopf.on.startup(registry=registry)
     async def start(settings: kopf.OperatorSettings, **_: object) -> None:
         configure(settings)
-        # What was imported stays: the garbage collector need not walk it again and again.
-        gc.collect()
-        gc.freeze()
+        keep_what_is_imported()
         process.start()
 
     @kopf.on.cleanup(registry=registry)

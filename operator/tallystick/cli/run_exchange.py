@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from tallystick.cli.process import keep_what_is_imported, use_small_tls_buffers
 from tallystick.cli.run_controller import ServerTime, Wrap, as_it_is, as_it_says, audit_stream
 from tallystick.cli.settings import Settings, host_and_port
 from tallystick.crypto.keyring import KeyringError
@@ -49,6 +50,7 @@ async def run_exchange(
     server_time: ServerTime = as_it_says,
 ) -> int:
     """Run the exchange until it is told to stop; return the exit status of the process."""
+    use_small_tls_buffers()
     clock = clock or SystemClock()
     metrics = make_metrics()
     server_clock = ServerClock(clock)
@@ -74,6 +76,7 @@ async def run_exchange(
         plain_http=settings.plain_http,
         most_per_source=_share_of_a_source(settings),
     )
+    keep_what_is_imported()
     recorder, refresher = asyncio.create_task(events.run()), asyncio.create_task(process.keep_keyring())
     try:
         await serve(make_app(parts), serving, log.info, stop=stop)

@@ -194,14 +194,12 @@ class Controller:
         self._leading = True
         self._metrics.leader.set(1)
         self._enqueue_all()
-        # At once and not only after the first interval: else a leader that changes often would never rotate by age.
-        await self._try(self._care_for_keys, CARE_FOR_KEYS)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run(self._work, self._settings.workers))
             group.create_task(self._heap.run(self._queue.add))
             group.create_task(self._every(REFRESH_SECONDS, self._keyrings.refresh, "read the keyring"))
             group.create_task(self._every(UNPROTECTED_PROBE_SECONDS, self._probe, "probe the requester policy"))
-            group.create_task(self._every(KEY_CARE_SECONDS, self._care_for_keys, CARE_FOR_KEYS))
+            group.create_task(self._keep_caring_for_keys())
 
     def _stop_leading(self) -> None:
         self._leading = False
@@ -248,6 +246,17 @@ class Controller:
         self._probed_at = now
         if await self._requester.probe() and not before:
             self._enqueue_all()
+
+    async def _keep_caring_for_keys(self) -> None:
+        """Begin as soon as every object was looked at: what a crash has left unrecorded names its key then.
+
+        Not only after the first interval: else a leader that changes often would never rotate by age.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(KEY_CARE_SECONDS):
+                await self._queue.drain()
+        await self._try(self._care_for_keys, CARE_FOR_KEYS)
+        await self._every(KEY_CARE_SECONDS, self._care_for_keys, CARE_FOR_KEYS)
 
     async def _care_for_keys(self) -> None:
         """Rotate the signing key by age, and drop old ones that nothing alive was signed with."""

@@ -64,20 +64,20 @@ class Relister(Generic[R]):
 
     async def once(self) -> Listing:
         """List once. Raises `ClusterError` if any page fails; then nothing was dropped."""
-        # What the watch tells after this moment may be newer than the listing and is not judged by it.
-        began = self.store.revision
         uids: set[str] = set()
         unknown: list[tuple[Key, str]] = []
         outdated: list[Key] = []
-        async for meta in self._listed():
-            key, uid = (sys.intern(meta.get("namespace", "")), meta["name"]), meta["uid"]
-            uids.add(uid)
-            record = self.store.get(key)
-            if record is None or record.uid != uid:
-                unknown.append((key, uid))
-            elif is_older(record.resource_version, meta["resourceVersion"]):
-                outdated.append(key)
-        gone = [(key, uid) for key, uid in self.store.known_since(began) if uid not in uids]
+        # What the watch tells meanwhile may be newer than the listing and is not judged by it.
+        with self.store.noting() as not_observed_since:
+            async for meta in self._listed():
+                key, uid = (sys.intern(meta.get("namespace", "")), meta["name"]), meta["uid"]
+                uids.add(uid)
+                record = self.store.get(key)
+                if record is None or record.uid != uid:
+                    unknown.append((key, uid))
+                elif is_older(record.resource_version, meta["resourceVersion"]):
+                    outdated.append(key)
+            gone = [(key, uid) for key, uid in not_observed_since() if uid not in uids]
         for key, uid in gone:
             self.store.drop(key, uid)
         # The watch has gone on meanwhile: what it has delivered by now is not missing.

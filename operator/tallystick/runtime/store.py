@@ -4,7 +4,7 @@ The store is a view and always a little old. Nothing is decided by it that a con
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
 Key = tuple[str, str]  # namespace and name
@@ -41,12 +41,6 @@ class Record(Protocol):
 R = TypeVar("R", bound=Record)
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen(Generic[R]):
-    record: R
-    at: int  # the store's revision when it was last told of this object
-
-
 class Store(Generic[R]):
     """The records of one kind.
 
@@ -56,20 +50,20 @@ class Store(Generic[R]):
 
     def __init__(self, index: Callable[[R], str] | None = None) -> None:
         self._index = index
-        self._seen: dict[Key, _Seen[R]] = {}
+        self._records: dict[Key, R] = {}
         self._by_index: dict[str, tuple[Key, ...]] = {}  # of one or a few; a container for each would weigh more
-        self._revision = 0
+        self._noted: set[Key] = set()
+        self._noting = False
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return len(self._records)
 
     def __iter__(self) -> Iterator[Key]:
-        return iter(list(self._seen))
+        return iter(list(self._records))
 
     def get(self, key: Key) -> R | None:
         """The record of a key, or None."""
-        seen = self._seen.get(key)
-        return seen.record if seen else None
+        return self._records.get(key)
 
     def has(self, metadata: Mapping[str, Any]) -> bool:
         """Whether this very version of an object is known, so that to be told of it again says nothing."""
@@ -83,14 +77,21 @@ class Store(Generic[R]):
         """The keys of the records that have this index value."""
         return list(self._by_index.get(value, ()))
 
-    @property
-    def revision(self) -> int:
-        """A number that rises with each observation, to tell later what was known at this moment."""
-        return self._revision
+    @contextmanager
+    def noting(self) -> Iterator[Callable[[], list[tuple[Key, str]]]]:
+        """Note what is observed from here to the end of the block.
 
-    def known_since(self, revision: int) -> list[tuple[Key, str]]:
-        """Key and uid of each record that has not been observed again after `revision`."""
-        return [(key, seen.record.uid) for key, seen in self._seen.items() if seen.at <= revision]
+        Yields a function that lists key and uid of each record that has not been observed again. One block at a time.
+        """
+        self._noted, self._noting = set(), True
+        try:
+            yield lambda: [(key, record.uid) for key, record in self._records.items() if key not in self._noted]
+        finally:
+            self._noted, self._noting = set(), False
+
+    def _note(self, key: Key) -> None:
+        if self._noting:
+            self._noted.add(key)
 
     def observe(self, event_type: str | None, record: R) -> bool:
         """Take in one event of a watch; `event_type` is its type, None for an initial listing.
@@ -103,9 +104,9 @@ class Store(Generic[R]):
             return self.drop(key, record.uid)
         if known and known.uid == record.uid and is_older(record.resource_version, known.resource_version):
             return False
-        self._revision += 1
+        self._note(key)
         self._unindex(key)
-        self._seen[key] = _Seen(record, self._revision)
+        self._records[key] = record
         self._reindex(key, record)
         return known != record
 
@@ -114,9 +115,8 @@ class Store(Generic[R]):
         known = self.get(key)
         if known is None or known.uid != uid:
             return False
-        self._revision += 1
         self._unindex(key)
-        del self._seen[key]
+        del self._records[key]
         return True
 
     def _reindex(self, key: Key, record: R) -> None:

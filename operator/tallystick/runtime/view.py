@@ -21,21 +21,18 @@ _DROPPED = ("managedFields", "resourceVersion", "selfLink")
 ObjectKey = tuple[Resource, str, str]  # kind, namespace and name
 
 
-def _secret_index(namespace: str, secret_name: str) -> str:
-    return f"{namespace}/{secret_name}"
-
-
 def _its_secret(body: Json) -> str:
-    meta = body["metadata"]
-    return _secret_index(meta["namespace"], body["spec"].get("secretName") or meta["name"] + PAIRING_SECRET_SUFFIX)
+    """Return namespace and name of the Secret that a PairingToken keeps; '' for the one that its own name tells."""
+    meta, chosen = body["metadata"], body["spec"].get("secretName")
+    return "" if chosen in (None, meta["name"] + PAIRING_SECRET_SUFFIX) else f"{meta['namespace']}/{chosen}"
 
 
 def _its_pairing_token(body: Json) -> str:
     return str((body["spec"].get("pairingTokenRef") or {}).get("uid", ""))
 
 
-# Our kinds, each with what its objects are found by when something else changes: the Secret that one keeps, as
-# namespace/name, or the uid of the object that it depends on.
+# Our kinds, each with what its objects are found by when something else changes: the Secret that one keeps, or the uid
+# of the object that it depends on.
 _FOUND_BY: dict[Resource, Callable[[Json], str]] = {PAIRING_TOKENS: _its_secret, MASTER_TOKENS: _its_pairing_token}
 
 
@@ -100,11 +97,18 @@ class WatchedView:
         meta = body["metadata"]
         if resource == SECRETS:
             # By its name: whoever edits a Secret can take owner and labels out of it, too.
-            return self._found_by(_secret_index(meta["namespace"], meta["name"]))
+            return [*self._found_by(f"{meta['namespace']}/{meta['name']}"), *self._named_after(meta)]
         return [(resource, meta["namespace"], meta["name"]), *self._found_by(meta["uid"])]
 
     def _found_by(self, index: str) -> list[ObjectKey]:
         return [(resource, *key) for resource, store in self.stores.items() for key in store.by_index(index)]
+
+    def _named_after(self, secret: Mapping[str, Any]) -> list[ObjectKey]:
+        """Return the PairingToken whose Secret has this name because the spec gives no other."""
+        key = (secret["namespace"], secret["name"].removesuffix(PAIRING_SECRET_SUFFIX))
+        record = self.stores[PAIRING_TOKENS].get(key)
+        named = record is not None and not record.index and key[1] != secret["name"]
+        return [(PAIRING_TOKENS, *key)] if named else []
 
     def everything(self) -> list[ObjectKey]:
         """Return all objects of our kinds."""

@@ -8,7 +8,6 @@ import asyncio
 import errno
 import socket
 import ssl
-from asyncio import sslproto
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -28,9 +27,6 @@ BACKLOG = 512
 MOST_TURNED_AWAY = 64
 # While the process has no descriptor left, accepting at once again would only burn the processor.
 PAUSE_SECONDS = 1.0
-# asyncio gives each TLS connection a buffer of 256 KiB and fills it with zeros: 128 MiB for as many idle connections
-# as there may be. A TLS record has 16 KiB, a request hardly more.
-TLS_BUFFER_BYTES = 32 * 1024
 
 
 class Door:
@@ -42,7 +38,6 @@ class Door:
         self._turned_away = 0
         self._tls: dict[str, Any] = {}
         if context is not None:
-            sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
             self._tls = {
                 "ssl": context,
                 "ssl_handshake_timeout": HANDSHAKE_SECONDS,

@@ -95,13 +95,15 @@ def test_records_are_found_by_their_owner_and_move_with_it():
     assert store.by_index("") == []
 
 
-def test_only_what_was_not_observed_again_counts_as_known_since():
+def test_what_was_not_observed_again_in_a_block_is_told():
     store = a_store(Seen(name="a"), Seen(name="b"))
-    mark = store.revision
-    store.observe("MODIFIED", Seen(name="b"))
-    store.observe("ADDED", Seen(name="c"))
 
-    assert store.known_since(mark) == [(("edge", "a"), "u1")]
+    with store.noting() as not_observed_since:
+        store.observe("MODIFIED", Seen(name="b"))
+        store.observe("ADDED", Seen(name="c"))
+        found = not_observed_since()
+
+    assert found == [(("edge", "a"), "u1")]
 
 
 @pytest.mark.parametrize(
