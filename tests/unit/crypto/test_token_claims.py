@@ -40,7 +40,11 @@ def test_a_master_token_without_a_claim_is_refused(claim):
 
 
 @pytest.mark.parametrize("member", list(pairing_claims()["tallystick"]))
-@pytest.mark.parametrize("value", [ABSENT, None, "", "\0", True, 0, -1, 1.5, [], {}], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [ABSENT, None, "", "\0", True, 0, -1, 1.5, [], {}],
+    ids=lambda value: "absent" if value is ABSENT else repr(value),
+)
 def test_a_wrong_reference_to_the_object_is_refused(member, value):
     thing = changed(pairing_claims()["tallystick"], **{member: value})
 
