@@ -123,7 +123,7 @@ class Wire:
                 await self._pass(line, reader, writer)
         finally:
             self._lines.discard(line)
-            writer.close()
+            _close(writer)
 
     async def _pass(self, line: _Line, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not line.up:
@@ -136,7 +136,16 @@ class Wire:
                 await _up(line, reader, target_writer)
                 answers.cancel()
         finally:
-            target_writer.close()
+            _close(target_writer)
+
+
+def _close(writer: asyncio.StreamWriter) -> None:
+    """Close a connection; at the end of everything without what is left to send, for nobody reads it any more."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        writer.transport.abort()
+    else:
+        writer.close()
 
 
 async def _up(line: _Line, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

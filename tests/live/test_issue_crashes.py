@@ -93,7 +93,7 @@ def test_a_token_is_minted_once_though_the_controller_is_killed(
     with controllers.leading(failpoint=failpoint) as dying:
         admin.create(body).must_succeed()
         poll(lambda: dying.ended)
-        assert dying.child.exit_status == -signal.SIGKILL
+        assert dying.child.wait(10.0) == -signal.SIGKILL
     left_behind = admin.find(secret_of(body))
 
     with controllers.leading():

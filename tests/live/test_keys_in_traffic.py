@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+import urllib3
 
 from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.crypto.keyring import PUBLISH_FOR
@@ -28,6 +29,7 @@ from tests.harness.proofs import Figure
 from tests.harness.rotation import STRIDE, published, restart_controller, rotate
 from tests.harness.system import System, running
 
+KEYRING_AGE = "tallystick_keyring_age_seconds "
 DAY = timedelta(days=1)
 # An exchange reads the keyring every 5 s.
 PUBLISHED_WITHIN = 10.0
@@ -81,9 +83,15 @@ class Installation:
     def care_for_keys(self, name: str) -> set[str]:
         """Let a controller begin to lead, which drops the keys that may go; return those that are left."""
         restart_controller(self.system)
-        # It works on objects only after it has cared for the keys.
         self.site.issue(name, ttl="10s")
+        # It looks at the objects first, and then cares for the keys; at the end of that it tells how old the newest is.
+        poll(lambda: self._age_of_the_newest() > 0)
         return self.kept_keys()
+
+    def _age_of_the_newest(self) -> float:
+        page = urllib3.request("GET", f"http://127.0.0.1:{self.system.up._health_port}/metrics", retries=False)
+        (line,) = (line for line in page.data.decode().splitlines() if line.startswith(KEYRING_AGE))
+        return float(line.removeprefix(KEYRING_AGE))
 
 
 @pytest.fixture(scope="module")
