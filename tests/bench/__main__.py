@@ -52,7 +52,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description="Measure the operator beside bare clients.")
-    parser.add_argument("--only", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
+    parser.add_argument("--only", nargs="*", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--pairs", type=int, default=Size().pairs)
     parser.add_argument("--tokens", type=int, default=Size().tokens)
     parser.add_argument("--redemptions", type=int, default=Size().redemptions)

@@ -12,6 +12,7 @@ from typing import TextIO
 
 import kopf
 import structlog
+from aiohttp.web import AppRunner
 
 from tallystick.cli.process import keep_what_is_imported, use_small_tls_buffers
 from tallystick.cli.settings import Settings, host_and_port
@@ -33,6 +34,7 @@ from tallystick.services.ports import Clock, Cluster
 
 log = structlog.get_logger("tallystick")
 
+CALL_SECONDS = 15.0
 # A leader whose connection has fallen silent has to find that out, and to renew by a new one, before its deadline.
 LEASE_CALL_SECONDS = 2.5
 
@@ -58,39 +60,51 @@ async def run_controller(
     """Run the controller until it is told to stop or must; return the exit status of the process."""
     use_small_tls_buffers()
     clock = clock or SystemClock()
-    metrics = make_metrics()
-    connection = Connection(kubeconfig=settings.kubeconfig, context=settings.context)
-    server_clock = ServerClock(clock)
-    client = KubeCluster(
-        connection,
-        field_manager=CONTROLLER_MANAGER,
-        on_date=lambda time: server_clock.observe(server_time(time)),
-        on_call=metrics.count_api_call,
-        timeout_seconds=15.0,
-    )
-    # A session of its own: among the idle connections of the other one there may be more silent ones than time allows.
-    lease_client = KubeCluster(
-        connection,
-        field_manager=CONTROLLER_MANAGER,
-        on_call=metrics.count_api_call,
-        timeout_seconds=LEASE_CALL_SECONDS,
-    )
-    told = controller_settings(settings)
+    metrics, told = make_metrics(), controller_settings(settings)
     log.info("use cases", names=told.policy.use_cases.names, digest=told.policy.use_cases.digest)
     audit = AuditLog(audit_stream(settings), clock, "controller")
     metrics.audit_failures.set_function(lambda: audit.failures)
-    controller = Controller(
-        wrap(client),
-        told,
-        clock=clock,
-        server_clock=server_clock,
-        audit=audit,
-        metrics=metrics,
-        lease_cluster=wrap(lease_client),
-    )
-    host, port = host_and_port(settings.health_listen)
-    process = _ControllerProcess(controller)
-    registry = kopf.OperatorRegistry()
+    connection = Connection(kubeconfig=settings.kubeconfig, context=settings.context)
+    server_clock = ServerClock(clock)
+
+    def client(timeout_seconds: float) -> KubeCluster:
+        return KubeCluster(
+            connection,
+            field_manager=CONTROLLER_MANAGER,
+            on_date=lambda time: server_clock.observe(server_time(time)),
+            on_call=metrics.count_api_call,
+            timeout_seconds=timeout_seconds,
+        )
+
+    # The Lease has a session of its own: among the idle connections of the other one there may be more silent ones
+    # than time allows.
+    async with client(CALL_SECONDS) as cluster, client(LEASE_CALL_SECONDS) as lease_cluster:
+        controller = Controller(
+            wrap(cluster),
+            told,
+            clock=clock,
+            server_clock=server_clock,
+            audit=audit,
+            metrics=metrics,
+            lease_cluster=wrap(lease_cluster),
+        )
+        health = await serve_health(
+            *host_and_port(settings.health_listen),
+            why_not_ready=lambda: controller.why_not_ready,
+            use_cases=told.policy.use_cases.digest,
+            registry=metrics.registry,
+        )
+        try:
+            return await _under_kopf(controller, connection, health, settings.watch_namespaces)
+        finally:
+            await health.cleanup()
+
+
+async def _under_kopf(
+    controller: Controller, connection: Connection, health: AppRunner, namespaces: tuple[str, ...]
+) -> int:
+    """Let kopf watch for the controller until one of both ends; return the exit status of the process."""
+    process, registry = _ControllerProcess(controller), kopf.OperatorRegistry()
     register(registry, controller)
 
     @kopf.on.login(registry=registry)
@@ -110,27 +124,15 @@ async def run_controller(
         # The idle connection of a scraper is a task that kopf would wait for, too.
         await health.cleanup()
 
-    health = await serve_health(
-        host,
-        port,
-        why_not_ready=lambda: controller.why_not_ready,
-        use_cases=told.policy.use_cases.digest,
-        registry=metrics.registry,
+    await kopf.operator(
+        registry=registry,
+        settings=kopf.OperatorSettings(),
+        memories=NoMemories(),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        stop_flag=process.stop_flag,
     )
-    try:
-        await kopf.operator(
-            registry=registry,
-            settings=kopf.OperatorSettings(),
-            memories=NoMemories(),
-            standalone=True,
-            clusterwide=not settings.watch_namespaces,
-            namespaces=settings.watch_namespaces,
-            stop_flag=process.stop_flag,
-        )
-    finally:
-        await health.cleanup()
-        await client.close()
-        await lease_client.close()
     return process.exit_status
 
 
