@@ -32,15 +32,7 @@ MOST_TRIES = 5
 class Revocation:
     """The use case, for one replica."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        reader: FreshReader,
-        issuer: Issuer,
-        *,
-        clock: Clock,
-        audit: Audit,
-    ) -> None:
+    def __init__(self, cluster: Cluster, reader: FreshReader, issuer: Issuer, *, clock: Clock, audit: Audit) -> None:
         self._cluster = cluster
         self._reader = reader
         self._issuer = issuer

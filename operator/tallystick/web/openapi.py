@@ -15,7 +15,14 @@ from tallystick.domain.grants import TOKEN_PATH
 from tallystick.services.callers import LONGEST_BEARER
 from tallystick.web import openapi_schemas as schemas
 from tallystick.web.answers import HTTP_REFUSALS, NOT_YET_CODES
-from tallystick.web.connections import BROKEN, LONGEST_LINE, MOST_CONNECTIONS, MOST_HEADERS
+from tallystick.web.connections import (
+    BROKEN,
+    LONGEST_LINE,
+    MOST_CONNECTIONS,
+    MOST_HEAD_BYTES,
+    MOST_HEADERS,
+    MOST_PER_SOURCE,
+)
 from tallystick.web.exchange import DPOP
 from tallystick.web.forms import BODY_SECONDS, FORM, MOST_BYTES, MOST_PARAMETERS
 from tallystick.web.health import HEALTHZ_PATH, METRICS_PATH, READYZ_PATH
@@ -98,11 +105,11 @@ def _description() -> str:
     limits = FailureLimits()
     return (
         "Redeem a pairing token for its master token, introspect and revoke both, and verify them.\n\n"
-        f"A request has at most {MOST_HEADERS} headers of {LONGEST_LINE} bytes each; a body at most {MOST_BYTES} "
-        f"bytes and {MOST_PARAMETERS} parameters, and {BODY_SECONDS:.0f} seconds to arrive. A replica takes "
-        f"{MOST_CONNECTIONS} connections at once. A source that has failed {limits.burst} times may fail "
-        f"{limits.per_second:.0f} times a second. A parameter without a value counts as not sent, and none may repeat "
-        "but `audience` and `resource`.\n\n"
+        f"A request has at most {MOST_HEADERS} headers of {LONGEST_LINE} bytes each, {MOST_HEAD_BYTES} bytes in all; a "
+        f"body at most {MOST_BYTES} bytes and {MOST_PARAMETERS} parameters, and {BODY_SECONDS:.0f} seconds to arrive. "
+        f"A replica takes {MOST_CONNECTIONS} connections at once, of one source by default {MOST_PER_SOURCE}. A source "
+        f"that has failed {limits.burst} times may fail {limits.per_second:.0f} times a second. "
+        "A parameter without a value counts as not sent, and none may repeat but `audience` and `resource`.\n\n"
         "Where the issuer has a path, the OAuth endpoints and the keys are served beneath it too, and the discovery "
         "document also with the path after it (RFC 8414 3.1). Any other path is answered by `NotFound` and any other "
         "method by `MethodNotAllowed`."
