@@ -161,10 +161,11 @@ class Controller:
 
     def observe(self, resource: Resource, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Take in one event, and mark what it may have changed."""
-        changed = self._view.observe(resource, event_type, dict(body))
+        seen = dict(body)
+        changed = self._view.observe(resource, event_type, seen)
         if not (changed and self._leading):
             return
-        for key in self._view.touched_by(resource, dict(body)):
+        for key in self._view.touched_by(resource, seen):
             self._queue.add(key)
 
     async def run(self) -> None:

@@ -1,6 +1,6 @@
 """Objects at rest, packed against a typical one: all of ours look alike, and what is kept is what sets one apart.
 
-An idle PairingToken takes about 150 bytes instead of 900; to pack or unpack one takes about 15 microseconds.
+An idle PairingToken takes 150 to 250 bytes instead of 900; to pack or unpack one takes about 15 microseconds.
 """
 
 import json

@@ -90,7 +90,7 @@ class WatchedView:
 
     def has(self, resource: Resource, metadata: Mapping[str, Any]) -> bool:
         """Tell whether this very version of an object is known."""
-        return (self.secrets if resource == SECRETS else self.stores[resource]).has(metadata)
+        return self._store(resource).has(metadata)
 
     def touched_by(self, resource: Resource, body: Json) -> list[ObjectKey]:
         """Return the objects that look different now that one has changed: itself, and those that depend on it."""
@@ -133,5 +133,7 @@ class WatchedView:
 
     def forget(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
         """Take over that an object is gone, ahead of the watch."""
-        store = self.secrets if resource == SECRETS else self.stores[resource]
-        store.drop((namespace, name), uid)
+        self._store(resource).drop((namespace, name), uid)
+
+    def _store(self, resource: Resource) -> Store[HeldSecret] | Store[ObjectRecord]:
+        return self.secrets if resource == SECRETS else self.stores[resource]

@@ -48,6 +48,7 @@ class Connections:
         self._server = server
         self._idle_seconds = idle_seconds
         self._stall_seconds = stall_seconds
+        # aiohttp's type speaks of the base class of a request alone; what comes here is a whole one.
         server.request_handler = well_formed_alone(server.request_handler)  # type: ignore[assignment]
 
     def __call__(self) -> "Connection":
