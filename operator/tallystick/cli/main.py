@@ -169,8 +169,9 @@ def exchange(
         int | None, typer.Option(help="How many connections one address may have. Default: 64; with --plain-http, all.")
     ] = None,
     max_staleness: Annotated[float | None, typer.Option(help="Seconds that a reading may be shared; 0 to 1.")] = None,
+    replica_name: Annotated[str, typer.Option(help="A name that this replica keeps. Default: the host's.")] = "",
 ) -> None:
-    """Run the exchange: redeem, introspect, revoke, JWKS."""
+    """Run the exchange: redeem, introspect, revoke, heartbeats, JWKS."""
     settings = load_settings(**command.params)
     _run(settings, run_exchange)
 

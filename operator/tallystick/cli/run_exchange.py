@@ -5,6 +5,7 @@ The clock and the cluster can be replaced, so that a harness composes the same p
 
 import asyncio
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -24,7 +25,10 @@ from tallystick.runtime.events import EventRecorder
 from tallystick.runtime.ids import RandomIds
 from tallystick.runtime.metrics import Metrics, make_metrics
 from tallystick.services.callers import Callers
+from tallystick.services.connection_uses import ConnectionUses
 from tallystick.services.freshness import FreshReader, ServerClock
+from tallystick.services.heartbeats import Heartbeats
+from tallystick.services.instance_log import InstanceLog
 from tallystick.services.introspect import Introspection
 from tallystick.services.issuer import Issuer
 from tallystick.services.keyrings import REFRESH_SECONDS, Keyrings
@@ -64,7 +68,8 @@ async def run_exchange(
     metrics.audit_failures.set_function(lambda: audit.failures)
     events = EventRecorder(cluster, clock, "tallystick-exchange", on_suppressed=metrics.events_suppressed.inc)
     keyrings = Keyrings(cluster, clock, namespace=settings.own_namespace, issuer=settings.iss)
-    parts = _parts(settings, _Ports(cluster, clock, server_clock, keyrings, audit, events), metrics)
+    instances = InstanceLog(cluster, clock, namespace=settings.own_namespace, replica=settings.replica)
+    parts = _parts(settings, _Ports(cluster, clock, server_clock, keyrings, audit, events, instances), metrics)
     stop = _stop_on_signals()
     process = _ExchangeProcess(keyrings, stop)
     host, port = host_and_port(settings.listen)
@@ -78,13 +83,17 @@ async def run_exchange(
     )
     keep_what_is_imported()
     recorder, refresher = asyncio.create_task(events.run()), asyncio.create_task(process.keep_keyring())
+    keeper = asyncio.create_task(process.keep_instances(instances))
     try:
         await serve(make_app(parts), serving, log.info, stop=stop)
     finally:
         refresher.cancel()
+        keeper.cancel()
         events.close()
-        await asyncio.wait((recorder,), timeout=2.0)
+        last = asyncio.create_task(_store_last(instances))
+        await asyncio.wait((recorder, last), timeout=2.0)
         recorder.cancel()
+        last.cancel()
         await client.close()
     return process.exit_status
 
@@ -97,6 +106,7 @@ class _Ports:
     keys: Keyrings
     audit: Audit
     events: EventRecorder
+    instances: InstanceLog
 
 
 def _parts(settings: Settings, ports: _Ports, metrics: Metrics) -> ExchangeParts:
@@ -104,6 +114,14 @@ def _parts(settings: Settings, ports: _Ports, metrics: Metrics) -> ExchangeParts
     issuer = Issuer(ports.keys, policy)
     reader = FreshReader(ports.cluster, ports.clock, max_staleness=settings.max_staleness)
     callers = Callers(ports.cluster, ports.clock, issuer=policy.issuer)
+    uses = ConnectionUses(
+        reader,
+        issuer,
+        clock=ports.clock,
+        server_clock=ports.server_clock,
+        audit=ports.audit,
+        events=ports.events,
+    )
     log.info("use cases", names=policy.use_cases.names, digest=policy.use_cases.digest)
     return ExchangeParts(
         redemption=Redemption(
@@ -117,9 +135,11 @@ def _parts(settings: Settings, ports: _Ports, metrics: Metrics) -> ExchangeParts
             events=ports.events,
         ),
         introspection=Introspection(
-            reader, issuer, callers, clock=ports.clock, server_clock=ports.server_clock, audit=ports.audit
+            reader, issuer, callers, uses, clock=ports.clock, server_clock=ports.server_clock, audit=ports.audit
         ),
         revocation=Revocation(ports.cluster, reader, issuer, clock=ports.clock, audit=ports.audit),
+        uses=uses,
+        heartbeats=Heartbeats(issuer, uses, ports.instances, clock=ports.clock, audit=ports.audit),
         callers=callers,
         keys=ports.keys,
         issuer=policy.issuer,
@@ -132,6 +152,12 @@ def _parts(settings: Settings, ports: _Ports, metrics: Metrics) -> ExchangeParts
         clock=ports.clock,
         ids=ids,
     )
+
+
+async def _store_last(instances: InstanceLog) -> None:
+    """Store what the last seconds have told, so that whoever comes next knows it."""
+    with suppress(ClusterError):
+        await instances.store()
 
 
 def _share_of_a_source(settings: Settings) -> int | None:
@@ -168,6 +194,14 @@ class _ExchangeProcess:
             self._end()
         except Exception:
             # Without this task the replica would answer 503 for ever, and be alive: a fresh one can do better.
+            log.exception("stopped by a fault")
+            self._end()
+
+    async def keep_instances(self, instances: InstanceLog) -> None:
+        try:
+            await instances.keep()
+        except Exception:
+            # Heartbeats would be taken and never be told of.
             log.exception("stopped by a fault")
             self._end()
 

@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     plain_http: bool = False
     connections_per_source: Annotated[int, Field(ge=1)] | None = None
     max_staleness: Annotated[float, Field(ge=0, le=1)] = 1.0
+    replica_name: Annotated[str, Field(max_length=63, pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$")] = ""
 
     @field_validator("public_urls")
     @classmethod
@@ -95,6 +96,12 @@ class Settings(BaseSettings):
     def identity(self) -> str:
         """A name for this process that no other has: the pod's, and a random part."""
         return f"{os.environ.get('HOSTNAME') or socket.gethostname()}_{uuid.uuid4()}"
+
+    @property
+    def replica(self) -> str:
+        """A name for this replica that it has again after a restart: `--replica-name`, else the pod's or the host's."""
+        host = self.replica_name or os.environ.get("HOSTNAME") or socket.gethostname()
+        return re.sub(r"[^a-z0-9]+", "-", host.lower())[:63].strip("-") or "exchange"
 
     def policy(self) -> IssuancePolicy:
         """Return what the settings say about issuing."""

@@ -11,8 +11,23 @@ from tallystick.crypto.jws import numeric_date
 
 PAIRING_TYPE = "pairing+jwt"
 MASTER_TYPE = "at+jwt"
+CONNECTION_TYPE = "connection+jwt"
+CONNECTION_SCOPE = "protector"  # R14
 
 Claims = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionGrant:
+    """All that a connection token says beside who issued it."""
+
+    token_id: str
+    namespace: str
+    name: str
+    uid: str
+    serial: int
+    deployment_type: str
+    issued: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +102,26 @@ def master_claims(token: MasterToken, issuer: str) -> Claims:
     if spec.key_thumbprint is not None:
         claims["cnf"] = {"jkt": spec.key_thumbprint}  # RFC 9449 6.1
     return claims
+
+
+def connection_claims(grant: ConnectionGrant, issuer: str) -> Claims:
+    """Return the claims of a connection token. It has no `exp`: it is valid until it is revoked (R22)."""
+    return {
+        "iss": issuer,
+        "sub": f"connection:{grant.namespace}/{grant.name}",
+        "aud": issuer,
+        "scope": CONNECTION_SCOPE,
+        "iat": numeric_date(grant.issued),
+        "jti": grant.token_id,
+        "deployment_type": grant.deployment_type,
+        "tallystick": {
+            "kind": "ConnectionConfiguration",
+            "ns": grant.namespace,
+            "name": grant.name,
+            "uid": grant.uid,
+            "serial": grant.serial,
+        },
+    }
 
 
 def digest(claims: Mapping[str, object]) -> str:

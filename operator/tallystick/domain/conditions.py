@@ -19,23 +19,42 @@ class Verdict:
     reconciling: bool = False
 
 
-def conditions(verdict: Verdict, *, before: Iterable[Condition], generation: int, now: datetime) -> list[Condition]:
-    """Write a verdict as conditions. `lastTransitionTime` moves only when the status of a condition does."""
-    known = {condition.type: condition for condition in before}
-    wanted = [("Ready", ConditionStatus.TRUE if verdict.ready else ConditionStatus.FALSE)]
-    wanted += [("Stalled", ConditionStatus.TRUE)] if verdict.stalled else []
-    wanted += [("Reconciling", ConditionStatus.TRUE)] if verdict.reconciling else []
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One more observation of an object, beside whether it is ready."""
 
-    def condition(kind: str, status: ConditionStatus) -> Condition:
-        old = known.get(kind)
+    type: str
+    holds: bool
+    reason: str
+    message: str
+
+
+def conditions(
+    verdict: Verdict, *, before: Iterable[Condition], generation: int, now: datetime, remarks: Iterable[Remark] = ()
+) -> list[Condition]:
+    """Write a verdict as conditions, and then the remarks.
+
+    `lastTransitionTime` moves only when the status of a condition does.
+    """
+    known = {condition.type: condition for condition in before}
+    said = [
+        Remark("Ready", verdict.ready, verdict.reason, verdict.message),
+        *([Remark("Stalled", True, verdict.reason, verdict.message)] if verdict.stalled else []),
+        *([Remark("Reconciling", True, verdict.reason, verdict.message)] if verdict.reconciling else []),
+        *remarks,
+    ]
+
+    def condition(remark: Remark) -> Condition:
+        status = ConditionStatus.TRUE if remark.holds else ConditionStatus.FALSE
+        old = known.get(remark.type)
         kept = old is not None and old.status == status
         return Condition(
-            type=kind,
+            type=remark.type,
             status=status,
-            reason=verdict.reason,
-            message=verdict.message[:1024],
+            reason=remark.reason,
+            message=remark.message[:1024],
             last_transition_time=old.last_transition_time if old is not None and kept else whole_second(now),
             observed_generation=generation,
         )
 
-    return [condition(kind, status) for kind, status in wanted]
+    return [condition(remark) for remark in said]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tallystick.api.pairing_token import PairingToken, PairingTokenState
-from tallystick.domain.pairing_secrets import HeldSecret
+from tallystick.domain.held_secrets import HeldSecret
 
 SPENT = (PairingTokenState.USED, PairingTokenState.EXPIRED, PairingTokenState.REVOKED)
 

@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from tallystick.api.connection_configuration import CONNECTION_CONFIGURATIONS, ConnectionConfiguration
 from tallystick.api.master_token import MASTER_TOKENS, MasterToken, MasterTokenState
 from tallystick.api.meta import Resource
 from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken, PairingTokenState
+from tallystick.domain.slots import live_tokens
 
 
 def keys_of_pairing_token(token: PairingToken, now: datetime) -> set[str]:
@@ -32,9 +34,17 @@ def keys_of_master_token(token: MasterToken, now: datetime) -> set[str]:
     return set() if revoked or token.spec.expiration_time <= now else {token.spec.key_id}
 
 
+def keys_of_connection_configuration(configuration: ConnectionConfiguration) -> set[str]:
+    """Return the keys of the tokens that have not ended. They never expire, so a key may stay for years."""
+    return {token.key_id for token in live_tokens(configuration)}
+
+
 _KEYS_OF: dict[Resource, Callable[[Mapping[str, Any], datetime], set[str]]] = {
     PAIRING_TOKENS: lambda body, now: keys_of_pairing_token(PairingToken.model_validate(body), now),
     MASTER_TOKENS: lambda body, now: keys_of_master_token(MasterToken.model_validate(body), now),
+    CONNECTION_CONFIGURATIONS: lambda body, _: keys_of_connection_configuration(
+        ConnectionConfiguration.model_validate(body)
+    ),
 }
 KINDS_WITH_KEYS = tuple(_KEYS_OF)
 

@@ -2,6 +2,7 @@
 
 import uuid
 
+from tallystick.api.connection_configuration import ConnectionConfiguration
 from tallystick.api.meta import GROUP
 from tallystick.api.pairing_token import PairingToken
 
@@ -13,8 +14,13 @@ TOKEN_ID_LABEL = f"{GROUP}/token-id"
 
 PAIRING_SECRET_TYPE = f"{GROUP}/pairing-token"
 PAIRING_SECRET_SUFFIX = "-pairing-token"  # noqa: S105 - a part of a name
+CONNECTION_SECRET_TYPE = f"{GROUP}/connection-token"
+CONNECTION_SECRET_SUFFIX = "-connection-token"  # noqa: S105 - a part of a name
 KEYRING_SECRET = "tallystick-keyring"  # noqa: S105 - the name of a Secret
 KEYRING_SECRET_TYPE = f"{GROUP}/keyring"
+
+INSTANCES_PREFIX = "tallystick-instances-"
+INSTANCES_LABEL = f"{GROUP}/instances"
 
 CONTROLLER_MANAGER = "tallystick-controller"
 EXCHANGE_MANAGER = "tallystick-exchange"
@@ -33,6 +39,16 @@ def pairing_token_id(uid: str, serial: int) -> str:
     leaves room for the TokenRotation that makes a generation of a device project's token.
     """
     return str(uuid.uuid5(uuid.UUID(uid), f"{serial}/"))
+
+
+def connection_secret_name(configuration: ConnectionConfiguration) -> str:
+    """Return the name of the Secret that holds the tokens of a ConnectionConfiguration."""
+    return configuration.spec.secret_name or configuration.metadata.name + CONNECTION_SECRET_SUFFIX
+
+
+def connection_token_id(uid: str, slot: str, serial: int) -> str:
+    """Derive the `jti` of a connection token (decisions.md), so that no writer of a status makes one valid (S2)."""
+    return str(uuid.uuid5(uuid.UUID(uid), f"{slot}/{serial}"))
 
 
 def master_token_name(token_id: str) -> str:

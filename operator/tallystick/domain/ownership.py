@@ -1,18 +1,17 @@
-"""How our objects name the PairingToken that they belong to, for the garbage collector."""
+"""How an object names the one that it belongs to, for the garbage collector."""
 
 from typing import Any
 
-from tallystick.api.meta import API_VERSION
-from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken
+from tallystick.api.meta import ObjectMeta, Resource
 
 
-def owner_reference(token: PairingToken) -> dict[str, Any]:
-    """Return the reference by which an object is deleted with its PairingToken."""
+def owner_reference(resource: Resource, owner: ObjectMeta) -> dict[str, Any]:
+    """Return the reference by which an object is deleted with its owner."""
     return {
-        "apiVersion": API_VERSION,
-        "kind": PAIRING_TOKENS.kind,
-        "name": token.metadata.name,
-        "uid": token.metadata.uid,
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "name": owner.name,
+        "uid": owner.uid,
         "controller": True,
         # true would need a right on our finalizers where that admission plugin is on.
         "blockOwnerDeletion": False,

@@ -7,17 +7,23 @@ stored, with the controller stopped too.
 from datetime import datetime
 from enum import Enum
 
+from tallystick.api.connection_configuration import ConnectionConfiguration, ConnectionToken, ConnectionTokenState
 from tallystick.api.master_token import MasterToken, MasterTokenState
 from tallystick.api.pairing_token import DeletionPolicy, PairingToken, PairingTokenState
-from tallystick.domain.names import pairing_token_id
+from tallystick.domain.names import connection_token_id, pairing_token_id
+from tallystick.domain.slots import end_of, has_place
 
 
 class Invalid(Enum):
-    """Why a token is not valid. UNKNOWN is all that may be told of a token that is not of this object."""
+    """Why a token is not valid. UNKNOWN is all that may be told of a token that is not of this object.
+
+    PENDING is one that is stored and not on record yet: whoever has it may ask again in a moment.
+    """
 
     UNKNOWN = "unknown"
     REVOKED = "revoked"
     EXPIRED = "expired"
+    PENDING = "pending"
 
 
 def why_pairing_invalid(token: PairingToken, *, uid: str, serial: int, token_id: str) -> Invalid | None:
@@ -80,3 +86,29 @@ def revoked_by_pairing(token: MasterToken, pairing: PairingToken | None) -> bool
     if pairing.spec.revoked and serial <= pairing.spec.serial:
         return True
     return serial <= (pairing.status.revoked_through or 0)
+
+
+def why_connection_invalid(
+    configuration: ConnectionConfiguration, *, uid: str, serial: int, token_id: str, now: datetime
+) -> Invalid | None:
+    """Check a verified connection token against the object that it names.
+
+    An id that has left the record stays invalid (R33).
+    """
+    recorded = _recorded(configuration, serial)
+    if configuration.metadata.uid != uid or recorded is None:
+        return Invalid.UNKNOWN
+    if token_id != connection_token_id(uid, recorded.slot, serial):
+        return Invalid.UNKNOWN
+    if configuration.metadata.deletion_timestamp is not None or recorded.state is ConnectionTokenState.REVOKED:
+        return Invalid.REVOKED
+    end = end_of(recorded, configuration)
+    if end is not None and now >= end:
+        return Invalid.EXPIRED
+    if not has_place(recorded, configuration):
+        return Invalid.REVOKED
+    return Invalid.PENDING if recorded.state is ConnectionTokenState.PENDING else None
+
+
+def _recorded(configuration: ConnectionConfiguration, serial: int) -> ConnectionToken | None:
+    return next((token for token in configuration.status.tokens if token.serial == serial), None)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from tallystick.api.connection_configuration import CONNECTION_CONFIGURATIONS
 from tallystick.api.core import SECRETS
 from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.meta import Resource
@@ -33,12 +34,15 @@ from tallystick.runtime.metrics import Metrics
 from tallystick.runtime.relist import Listing, Relister
 from tallystick.runtime.view import ObjectKey, WatchedView
 from tallystick.runtime.work_queue import WorkQueue
+from tallystick.services.connection_configurations import ConnectionConfigurations
 from tallystick.services.freshness import ServerClock
 from tallystick.services.issuer import Issuer
 from tallystick.services.keyrings import REFRESH_SECONDS, Keyrings
 from tallystick.services.master_tokens import MasterTokens
-from tallystick.services.pairing_tokens import Outcome, PairingTokens
+from tallystick.services.outcome import Outcome
+from tallystick.services.pairing_tokens import PairingTokens
 from tallystick.services.ports import Audit, Clock, Cluster, ClusterError, NotFoundError
+from tallystick.services.presence_registry import PresenceRegistry
 from tallystick.services.requester import Requester
 
 LEASE = "tallystick-controller"
@@ -46,6 +50,7 @@ PROBE_SECONDS = 60.0  # S4
 UNPROTECTED_PROBE_SECONDS = 5.0
 KEY_CARE_SECONDS = 300.0
 CARE_FOR_KEYS = "care for the signing keys"
+READ_INSTANCES = "read what instances are there"
 
 log = structlog.get_logger("tallystick.controller")
 
@@ -133,15 +138,28 @@ class Controller:
             events=self._events,
         )
         master_tokens = MasterTokens(cluster, self._view, clock=clock, audit=audit, events=self._events)
+        self._presences = PresenceRegistry(cluster, clock, namespace=settings.namespace)
+        connections = ConnectionConfigurations(
+            cluster,
+            self._view,
+            issuer,
+            self._presences,
+            clock=clock,
+            server_clock=server_clock,
+            audit=audit,
+            events=self._events,
+        )
         self._reconcilers: dict[Resource, Reconciler] = {
             PAIRING_TOKENS: pairing_tokens,
             MASTER_TOKENS: master_tokens,
+            CONNECTION_CONFIGURATIONS: connections,
         }
         self._relisters = self._make_relisters(cluster)
         self._leading = False
         self._synced = asyncio.Event()
         self._probed_at = 0.0
         metrics.watch_queue(lambda: self._queue.depth, self._queue.oldest_age)
+        metrics.watch_rotations(connections.census.oldest_age, connections.census.count)
 
     def _make_relisters(self, cluster: Cluster) -> "tuple[Relister[Any], ...]":
         namespaces = self._settings.watch_namespaces or ("",)
@@ -192,6 +210,8 @@ class Controller:
         await self._synced.wait()
         await self._until_done(lambda: self._keyrings.ensure(self._settings.algorithm), "make the keyring")
         await self._requester.probe()
+        # Before anything is counted: to begin with nobody would say that no instance uses an old token any more.
+        await self._until_done(self._presences.refresh, READ_INSTANCES)
         self._leading = True
         self._metrics.leader.set(1)
         self._enqueue_all()
@@ -200,6 +220,7 @@ class Controller:
             group.create_task(self._heap.run(self._queue.add))
             group.create_task(self._every(REFRESH_SECONDS, self._keyrings.refresh, "read the keyring"))
             group.create_task(self._every(UNPROTECTED_PROBE_SECONDS, self._probe, "probe the requester policy"))
+            group.create_task(self._every(REFRESH_SECONDS, self._refresh_presences, READ_INSTANCES))
             group.create_task(self._keep_caring_for_keys())
 
     def _stop_leading(self) -> None:
@@ -247,6 +268,10 @@ class Controller:
         self._probed_at = now
         if await self._requester.probe() and not before:
             self._enqueue_all()
+
+    async def _refresh_presences(self) -> None:
+        for key in await self._presences.refresh():
+            self._queue.add((CONNECTION_CONFIGURATIONS, *key))
 
     async def _keep_caring_for_keys(self) -> None:
         """Begin as soon as every object was looked at: what a crash has left unrecorded names its key then.

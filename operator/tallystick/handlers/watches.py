@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import kopf
 
+from tallystick.api.connection_configuration import CONNECTION_CONFIGURATIONS
 from tallystick.api.core import SECRETS
 from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.meta import Resource
@@ -25,7 +26,7 @@ SECRET_SELECTOR = f"{MANAGED_BY}={MANAGER},{KIND_LABEL}"
 WATCH_SECONDS = 15
 SILENT_SECONDS = 20.0
 
-WATCHED = (PAIRING_TOKENS, MASTER_TOKENS, SECRETS)
+WATCHED = (PAIRING_TOKENS, MASTER_TOKENS, CONNECTION_CONFIGURATIONS, SECRETS)
 
 
 class Observer(Protocol):

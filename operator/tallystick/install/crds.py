@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from tallystick.api.connection_configuration import ConnectionConfiguration
 from tallystick.api.crd import Json, Kind, crd, render
 from tallystick.api.master_token import MasterToken
 from tallystick.api.pairing_token import PairingToken
 
-KINDS: tuple[type[Kind], ...] = (PairingToken, MasterToken)
+KINDS: tuple[type[Kind], ...] = (PairingToken, MasterToken, ConnectionConfiguration)
 
 
 def crds() -> list[Json]:

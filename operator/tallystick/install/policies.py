@@ -3,11 +3,15 @@
 They are checked by the API server itself, so there is no webhook that could be down. Each one fails closed.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+from tallystick.api.connection_configuration import CONNECTION_CONFIGURATIONS
+from tallystick.api.core import CONFIG_MAPS
 from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.meta import GROUP, Resource
 from tallystick.api.pairing_token import PAIRING_TOKENS
+from tallystick.domain.names import INSTANCES_PREFIX
 from tallystick.domain.requester import GUARD_REFUSES_CHANGED, GUARD_REFUSES_FORGED, RequesterMode
 from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
 
@@ -33,7 +37,13 @@ def policies(installation: Installation) -> list[Json]:
 
     The guard comes before what it guards: until the requester is stamped, it refuses to mint (S4).
     """
-    built = [*_writers(installation), *_keeper(installation), *_guard(installation)]
+    built = [
+        *_writers(installation),
+        *_keeper(installation),
+        *_instances(installation),
+        *_cut_off(installation),
+        *_guard(installation),
+    ]
     if installation.requester is RequesterMode.POLICY:
         built += _requester(installation)
     return built
@@ -47,7 +57,7 @@ def _writers(installation: Installation) -> list[Json]:
         "failurePolicy": "Fail",
         "matchConstraints": {
             "resourceRules": [
-                _rule(["UPDATE"], PAIRING_TOKENS, MASTER_TOKENS, subresource="status"),
+                _rule(["UPDATE"], PAIRING_TOKENS, MASTER_TOKENS, CONNECTION_CONFIGURATIONS, subresource="status"),
                 _rule(["CREATE"], MASTER_TOKENS),
             ]
         },
@@ -55,6 +65,14 @@ def _writers(installation: Installation) -> list[Json]:
             {
                 "expression": f"request.operation != 'UPDATE' || {ours}",
                 "message": f"the status is a record: only {controller} and {exchange} may write it",
+                "reason": "Forbidden",
+            },
+            {
+                "expression": (
+                    f"request.resource.resource != '{CONNECTION_CONFIGURATIONS.plural}' || "
+                    f"request.userInfo.username == '{controller}'"
+                ),
+                "message": f"the status of a ConnectionConfiguration is a record of {controller} alone",
                 "reason": "Forbidden",
             },
             {
@@ -119,6 +137,53 @@ def _keeper(installation: Installation) -> list[Json]:
     return _policy("ValidatingAdmissionPolicy", "keeper", spec, installation)
 
 
+def _instances(installation: Installation) -> list[Json]:
+    """Let the exchange write ConfigMaps of its own, and no other of the operator's namespace, such as its settings."""
+    exchange = installation.service_account(EXCHANGE)
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {
+            "resourceRules": [_rule(["CREATE", "UPDATE", "DELETE"], CONFIG_MAPS)],
+            "namespaceSelector": _named([installation.namespace]),
+        },
+        "matchConditions": [{"name": "by-the-exchange", "expression": f"request.userInfo.username == '{exchange}'"}],
+        "validations": [
+            {
+                "expression": f"request.name.startsWith('{INSTANCES_PREFIX}')",
+                "message": f"the exchange writes ConfigMaps named {INSTANCES_PREFIX}* alone",
+                "reason": "Forbidden",
+            }
+        ],
+    }
+    return _policy("ValidatingAdmissionPolicy", "instances", spec, installation)
+
+
+def _cut_off(installation: Installation) -> list[Json]:
+    """R23: revoking a token that is in use is allowed, and whoever does it is told."""
+    slots = "oldObject.?status.?tokens.orValue([])"
+    removed = (
+        f"{slots}.filter(t, t.?state.orValue('') == 'Active' && t.?instances.orValue(0) > 0 && "
+        "(request.operation == 'DELETE' || !object.spec.tokens.exists(s, s.name == t.slot)))"
+    )
+    spec = {
+        "failurePolicy": "Ignore",  # a warning that cannot be given is no reason to refuse
+        "matchConstraints": {"resourceRules": [_rule(["UPDATE", "DELETE"], CONNECTION_CONFIGURATIONS)]},
+        "variables": [{"name": "removed", "expression": removed}],
+        "validations": [
+            {
+                "expression": "variables.removed.size() == 0",
+                "messageExpression": (
+                    "variables.removed.map(t, 'revoking the token of slot ' + t.slot + ' cuts off ' + "
+                    "string(t.instances) + (t.instances == 1 ? ' instance' : ' instances') + ' that last used it')"
+                    ".join('; ')"
+                ),
+                "message": "revoking this token cuts off instances that last used it",
+            }
+        ],
+    }
+    return _policy("ValidatingAdmissionPolicy", "cut-off", spec, installation, actions=["Warn"])
+
+
 # S5: being able to create PairingTokens gives no use case; the permission `use` on it does.
 _USE_CASE_RULE: Json = {
     "expression": (
@@ -174,28 +239,33 @@ def _requester(installation: Installation) -> list[Json]:
 def _rule(operations: list[str], *resources: Resource, subresource: str = "") -> Json:
     suffix = f"/{subresource}" if subresource else ""
     return {
-        "apiGroups": [GROUP],
+        "apiGroups": sorted({resource.group for resource in resources}),
         "apiVersions": ["*"],
         "operations": operations,
         "resources": [resource.plural + suffix for resource in resources],
     }
 
 
-def _policy(kind: str, part: str, spec: Json, installation: Installation) -> list[Json]:
+def _policy(
+    kind: str, part: str, spec: Json, installation: Installation, *, actions: Sequence[str] = ("Deny",)
+) -> list[Json]:
     """Build a policy with its binding. A binding is what makes a policy count, and where."""
     name = installation.cluster_name(part)
     binding: Json = {"policyName": name}
     if kind == "ValidatingAdmissionPolicy":
-        binding["validationActions"] = ["Deny"]
+        binding["validationActions"] = list(actions)
     if installation.watch_namespaces:
-        binding["matchResources"] = {"namespaceSelector": _namespace_selector(installation)}
+        names = sorted({*installation.watch_namespaces, installation.namespace})
+        binding["matchResources"] = {"namespaceSelector": _named(names)}
     return [
         {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec},
         {"apiVersion": API_VERSION, "kind": f"{kind}Binding", "metadata": {"name": name}, "spec": binding},
     ]
 
 
-def _namespace_selector(installation: Installation) -> Json:
-    """S2: a release binds its policies where it works, else two releases would refuse each other's writes."""
-    names = sorted({*installation.watch_namespaces, installation.namespace})
+def _named(names: list[str]) -> Json:
+    """Select namespaces by name.
+
+    S2: a release binds its policies where it works, else two releases would refuse each other's writes.
+    """
     return {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": names}]}

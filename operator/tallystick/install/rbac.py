@@ -5,6 +5,7 @@ There is no wildcard, and no right to escalate, bind or impersonate.
 
 from typing import Any
 
+from tallystick.api.connection_configuration import CONNECTION_CONFIGURATIONS
 from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.meta import GROUP
 from tallystick.api.pairing_token import PAIRING_TOKENS
@@ -14,8 +15,10 @@ from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
 Json = dict[str, Any]
 
 _RBAC = "rbac.authorization.k8s.io"
-_OURS = [PAIRING_TOKENS.plural, MASTER_TOKENS.plural]
+_OURS = [PAIRING_TOKENS.plural, MASTER_TOKENS.plural, CONNECTION_CONFIGURATIONS.plural]
 _STATUS = [f"{plural}/status" for plural in _OURS]
+# The exchange reads connections, and records nothing of them in their objects.
+_REDEEMED_STATUS = [f"{PAIRING_TOKENS.plural}/status", f"{MASTER_TOKENS.plural}/status"]
 
 
 def rbac(installation: Installation) -> list[Json]:
@@ -64,22 +67,32 @@ CONTROLLER_HOME_RULES = [
     _allow("coordination.k8s.io", ["leases"], ["get", "create", "update"]),
     # S4: the probe, a dry run that never stores anything.
     _allow(GROUP, [PAIRING_TOKENS.plural], ["create"]),
+    # What the exchange's replicas have heard of instances; deleted when nobody counts any longer.
+    _allow("", ["configmaps"], ["get", "list", "delete"]),
     _KEEP_SECRETS,
     _allow("", ["events"], ["create"]),
 ]
 EXCHANGE_RULES = [
-    _allow(GROUP, [PAIRING_TOKENS.plural], ["get"]),
+    _allow(GROUP, [PAIRING_TOKENS.plural, CONNECTION_CONFIGURATIONS.plural], ["get"]),
     _allow(GROUP, [MASTER_TOKENS.plural], ["get", "create"]),
-    _allow(GROUP, _STATUS, ["update"]),
+    _allow(GROUP, _REDEEMED_STATUS, ["update"]),
     _allow("", ["events"], ["create"]),
 ]
 EXCHANGE_REVIEW_RULES = [
     _allow("authentication.k8s.io", ["tokenreviews"], ["create"]),
     _allow("authorization.k8s.io", ["subjectaccessreviews"], ["create"]),
 ]
-EXCHANGE_HOME_RULES = [_allow("", ["secrets"], ["get", "watch"], names=[KEYRING_SECRET])]
+EXCHANGE_HOME_RULES = [
+    _allow("", ["secrets"], ["get", "watch"], names=[KEYRING_SECRET]),
+    # RBAC cannot narrow a create by name: an admission policy keeps it to its own (policies.py, instances).
+    _allow("", ["configmaps"], ["get", "create", "update"]),
+]
 EDITOR_RULES = [
-    _allow(GROUP, [PAIRING_TOKENS.plural], ["get", "list", "watch", "create", "update", "patch", "delete"]),
+    _allow(
+        GROUP,
+        [PAIRING_TOKENS.plural, CONNECTION_CONFIGURATIONS.plural],
+        ["get", "list", "watch", "create", "update", "patch", "delete"],
+    ),
     # R94: all that can be edited of a master token is its revocation.
     _allow(GROUP, [MASTER_TOKENS.plural], ["get", "list", "watch", "update", "patch", "delete"]),
 ]

@@ -6,15 +6,18 @@ an endless list of series.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from tallystick.domain.reminders import Rotation
+
 OTHER = "other"
-KINDS = frozenset({"PairingToken", "MasterToken", "Secret", "Keyring"})
+KINDS = frozenset({"PairingToken", "MasterToken", "ConnectionConfiguration", "Secret", "Keyring"})
 RESULTS = frozenset({"done", "retried", "failed"})
-ENDPOINTS = frozenset({"token", "introspect", "revoke", "jwks", "discovery"})
+ENDPOINTS = frozenset({"token", "introspect", "revoke", "heartbeat", "jwks", "discovery"})
 OUTCOMES = frozenset(
     {
         "ok",
@@ -31,6 +34,8 @@ OUTCOMES = frozenset(
         "too_many_requests",
         "temporarily_unavailable",
         "clock_unsafe",
+        "deployment_type_mismatch",
+        "not_found",
         "server_error",
     }
 )
@@ -52,6 +57,8 @@ class Metrics:
     exchange_answers: Counter
     api_calls: Counter
     keyring_age: Gauge
+    connection_token_age: Gauge
+    connections: Gauge
 
     def count_reconcile(self, kind: str, result: str) -> None:
         """Count one reconcile of a kind: `done`, `retried` or `failed`."""
@@ -69,6 +76,12 @@ class Metrics:
         """Read the queue's figures whenever the metrics are read."""
         self.queue_depth.set_function(depth)
         self.queue_age.set_function(oldest_age)
+
+    def watch_rotations(self, oldest_age: Callable[[], float], count: Callable[[Rotation], float]) -> None:
+        """Read the figures of connection tokens whenever the metrics are read."""
+        self.connection_token_age.set_function(oldest_age)
+        for rotation in Rotation:
+            self.connections.labels(rotation.value).set_function(partial(count, rotation))
 
 
 def make_metrics(registry: CollectorRegistry | None = None) -> Metrics:
@@ -99,6 +112,17 @@ def make_metrics(registry: CollectorRegistry | None = None) -> Metrics:
             registry=registry,
         ),
         keyring_age=Gauge("tallystick_keyring_age_seconds", "Age of the key that signs.", registry=registry),
+        connection_token_age=Gauge(
+            "tallystick_connection_token_age_seconds",
+            "Age of the newest active token of a ConnectionConfiguration, where it is oldest.",
+            registry=registry,
+        ),
+        connections=Gauge(
+            "tallystick_connection_configurations",
+            "ConnectionConfigurations with an active token, by whether a rotation is due.",
+            ("rotation",),
+            registry=registry,
+        ),
     )
 
 

@@ -3,14 +3,16 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from tallystick.api.connection_configuration import CONNECTION_CONFIGURATIONS
 from tallystick.api.core import SECRETS
 from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.meta import API_VERSION, Resource
 from tallystick.api.pairing_token import PAIRING_TOKENS
-from tallystick.domain.names import PAIRING_SECRET_SUFFIX
-from tallystick.domain.pairing_secrets import HeldSecret
+from tallystick.domain.held_secrets import HeldSecret
+from tallystick.domain.names import CONNECTION_SECRET_SUFFIX, PAIRING_SECRET_SUFFIX
 from tallystick.runtime.packing import pack, unpack
 from tallystick.runtime.store import Key, Store
 from tallystick.services.ports import Json
@@ -21,10 +23,17 @@ _DROPPED = ("managedFields", "resourceVersion", "selfLink")
 ObjectKey = tuple[Resource, str, str]  # kind, namespace and name
 
 
-def _its_secret(body: Json) -> str:
-    """Return namespace and name of the Secret that a PairingToken keeps; '' for the one that its own name tells."""
+# The kinds that keep a Secret, and how its name ends where the spec gives no other.
+_SECRET_SUFFIXES = {
+    PAIRING_TOKENS: PAIRING_SECRET_SUFFIX,
+    CONNECTION_CONFIGURATIONS: CONNECTION_SECRET_SUFFIX,
+}
+
+
+def _its_secret(suffix: str, body: Json) -> str:
+    """Return namespace and name of the Secret that an object keeps; '' for the one that its own name tells."""
     meta, chosen = body["metadata"], body["spec"].get("secretName")
-    return "" if chosen in (None, meta["name"] + PAIRING_SECRET_SUFFIX) else f"{meta['namespace']}/{chosen}"
+    return "" if chosen in (None, meta["name"] + suffix) else f"{meta['namespace']}/{chosen}"
 
 
 def _its_pairing_token(body: Json) -> str:
@@ -33,7 +42,10 @@ def _its_pairing_token(body: Json) -> str:
 
 # Our kinds, each with what its objects are found by when something else changes: the Secret that one keeps, or the uid
 # of the object that it depends on.
-_FOUND_BY: dict[Resource, Callable[[Json], str]] = {PAIRING_TOKENS: _its_secret, MASTER_TOKENS: _its_pairing_token}
+_FOUND_BY: dict[Resource, Callable[[Json], str]] = {
+    **{resource: partial(_its_secret, suffix) for resource, suffix in _SECRET_SUFFIXES.items()},
+    MASTER_TOKENS: _its_pairing_token,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +116,14 @@ class WatchedView:
         return [(resource, *key) for resource, store in self.stores.items() for key in store.by_index(index)]
 
     def _named_after(self, secret: Mapping[str, Any]) -> list[ObjectKey]:
-        """Return the PairingToken whose Secret has this name because the spec gives no other."""
-        key = (secret["namespace"], secret["name"].removesuffix(PAIRING_SECRET_SUFFIX))
-        record = self.stores[PAIRING_TOKENS].get(key)
-        named = record is not None and not record.index and key[1] != secret["name"]
-        return [(PAIRING_TOKENS, *key)] if named else []
+        """Return the object whose Secret has this name because the spec gives no other."""
+        found: list[ObjectKey] = []
+        for resource, suffix in _SECRET_SUFFIXES.items():
+            key = (secret["namespace"], secret["name"].removesuffix(suffix))
+            record = self.stores[resource].get(key)
+            if record is not None and not record.index and key[1] != secret["name"]:
+                found.append((resource, *key))
+        return found
 
     def everything(self) -> list[ObjectKey]:
         """Return all objects of our kinds."""

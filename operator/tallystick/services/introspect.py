@@ -1,11 +1,14 @@
 """Answer whether a token is good now (RFC 7662): by the objects it names, read fresh."""
 
+from tallystick.api.connection_configuration import CONNECTION_CONFIGURATIONS, DeploymentType
 from tallystick.api.master_token import MASTER_TOKENS, MasterToken
 from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken, PairingTokenState
 from tallystick.crypto.tokens import VerifiedClaims
-from tallystick.domain.claims import MASTER_TYPE, PAIRING_TYPE
-from tallystick.domain.validity import why_master_invalid, why_pairing_invalid
+from tallystick.domain.claims import CONNECTION_TYPE, MASTER_TYPE, PAIRING_TYPE
+from tallystick.domain.errors import ExchangeRefusedError, NotYetError
+from tallystick.domain.validity import Invalid, why_master_invalid, why_pairing_invalid
 from tallystick.services.callers import Caller, Callers
+from tallystick.services.connection_uses import ConnectionUses
 from tallystick.services.freshness import FreshReader, ServerClock
 from tallystick.services.issuer import Issuer, facts_of
 from tallystick.services.ports import Audit, Clock
@@ -14,6 +17,9 @@ Answer = dict[str, object]
 
 INACTIVE: Answer = {"active": False}
 VERB = "introspect"
+KIND_OF = {PAIRING_TYPE: PAIRING_TOKENS, MASTER_TYPE: MASTER_TOKENS, CONNECTION_TYPE: CONNECTION_CONFIGURATIONS}
+TYPE_NEEDED = "deployment_type is missing: a connection token is good for one deployment type alone"
+_TOLD = ("iss", "sub", "aud", "iat", "exp", "jti", "scope", "cnf", "deployment_type")
 
 
 class Introspection:
@@ -24,6 +30,7 @@ class Introspection:
         reader: FreshReader,
         issuer: Issuer,
         callers: Callers,
+        uses: ConnectionUses,
         *,
         clock: Clock,
         server_clock: ServerClock,
@@ -32,34 +39,55 @@ class Introspection:
         self._reader = reader
         self._issuer = issuer
         self._callers = callers
+        self._uses = uses
         self._clock = clock
         self._server_clock = server_clock
         self._audit = audit
 
-    async def introspect(self, unverified_jwt: str, caller: Caller) -> Answer:
+    async def introspect(
+        self, unverified_jwt: str, caller: Caller, deployment_type: DeploymentType | None = None
+    ) -> Answer:
         """Return the answer of RFC 7662 2.2. For all that is not valid, or not the caller's to know, it is the same.
 
+        Args:
+            unverified_jwt: the token.
+            caller: who asks.
+            deployment_type: what the token is used in (R39). A token that is bound to none is good for none.
+
         Raises:
+            ExchangeRefusedError: a connection token, and the caller does not say what it is used in.
             NotYetError: the state cannot be known now.
         """
         verified = self._issuer.verified(unverified_jwt, self._clock.now())
         if verified is None:
             return INACTIVE
-        plural = MASTER_TOKENS.plural if verified.typ == MASTER_TYPE else PAIRING_TOKENS.plural
+        plural = KIND_OF[verified.typ].plural
         if not await self._callers.may(caller, VERB, plural, verified.reference.namespace):
             self._audit.record("introspect", "refused", **facts_of(verified), caller=caller.username)
             return INACTIVE
-        active = await self._is_active(verified)
+        active = await self._is_active(verified, deployment_type)
         self._server_clock.check()
         self._audit.record(
             "introspect", "active" if active else "inactive", **facts_of(verified), caller=caller.username
         )
         return _answer(verified) if active else INACTIVE
 
-    async def _is_active(self, verified: VerifiedClaims) -> bool:
+    async def _is_active(self, verified: VerifiedClaims, deployment_type: DeploymentType | None) -> bool:
+        if verified.typ == CONNECTION_TYPE:
+            return await self._connection_is_active(verified, deployment_type)
+        if deployment_type is not None:
+            return False  # to say yes would let it pass where only a connection's token may
         if verified.typ == PAIRING_TYPE:
             return await self._pairing_is_active(verified)
         return await self._master_is_active(verified)
+
+    async def _connection_is_active(self, verified: VerifiedClaims, deployment_type: DeploymentType | None) -> bool:
+        if deployment_type is None:
+            raise ExchangeRefusedError("invalid_request", TYPE_NEEDED)
+        standing = await self._uses.standing(verified)
+        if standing.problem is Invalid.PENDING:
+            raise NotYetError("temporarily_unavailable", "the token is being recorded; ask again")
+        return standing.problem is None and self._uses.why_misused(verified, standing, deployment_type) is None
 
     async def _pairing_is_active(self, verified: VerifiedClaims) -> bool:
         reference = verified.reference
@@ -100,5 +128,7 @@ class Introspection:
 
 def _answer(verified: VerifiedClaims) -> Answer:
     claims = verified.claims
-    kept = {name: claims[name] for name in ("iss", "sub", "aud", "iat", "exp", "jti", "scope", "cnf") if name in claims}
-    return {"active": True, "token_type": "DPoP" if "cnf" in kept else "Bearer", **kept}
+    kept = {name: claims[name] for name in _TOLD if name in claims}
+    reference = verified.reference
+    connection = {"connection": f"{reference.namespace}/{reference.name}"} if verified.typ == CONNECTION_TYPE else {}
+    return {"active": True, "token_type": "DPoP" if "cnf" in kept else "Bearer", **kept, **connection}

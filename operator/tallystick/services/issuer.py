@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from tallystick.api.connection_configuration import ConnectionConfiguration, ConnectionToken
 from tallystick.api.master_token import MasterToken
 from tallystick.api.pairing_token import PairingToken
 from tallystick.crypto.keyring import Keyring
@@ -16,10 +17,22 @@ from tallystick.crypto.tokens import (
     unverified_typ,
     verify,
 )
-from tallystick.domain.claims import MASTER_TYPE, PAIRING_TYPE, PairingGrant, digest, master_claims, pairing_claims
+from tallystick.domain.claims import (
+    CONNECTION_TYPE,
+    MASTER_TYPE,
+    PAIRING_TYPE,
+    PairingGrant,
+    connection_claims,
+    digest,
+    master_claims,
+    pairing_claims,
+)
+from tallystick.domain.connection_secrets import TOKEN_KEY, connection_secret, slot_key
 from tallystick.domain.errors import NotYetError
 from tallystick.domain.grants import IssuancePolicy, adopted, granted
-from tallystick.domain.pairing_secrets import Json, held_token, pairing_secret
+from tallystick.domain.held_secrets import Json, held_token
+from tallystick.domain.pairing_secrets import pairing_secret
+from tallystick.domain.slots import grant_of, live_tokens
 from tallystick.services.ports import Keys
 
 
@@ -91,6 +104,36 @@ class Issuer:
     def sign_master(self, token: MasterToken) -> str:
         """Sign the master token that an object records. The same object gives the same bytes (RFC 6979)."""
         return sign(master_claims(token, self.policy.issuer), typ=MASTER_TYPE, key=self.key(token.spec.key_id))
+
+    def connection_secret(self, configuration: ConnectionConfiguration) -> Json | None:
+        """Return the Secret of the tokens on record; None where one cannot be signed again as it was issued (S3)."""
+        signed_jwts: dict[str, str] = {}
+        for token in live_tokens(configuration):
+            signed_jwt = self._connection_token(configuration, token)
+            if signed_jwt is None:
+                return None
+            signed_jwts[token.token_id] = signed_jwt
+        return connection_secret(configuration, signed_jwts, self._ca_pem)
+
+    def holds_connection_tokens(
+        self, configuration: ConnectionConfiguration, secret: Mapping[str, Any], now: datetime
+    ) -> bool:
+        """Tell whether the tokens in a Secret are those on record, where they cannot be signed again."""
+        live = live_tokens(configuration)
+        keys = {slot_key(token.slot): token for token in live} | ({TOKEN_KEY: live[0]} if live else {})
+        return all(self._holds(secret, key, token, now) for key, token in keys.items())
+
+    def _holds(self, secret: Mapping[str, Any], key: str, token: ConnectionToken, now: datetime) -> bool:
+        unverified_jwt = held_token(secret, key)
+        verified = self.verified(unverified_jwt, now) if unverified_jwt else None
+        return verified is not None and digest(dict(verified.claims)) == token.claims_digest
+
+    def _connection_token(self, configuration: ConnectionConfiguration, token: ConnectionToken) -> str | None:
+        claims = connection_claims(grant_of(configuration, token), self.policy.issuer)
+        key = self.keyring.by_id(token.key_id)
+        if key is None or digest(claims) != token.claims_digest:
+            return None
+        return sign(claims, typ=CONNECTION_TYPE, key=key)
 
     def verified(self, unverified_jwt: str, now: datetime) -> VerifiedClaims | None:
         """Verify a token of any of our types; None for what is none, or has expired."""

@@ -7,7 +7,7 @@ from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken
 from tallystick.domain.phrases import master_verdict
 from tallystick.domain.revocation import master_status
 from tallystick.domain.validity import Invalid, revoked_by_pairing, why_master_invalid
-from tallystick.services.pairing_tokens import Outcome
+from tallystick.services.outcome import Outcome
 from tallystick.services.ports import Audit, Clock, Cluster, Events, Json, NotFoundError, View
 
 

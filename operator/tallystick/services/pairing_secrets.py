@@ -1,25 +1,25 @@
 """Keep the Secret of a PairingToken: store what is issued, take over what a crash has left, restore, remove."""
 
-from contextlib import suppress
-
 from tallystick.api.core import SECRETS
 from tallystick.api.pairing_token import PairingToken, PairingTokenState
 from tallystick.domain.claims import PairingGrant
 from tallystick.domain.errors import NotYetError
+from tallystick.domain.held_secrets import HeldSecret, content_digest, owner_uid
 from tallystick.domain.names import pairing_secret_name
-from tallystick.domain.pairing_secrets import HeldSecret, content_digest, owner_uid
 from tallystick.services.issuer import Issuer
-from tallystick.services.ports import AlreadyExistsError, Clock, Cluster, Json, NotFoundError, View
+from tallystick.services.owned_secrets import OwnedSecrets
+from tallystick.services.ports import AlreadyExistsError, Clock, Cluster, Json, View
 
 
 class PairingSecrets:
-    """The Secrets of PairingTokens, by conditional writes; what a write returns goes into the view at once."""
+    """The Secrets of PairingTokens."""
 
     def __init__(self, cluster: Cluster, view: View, issuer: Issuer, clock: Clock) -> None:
         self._cluster = cluster
         self._view = view
         self._issuer = issuer
         self._clock = clock
+        self._secrets = OwnedSecrets(cluster, view)
 
     def seen(self, token: PairingToken) -> HeldSecret | None:
         """Return what the watch has seen under the Secret's name."""
@@ -42,49 +42,24 @@ class PairingSecrets:
         """
         wanted = self._issuer.pairing_secret(token, planned)
         try:
-            self._view.remember(SECRETS, await self._cluster.create(SECRETS, wanted))
+            await self._secrets.create(wanted)
         except AlreadyExistsError:
             held = await self._cluster.get(SECRETS, token.metadata.namespace, pairing_secret_name(token))
             if owner_uid(held) != token.metadata.uid:
                 return None
             unfinished = self._issuer.adopt(token, held, self._clock.now())
             planned = unfinished or planned
-            await self._replace(self._issuer.pairing_secret(token, planned), held)
+            await self._secrets.restore(self._issuer.pairing_secret(token, planned), held)
         return planned
 
     async def held(self, token: PairingToken) -> Json | None:
         """Read the Secret, whoever it belongs to."""
-        try:
-            return await self._cluster.get(SECRETS, token.metadata.namespace, pairing_secret_name(token))
-        except NotFoundError:
-            return None
+        return await self._secrets.held(token.metadata.namespace, pairing_secret_name(token))
 
     async def restore(self, wanted: Json, held: Json | None) -> None:
         """Put the Secret back as it must be; `held` is what is there and ours, if anything is."""
-        if held is None:
-            self._view.remember(SECRETS, await self._cluster.create(SECRETS, wanted))
-        else:
-            await self._replace(wanted, held)
+        await self._secrets.restore(wanted, held)
 
     async def remove(self, secret: HeldSecret) -> None:
         """Delete the very Secret that was seen."""
-        with suppress(NotFoundError):  # somebody was faster, and it is gone
-            await self._cluster.delete(
-                SECRETS, secret.namespace, secret.name, uid=secret.uid, resource_version=secret.resource_version
-            )
-        self._view.forget(SECRETS, secret.namespace, secret.name, secret.uid)
-
-    async def _replace(self, wanted: Json, held: Json) -> None:
-        """Make the Secret as wanted, in place where the API allows it."""
-        if content_digest(held) == content_digest(wanted):
-            self._view.remember(SECRETS, held)
-            return
-        meta = held["metadata"]
-        if held.get("immutable") or held.get("type") != wanted["type"]:
-            # Neither can be changed back in place: delete this very Secret and create ours.
-            await self._cluster.delete(SECRETS, meta["namespace"], meta["name"], uid=meta["uid"])
-            self._view.remember(SECRETS, await self._cluster.create(SECRETS, wanted))
-            return
-        identity = {key: meta[key] for key in ("uid", "resourceVersion")}
-        body = {**wanted, "metadata": {**wanted["metadata"], **identity}}
-        self._view.remember(SECRETS, await self._cluster.replace(SECRETS, body))
+        await self._secrets.remove(secret)

@@ -5,8 +5,6 @@ them a crash leaves a Secret of our making, which the next attempt adopts, becau
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from tallystick.api.master_token import MASTER_TOKENS
@@ -17,13 +15,14 @@ from tallystick.domain.claims import PairingGrant
 from tallystick.domain.conditions import Verdict, conditions
 from tallystick.domain.errors import NotYetError
 from tallystick.domain.grants import Unissuable, grant
+from tallystick.domain.held_secrets import owner_uid
 from tallystick.domain.names import master_token_name, pairing_secret_name
-from tallystick.domain.pairing_secrets import owner_uid
 from tallystick.domain.phrases import verdict_of
 from tallystick.domain.revocation import revoking_changes
 from tallystick.services.freshness import ServerClock
 from tallystick.services.healings import Healings
 from tallystick.services.issuer import Issuer
+from tallystick.services.outcome import Outcome
 from tallystick.services.pairing_secrets import PairingSecrets
 from tallystick.services.ports import (
     Audit,
@@ -40,14 +39,6 @@ from tallystick.services.tombstones import write_tombstone
 MOST_STEPS = 4
 RETRY_CONFLICT_SECONDS = 10.0
 RETRY_UNPROTECTED_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """When to look at the object again, if nothing happens before."""
-
-    wake_at: datetime | None = None
-    retry_after: float | None = None
 
 
 class PairingTokens:

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from tallystick.api.meta import Resource
 from tallystick.crypto.keyring import Keyring
-from tallystick.domain.pairing_secrets import HeldSecret
+from tallystick.domain.held_secrets import HeldSecret
+from tallystick.domain.presence import Presence
 
 Json = dict[str, Any]
 
@@ -148,4 +149,12 @@ class View(Protocol):
 
     def forget(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
         """Take over that an object is gone, ahead of the watch."""
+        ...
+
+
+class Presences(Protocol):
+    """What the exchange's replicas have stored of the heartbeats that they took."""
+
+    def of(self, uid: str) -> Presence:
+        """Return what is known of the instances of the ConnectionConfiguration with this uid."""
         ...

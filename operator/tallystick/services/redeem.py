@@ -211,7 +211,7 @@ def _master_body(token: PairingToken, computed: MasterTokenSpec) -> Json:
         "metadata": {
             "name": master_token_name(computed.token_id),
             "namespace": token.metadata.namespace,
-            "ownerReferences": [] if retained else [owner_reference(token)],
+            "ownerReferences": [] if retained else [owner_reference(PAIRING_TOKENS, token.metadata)],
         },
         "spec": computed.to_json(),
     }

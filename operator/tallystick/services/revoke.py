@@ -7,8 +7,8 @@ It writes status, never spec: the spec is the user's.
 from tallystick.api.master_token import MASTER_TOKENS, MasterToken, MasterTokenState
 from tallystick.api.pairing_token import PAIRING_TOKENS, DeletionPolicy, PairingToken, PairingTokenState
 from tallystick.crypto.tokens import VerifiedClaims
-from tallystick.domain.claims import PAIRING_TYPE
-from tallystick.domain.errors import NotYetError
+from tallystick.domain.claims import CONNECTION_TYPE, PAIRING_TYPE
+from tallystick.domain.errors import ExchangeRefusedError, NotYetError
 from tallystick.domain.names import master_token_name
 from tallystick.domain.revocation import master_status, revoked_pairing_status
 from tallystick.domain.validity import Invalid, why_pairing_invalid
@@ -27,6 +27,10 @@ from tallystick.services.ports import (
 from tallystick.services.tombstones import write_tombstone
 
 MOST_TRIES = 5
+SHARED = (
+    "a connection token is shared by many instances, so none of them may end it: "
+    "remove its slot from spec.tokens of its ConnectionConfiguration"
+)
 
 
 class Revocation:
@@ -45,12 +49,16 @@ class Revocation:
         A pairing token that was spent and has leaked later must not be a kill switch for the trust it made (S29).
 
         Raises:
+            ExchangeRefusedError: it is a connection token, which belongs to nobody alone (S10).
             NotYetError: it is not known whether the revocation was stored; ask again.
         """
         verified = self._issuer.verified(unverified_jwt, self._clock.now())
         if verified is None:
             self._audit.record("revoke", "ignored", source=source)
             return
+        if verified.typ == CONNECTION_TYPE:
+            self._audit.record("revoke", "refused", **facts_of(verified), reason="Shared", source=source)
+            raise ExchangeRefusedError("unsupported_token_type", SHARED)
         resource = PAIRING_TOKENS if verified.typ == PAIRING_TYPE else MASTER_TOKENS
         for _ in range(MOST_TRIES):
             raw = await self._reader.get_anew(resource, verified.reference.namespace, verified.reference.name)

@@ -6,7 +6,7 @@ Every refusal is a constant or a text that a use case made for the caller (RFC 6
 import json
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 
@@ -14,13 +14,16 @@ import structlog
 from aiohttp import web
 
 from tallystick.crypto.dpop import InvalidProofError
-from tallystick.domain.errors import ExchangeRefusedError, NotYetError
+from tallystick.domain.errors import ExchangeRefusedError, NotYetError, UseRefusedError
 from tallystick.services.ports import ClusterError
+from tallystick.web.bearer import INVALID_BEARER
 
 log = structlog.get_logger("tallystick.web")
 
 OUTCOME = web.ResponseKey("OUTCOME", str)
 """`ok` or the error code of an answer, for the metrics."""
+EXCUSED = web.ResponseKey("EXCUSED", bool)
+"""Whether a refusal is nobody's fault."""
 
 NOT_YET_CODES = frozenset({"temporarily_unavailable", "clock_unsafe"})
 _CANNOT_KNOW = "the state of the token cannot be read now; ask again"
@@ -35,17 +38,38 @@ HTTP_REFUSALS = {
     417: ("invalid_request", "only Expect: 100-continue is known"),
     429: ("too_many_requests", "too many requests from this source have failed; ask again later"),
 }
+NO_CONNECTION_TOKEN = "the instance must show its connection token as a bearer token"  # noqa: S105 - a text
+NOT_JSON = "the body must be application/json, without a content encoding"
+# The status of each code by which a connection token is refused.
+USE_REFUSALS = {"invalid_token": 401, "deployment_type_mismatch": 403, "not_found": 404}
+PROBLEM = "application/problem+json"
+_TITLES = {
+    "invalid_token": "The token is not valid",
+    "deployment_type_mismatch": "The token is bound to another deployment type",
+}
+
+
+class NoConnectionTokenError(web.HTTPUnauthorized):
+    """An instance shows no bearer, or one that cannot be a token."""
+
+
+class NotJSONError(web.HTTPUnsupportedMediaType):
+    """The body is not declared as JSON where JSON alone is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error answer: its HTTP status, the OAuth error code and description, further headers, the metrics' word."""
+    """An error answer: its HTTP status, the error code and description, further headers, the metrics' word.
+
+    `excused`: whoever asks holds a token of ours, so that it is no guess and counts against nobody.
+    """
 
     status: int
     code: str
     description: str
     headers: Mapping[str, str] = field(default_factory=dict)
     outcome: str = ""
+    excused: bool = False
 
 
 def refusal_of(error: Exception) -> Refusal:
@@ -53,6 +77,12 @@ def refusal_of(error: Exception) -> Refusal:
     match error:
         case ExchangeRefusedError():
             return Refusal(400, error.code, error.description, outcome=error.outcome)
+        case UseRefusedError():
+            return _use_refusal(error)
+        case NoConnectionTokenError():
+            return replace(_http_refusal(error), description=NO_CONNECTION_TOKEN)
+        case NotJSONError():
+            return replace(_http_refusal(error), description=NOT_JSON)
         case InvalidProofError():
             return Refusal(400, "invalid_dpop_proof", str(error))
         case NotYetError():
@@ -68,15 +98,39 @@ def refusal_of(error: Exception) -> Refusal:
             return Refusal(500, "server_error", "the request could not be answered because of a fault in the service")
 
 
-def refuse(refusal: Refusal) -> web.Response:
-    """Write a refusal as JSON (RFC 6749 5.2)."""
-    body = {"error": refusal.code, "error_description": refusal.description}
+def refuse(refusal: Refusal, *, as_problem: bool = False) -> web.Response:
+    """Write a refusal as JSON: in the form of OAuth (RFC 6749 5.2), or as a problem (RFC 9457)."""
     response = json_answer(
-        body, status=refusal.status, headers=refusal.headers, outcome=refusal.outcome or refusal.code
+        problem(refusal) if as_problem else {"error": refusal.code, "error_description": refusal.description},
+        status=refusal.status,
+        headers=refusal.headers,
+        content_type=PROBLEM if as_problem else "application/json",
+        outcome=refusal.outcome or refusal.code,
     )
+    response[EXCUSED] = refusal.excused
     if refusal.status in (408, 413):
         response.force_close()  # the rest of the body is not wanted
     return response
+
+
+def problem(refusal: Refusal) -> dict[str, object]:
+    """Say a refusal as a problem (RFC 9457 3.1)."""
+    return {
+        "type": problem_type(refusal.code),
+        "title": problem_title(refusal.code, refusal.status),
+        "status": refusal.status,
+        "detail": refusal.description,
+    }
+
+
+def problem_type(code: str) -> str:
+    """Name a kind of problem."""
+    return "urn:problem:" + code.replace("_", "-")
+
+
+def problem_title(code: str, status: int) -> str:
+    """Say a kind of problem in a few words."""
+    return _TITLES.get(code, HTTPStatus(status).phrase)
 
 
 def json_answer(
@@ -96,6 +150,12 @@ def json_answer(
     )
     response[OUTCOME] = outcome
     return response
+
+
+def _use_refusal(error: UseRefusedError) -> Refusal:
+    status = USE_REFUSALS[error.code]
+    headers = {"WWW-Authenticate": INVALID_BEARER} if status == HTTPStatus.UNAUTHORIZED else {}
+    return Refusal(status, error.code, error.description, headers, excused=error.verified)
 
 
 def _not_yet(error: NotYetError) -> Refusal:

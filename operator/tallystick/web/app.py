@@ -7,6 +7,7 @@ from tallystick.web.exchange import post_token
 from tallystick.web.finishing import Finishing
 from tallystick.web.forms import MOST_BYTES
 from tallystick.web.health import HEALTHZ_PATH, METRICS_PATH, READYZ_PATH, get_healthz, get_metrics, get_readyz
+from tallystick.web.heartbeats import HEARTBEAT_PATH, post_heartbeat
 from tallystick.web.introspection import post_introspect
 from tallystick.web.metadata import (
     DISCOVERY_PATH,
@@ -38,6 +39,7 @@ _ENDPOINTS = (
     ("POST", TOKEN_PATH, post_token, "token"),
     ("POST", INTROSPECT_PATH, post_introspect, "introspect"),
     ("POST", REVOKE_PATH, post_revoke, "revoke"),
+    ("POST", HEARTBEAT_PATH, post_heartbeat, "heartbeat"),
 )
 
 

@@ -9,7 +9,7 @@ from tallystick.domain.errors import ExchangeRefusedError
 from tallystick.domain.targets import Wish
 from tallystick.services.redeem import Redeemed, RedeemRequest
 from tallystick.web.answers import json_answer
-from tallystick.web.forms import Form, read_form
+from tallystick.web.forms import Form, deployment_type_of, read_form
 from tallystick.web.parts import FINISHING, PARTS, ExchangeParts
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -38,6 +38,8 @@ async def post_token(request: web.Request) -> web.Response:
         key_thumbprint=_proven_key(request, parts),
         source=request.remote or "",
     )
+    used_in = deployment_type_of(form.one("deployment_type"))
+    await request.app[FINISHING].result_of(parts.uses.refuse_exchange(redeem.unverified_jwt, used_in))
     redeemed = await request.app[FINISHING].result_of(parts.redemption.redeem(redeem))
     return json_answer(_answer(redeemed))
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import hdrs, web
 
+from tallystick.api.connection_configuration import DeploymentType
 from tallystick.domain.errors import ExchangeRefusedError
 
 FORM = "application/x-www-form-urlencoded"
@@ -40,6 +41,14 @@ class Form:
         return tuple(value for key, value in self.parameters if key == name)
 
 
+def deployment_type_of(given: object) -> DeploymentType | None:
+    """Read what the caller says that a token is used in, by its one spelling; None where it does not say."""
+    found = next((known for known in DeploymentType if known.value == given), None)
+    if given is not None and found is None:
+        raise ExchangeRefusedError("invalid_request", f"deployment_type must be {' or '.join(DeploymentType)}")
+    return found
+
+
 async def read_form(
     request: web.Request, *, may_repeat: Collection[str] = (), body_seconds: float = BODY_SECONDS
 ) -> Form:
@@ -54,7 +63,7 @@ async def read_form(
         raise ExchangeRefusedError("invalid_request", "parameters belong into the body, not into the URL")
     if request.content_type != FORM or hdrs.CONTENT_ENCODING in request.headers:
         raise web.HTTPUnsupportedMediaType
-    body = await _read(request, body_seconds)
+    body = await read_body(request, body_seconds)
     return parse_form(body, may_repeat=may_repeat)
 
 
@@ -83,7 +92,8 @@ def _pairs(body: bytes) -> list[tuple[str, str]]:
     )
 
 
-async def _read(request: web.Request, seconds: float) -> bytes:
+async def read_body(request: web.Request, seconds: float = BODY_SECONDS) -> bytes:
+    """Read a body of bounded size in bounded time; raises web.HTTPException (408, 413) or ExchangeRefusedError."""
     if request.content_length is not None and request.content_length > MOST_BYTES:
         raise web.HTTPRequestEntityTooLarge(MOST_BYTES)
     try:

@@ -4,10 +4,13 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import HttpVersion11, hdrs, web
 
-from tallystick.web.answers import OUTCOME, refusal_of, refuse
+from tallystick.web.answers import EXCUSED, OUTCOME, refusal_of, refuse
 from tallystick.web.parts import PARTS
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+PROBLEMS_BELOW = "/v1/"
+"""What is not OAuth's is refused in the form of RFC 9457."""
 
 ENDPOINTS = web.AppKey("ENDPOINTS", Mapping[str, str])
 """The metric's word for each path that is counted."""
@@ -17,7 +20,8 @@ ENDPOINTS = web.AppKey("ENDPOINTS", Mapping[str, str])
 async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Count the answer by endpoint and outcome; both come from closed sets (S28)."""
     response = await handler(request)
-    endpoint = request.app[ENDPOINTS].get(request.path)
+    resource = request.match_info.route.resource
+    endpoint = request.app[ENDPOINTS].get(resource.canonical if resource is not None else request.path)
     if endpoint is not None:
         request.app[PARTS].metrics.count_answer(endpoint, response.get(OUTCOME, "ok"))
     return response
@@ -29,7 +33,7 @@ async def translated(request: web.Request, handler: Handler) -> web.StreamRespon
     try:
         return await handler(request)
     except Exception as error:  # noqa: BLE001 - the edge: a fault of ours is answered and logged, never shown
-        return refuse(refusal_of(error))
+        return _refused(request, error)
 
 
 @web.middleware
@@ -49,7 +53,7 @@ async def failures_noted(request: web.Request, handler: Handler) -> web.StreamRe
     """Charge a source for each refusal that is its own fault; an outage of ours is not."""
     response = await handler(request)
     own_fault = 400 <= response.status < 500 and response.status != web.HTTPTooManyRequests.status_code  # noqa: PLR2004 - the class of client errors (RFC 9110 15.5)
-    if request.method == hdrs.METH_POST and own_fault:
+    if request.method == hdrs.METH_POST and own_fault and not response.get(EXCUSED, False):
         request.app[PARTS].limiter.count_failure(request.remote)
     return response
 
@@ -59,7 +63,7 @@ async def expected(request: web.Request) -> web.StreamResponse | None:
     if request.version < HttpVersion11:
         return None  # the same section: in HTTP/1.0 the field is not there
     if [value.lower() for value in request.headers.getall(hdrs.EXPECT)] != ["100-continue"]:
-        return refuse(refusal_of(web.HTTPExpectationFailed()))
+        return _refused(request, web.HTTPExpectationFailed())
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0  # the answer itself has not begun
     return None
@@ -75,3 +79,7 @@ async def set_headers(request: web.Request, response: web.StreamResponse) -> Non
     if hdrs.CACHE_CONTROL not in headers:
         headers[hdrs.CACHE_CONTROL] = "no-store"
         headers[hdrs.PRAGMA] = "no-cache"  # RFC 6749 5.1 still asks for it
+
+
+def _refused(request: web.Request, error: Exception) -> web.Response:
+    return refuse(refusal_of(error), as_problem=PROBLEMS_BELOW in request.path)

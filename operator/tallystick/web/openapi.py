@@ -14,7 +14,7 @@ from tallystick import __version__
 from tallystick.domain.grants import TOKEN_PATH
 from tallystick.services.callers import LONGEST_BEARER
 from tallystick.web import openapi_schemas as schemas
-from tallystick.web.answers import HTTP_REFUSALS, NOT_YET_CODES
+from tallystick.web.answers import HTTP_REFUSALS, NOT_YET_CODES, PROBLEM
 from tallystick.web.connections import (
     BROKEN,
     LONGEST_LINE,
@@ -26,16 +26,17 @@ from tallystick.web.connections import (
 from tallystick.web.exchange import DPOP
 from tallystick.web.forms import BODY_SECONDS, FORM, MOST_BYTES, MOST_PARAMETERS
 from tallystick.web.health import HEALTHZ_PATH, METRICS_PATH, READYZ_PATH
+from tallystick.web.heartbeats import HEARTBEAT_PATH, JSON
 from tallystick.web.limits import FailureLimits
 from tallystick.web.metadata import CACHED, DISCOVERY_PATH, INTROSPECT_PATH, JWK_SET, JWKS_PATH, REVOKE_PATH
 from tallystick.web.openapi_schemas import Json, constant, refusal, text
 
 OPENAPI_PATH = "/openapi.json"
-_JSON = "application/json"
 
 # The codes of 400 and of 503; HTTP_REFUSALS has those of the other statuses.
 _INVALID = {"invalid_request"}
 _TOKEN_CODES = _INVALID | {"unsupported_grant_type", "invalid_scope", "invalid_target", "invalid_dpop_proof"}
+_REVOKE_CODES = _INVALID | {"unsupported_token_type"}
 _BUSY = {"temporarily_unavailable"}
 
 
@@ -63,7 +64,7 @@ _HEADERS_OF_REFUSALS = {
 
 async def get_openapi(_: web.Request) -> web.Response:
     """Serve the document."""
-    return web.Response(text=openapi_text(), content_type=_JSON, headers=CACHED)
+    return web.Response(text=openapi_text(), content_type=JSON, headers=CACHED)
 
 
 @cache
@@ -86,6 +87,7 @@ def openapi() -> Json:
             TOKEN_PATH: {"post": _token()},
             INTROSPECT_PATH: {"post": _introspect()},
             REVOKE_PATH: {"post": _revoke()},
+            HEARTBEAT_PATH: {"post": _heartbeat()},
             JWKS_PATH: {"get": _jwks()},
             DISCOVERY_PATH: {"get": _discovery()},
             OPENAPI_PATH: {"get": _self()},
@@ -94,7 +96,7 @@ def openapi() -> Json:
             METRICS_PATH: {"get": _metrics()},
         },
         "components": {
-            "securitySchemes": {"serviceAccount": _service_account()},
+            "securitySchemes": {"serviceAccount": _service_account(), "connectionToken": _connection_token()},
             "responses": _shared_answers(),
             "headers": _shared_headers(),
         },
@@ -104,7 +106,8 @@ def openapi() -> Json:
 def _description() -> str:
     limits = FailureLimits()
     return (
-        "Redeem a pairing token for its master token, introspect and revoke both, and verify them.\n\n"
+        "Redeem a pairing token for its master token, introspect and revoke both, and verify them; take the heartbeats "
+        "of instances that hold a connection token.\n\n"
         f"A request has at most {MOST_HEADERS} headers of {LONGEST_LINE} bytes each, {MOST_HEAD_BYTES} bytes in all; a "
         f"body at most {MOST_BYTES} bytes and {MOST_PARAMETERS} parameters, and {BODY_SECONDS:.0f} seconds to arrive. "
         f"A replica takes {MOST_CONNECTIONS} connections at once, of one source by default {MOST_PER_SOURCE}. A source "
@@ -125,6 +128,15 @@ def _service_account() -> Json:
     }
 
 
+def _connection_token() -> Json:
+    return {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A connection token, as the Secret of its ConnectionConfiguration has it.",
+    }
+
+
 def _token() -> Json:
     redeemed = _answer("The master token.", schemas.REDEEMED)
     proof = {"name": DPOP, "in": "header", "required": False, "schema": schemas.PROOF}
@@ -141,9 +153,46 @@ def _introspect() -> Json:
 
 def _revoke() -> Json:
     done = {"description": "The token is over, or was none.", "headers": _headers()}
-    operation = _post("revoke", "End a token that one holds (RFC 7009).", schemas.REVOKE_FORM, done, _INVALID)
+    operation = _post("revoke", "End a token that one holds (RFC 7009).", schemas.REVOKE_FORM, done, _REVOKE_CODES)
     operation["responses"]["503"] = _shared(_UNAVAILABLE)  # what is over needs no clock
     return operation
+
+
+def _heartbeat() -> Json:
+    """Describe the one endpoint that refuses in the form of RFC 9457."""
+    taken = {
+        "description": "Taken. The next one is due after `Retry-After` seconds.",
+        "headers": _headers(required=_RETRY_AFTER),
+    }
+    refused = {
+        "400": _problem("The request is not as it must be.", 400, _INVALID),
+        "401": _problem("The token is not valid.", 401, {"invalid_token"}, _HEADERS_OF_REFUSALS[401]),
+        "403": _problem("It belongs to another deployment type.", 403, {"deployment_type_mismatch"}),
+        "404": _problem("It belongs to another configuration.", 404, {"not_found"}),
+        **{str(status): _problem_of(status) for status in (408, 413, 415, 417, 429)},
+        "500": _problem("A fault of the service.", 500, {"server_error"}),
+        "503": _problem("It cannot be known now; ask again.", 503, NOT_YET_CODES, _RETRY_AFTER),
+    }
+    return {
+        "operationId": "heartbeat",
+        "summary": "An instance is there, and uses this token.",
+        "security": [{"connectionToken": []}],
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": schemas.OBJECT_NAME}
+            for name in ("namespace", "name")
+        ],
+        "requestBody": {"required": True, "content": {JSON: {"schema": schemas.HEARTBEAT}}},
+        "responses": {"204": taken, **refused},
+    }
+
+
+def _problem_of(status: int) -> Json:
+    code, description = HTTP_REFUSALS[status]
+    return _problem(f"{description[0].upper()}{description[1:]}.", status, {code}, _HEADERS_OF_REFUSALS.get(status))
+
+
+def _problem(description: str, status: int, codes: Set[str], required: Mapping[str, Json] | None = None) -> Json:
+    return _answer(description, schemas.problem(status, codes), media=PROBLEM, required=required)
 
 
 def _jwks() -> Json:
@@ -225,7 +274,7 @@ def _answer(
     description: str,
     schema: Json,
     *,
-    media: str = _JSON,
+    media: str = JSON,
     cached: bool = False,
     required: Mapping[str, Json] | None = None,
 ) -> Json:

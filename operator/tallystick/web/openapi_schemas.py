@@ -7,8 +7,10 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from tallystick.api.connection_configuration import DeploymentType
 from tallystick.crypto.dpop import MAX_PROOF_LENGTH
 from tallystick.crypto.tokens import MAX_TOKEN_LENGTH
+from tallystick.web.answers import problem_title, problem_type
 from tallystick.web.exchange import (
     ACCESS_TOKEN_TYPE,
     CLIENT_ID,
@@ -20,6 +22,7 @@ from tallystick.web.exchange import (
     MOST_AUDIENCES,
     SCOPE,
 )
+from tallystick.web.heartbeats import INSTANCE_ID
 from tallystick.web.metadata import discovery
 
 Json = dict[str, Any]
@@ -64,6 +67,28 @@ def refusal(codes: Collection[str], descriptions: Collection[str] = ()) -> Json:
     return members({"error": text(enum=sorted(codes)), "error_description": said})
 
 
+def problem(status: int, codes: Collection[str]) -> Json:
+    """A problem (RFC 9457 3.1) of one of these codes."""
+    return members(
+        {
+            "type": text(enum=sorted(problem_type(code) for code in codes)),
+            "title": text(enum=sorted({problem_title(code, status) for code in codes})),
+            "status": {"const": status},
+            "detail": text("What is wrong, in plain words."),
+        }
+    )
+
+
+_DEPLOYMENT_TYPE = text("What the token is used in.", enum=list(DeploymentType))
+OBJECT_NAME = text("Of the ConnectionConfiguration that the token names.", pattern="^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+HEARTBEAT = members(
+    {
+        "instance_id": matching(INSTANCE_ID, "Who sends it, by a name that it keeps.", examples=["press-1"]),
+        "deployment_type": _DEPLOYMENT_TYPE,
+    },
+    additionalProperties=True,
+)
+
 _SEVERAL = {"type": "array", "items": text(minLength=1, maxLength=LONGEST_AUDIENCE), "maxItems": MOST_AUDIENCES}
 _WHO = f"The parameter may repeat; `audience` and `resource` together name at most {MOST_AUDIENCES} places."
 
@@ -88,19 +113,24 @@ TOKEN_FORM = _form(
             maxLength=LONGEST_SCOPE,
             examples=["mission-control:admin"],
         ),
+        "deployment_type": _DEPLOYMENT_TYPE,
         "audience": {**_SEVERAL, "description": f"Who the token is for, of those of the use case. {_WHO}"},
         "resource": {**_SEVERAL, "description": f"The same as `audience`. {_WHO}"},
     },
     # RFC 8693 4.1: acting for somebody else is not supported.
     **{"not": {"anyOf": [{"required": ["actor_token"]}, {"required": ["actor_token_type"]}]}},
 )
-_ANY_TOKEN = text("A pairing token or a master token.", minLength=1, writeOnly=True)
+_ANY_TOKEN = text("A pairing token, a master token or a connection token.", minLength=1, writeOnly=True)
 _HINT = text("Not looked at: a token says itself what it is.")
 INTROSPECT_FORM = _form(
     required={"token": _ANY_TOKEN},
     optional={
         "token_type_hint": _HINT,
-        "deployment_type": text("Asks for tokens that are bound to this type; none is, so all are inactive."),
+        "deployment_type": text(
+            "What the token is used in. A connection token is good for one type alone and inactive in any other, so "
+            "that it is needed with one; all other tokens are bound to none, and inactive.",
+            enum=list(DeploymentType),
+        ),
     },
 )
 REVOKE_FORM = _form(required={"token": _ANY_TOKEN}, optional={"token_type_hint": _HINT})
@@ -141,11 +171,15 @@ INTROSPECTED: Json = {
                     ]
                 },
                 "iat": _COUNT,
-                "exp": _COUNT,
                 "jti": text(),
                 "scope": matching(SCOPE, "Its scopes."),
             },
-            {"cnf": members({"jkt": _THUMBPRINT})},
+            {
+                "exp": {**_COUNT, "description": "Absent of a connection token: it is valid until it is revoked."},
+                "cnf": members({"jkt": _THUMBPRINT}),
+                "deployment_type": text("What a connection token is good for.", enum=list(DeploymentType)),
+                "connection": text("The namespace and name of its ConnectionConfiguration."),
+            },
         ),
     ]
 }

@@ -7,6 +7,8 @@ from aiohttp import web
 
 from tallystick.runtime.metrics import Metrics
 from tallystick.services.callers import Callers
+from tallystick.services.connection_uses import ConnectionUses
+from tallystick.services.heartbeats import Heartbeats
 from tallystick.services.introspect import Introspection
 from tallystick.services.ports import Audit, Clock, Ids, Keys
 from tallystick.services.redeem import Redemption
@@ -29,6 +31,8 @@ class ExchangeParts:
     redemption: Redemption
     introspection: Introspection
     revocation: Revocation
+    uses: ConnectionUses
+    heartbeats: Heartbeats
     callers: Callers
     keys: Keys
     issuer: str

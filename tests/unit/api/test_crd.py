@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tallystick.api.connection_configuration import ConnectionConfiguration
 from tallystick.api.crd import crd
 from tallystick.api.master_token import MasterToken
 from tallystick.api.pairing_token import PairingToken
@@ -81,7 +82,10 @@ def test_every_field_is_described(kind: Any) -> None:
 def test_every_rule_has_a_text_of_its_own(kind: Any) -> None:
     texts = [rule["message"] for _, node in nodes(schema_of(kind)) for rule in node.get("x-kubernetes-validations", [])]
 
-    assert len(texts) == len(set(texts)) > 0
+    # R31 is kept by two rules, one for what was asked for before and one for what is Active; they refuse the same.
+    again = [text for text in set(texts) if texts.count(text) > 1 and not text.startswith("cannot revoke the only")]
+    assert texts
+    assert again == []
 
 
 @every_kind
@@ -119,9 +123,10 @@ def test_pairing_tokens_are_found_by_use_case_purpose_state_and_token_id() -> No
 
 
 def test_names_and_category_are_those_that_people_type() -> None:
-    names = [crd(kind)["spec"]["names"] for kind in (PairingToken, MasterToken)]
+    names = [crd(kind)["spec"]["names"] for kind in (PairingToken, MasterToken, ConnectionConfiguration)]
 
     assert [(name["plural"], name["shortNames"], name["categories"]) for name in names] == [
         ("pairingtokens", ["ptok"], ["tally"]),
         ("mastertokens", ["mtok"], ["tally"]),
+        ("connectionconfigurations", ["cconf"], ["tally"]),
     ]

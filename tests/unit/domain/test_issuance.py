@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from tallystick.domain.held_secrets import HeldSecret
 from tallystick.domain.issuance import Expire, Heal, Issue, RemoveSecret, Rest, Revoke, Seen, next_step
-from tallystick.domain.pairing_secrets import HeldSecret
 from tests.builders import OTHER_UID, UID, a_pairing_token, issued_status, used_status
 from tests.fakes import NOON
 

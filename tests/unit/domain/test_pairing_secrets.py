@@ -6,7 +6,8 @@ import copy
 import pytest
 
 from tallystick.domain.grants import grant
-from tallystick.domain.pairing_secrets import HeldSecret, content_digest, held_token, owner_uid, pairing_secret
+from tallystick.domain.held_secrets import HeldSecret, content_digest, held_token, owner_uid
+from tallystick.domain.pairing_secrets import pairing_secret
 from tests.builders import OTHER_UID, UID, a_pairing_token, a_policy
 from tests.fakes import NOON
 

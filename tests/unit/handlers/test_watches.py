@@ -4,6 +4,7 @@ import kopf
 import pytest
 from kopf._cogs.structs.references import Resource as KopfResource
 
+from tallystick.api.connection_configuration import CONNECTION_CONFIGURATIONS
 from tallystick.api.core import SECRETS
 from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.pairing_token import PAIRING_TOKENS
@@ -41,7 +42,7 @@ def handlers_of(registry, kind):
 
 def test_kopf_watches_and_does_nothing_else(registry):
     # Any other kind of handler writes annotations or finalizers, or copies a Secret's data into an annotation.
-    assert len(handlers_of(registry, "_watching")) == 3
+    assert len(handlers_of(registry, "_watching")) == 4
     assert [handlers_of(registry, kind) for kind in ("_changing", "_spawning", "_indexing", "_webhooks")] == [[]] * 4
 
 
@@ -52,11 +53,12 @@ async def test_a_handler_hands_its_event_on_and_returns_none(registry, listener)
     ]
 
     # kopf copies a returned value into the status of the object.
-    assert returned == [None, None, None]
+    assert returned == [None] * 4
     assert listener.observed == [
         (PAIRING_TOKENS, "ADDED", {"n": 0}),
         (MASTER_TOKENS, "ADDED", {"n": 1}),
-        (SECRETS, "ADDED", {"n": 2}),
+        (CONNECTION_CONFIGURATIONS, "ADDED", {"n": 2}),
+        (SECRETS, "ADDED", {"n": 3}),
     ]
 
 
@@ -66,7 +68,7 @@ def test_kopf_asks_whether_an_event_is_news_before_it_calls(registry):
         for number, handler in enumerate(handlers_of(registry, "_watching"))
     ]
 
-    assert asked == [False, True, True]
+    assert asked == [False, True, True, True]
 
 
 def test_the_api_server_is_asked_for_our_secrets_alone():

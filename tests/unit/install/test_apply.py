@@ -80,11 +80,12 @@ async def test_crds_come_first_then_rights_then_policies() -> None:
     await install(target, installation, said.append)
 
     rest = [*rbac(installation), *policies(installation)]
-    assert [body["kind"] for body in target.applied[:2]] == ["CustomResourceDefinition"] * 2
-    assert target.applied[2:] == rest
+    assert [body["kind"] for body in target.applied[:3]] == ["CustomResourceDefinition"] * 3
+    assert target.applied[3:] == rest
     assert said == [
         "waiting until CRD pairingtokens.tallystick.dev is established",
         "waiting until CRD mastertokens.tallystick.dev is established",
+        "waiting until CRD connectionconfigurations.tallystick.dev is established",
         "waiting until only Tallystick may make master tokens and write a status",
         "waiting until the guard of requesters and use cases is in force",
         "waiting until the requester is stamped by admission",

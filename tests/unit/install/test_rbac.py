@@ -7,20 +7,25 @@ from tallystick.install.rbac import rbac
 Json = dict[str, Any]
 
 GOLDEN = """\
-controller in all namespaces may create secrets
 controller in all namespaces may create events
+controller in all namespaces may create secrets
 controller in all namespaces may delete secrets
+controller in all namespaces may get connectionconfigurations.tallystick.dev
+controller in all namespaces may get connectionconfigurations/status.tallystick.dev
 controller in all namespaces may get mastertokens.tallystick.dev
 controller in all namespaces may get mastertokens/status.tallystick.dev
 controller in all namespaces may get pairingtokens.tallystick.dev
 controller in all namespaces may get pairingtokens/status.tallystick.dev
 controller in all namespaces may get secrets
+controller in all namespaces may list connectionconfigurations.tallystick.dev
 controller in all namespaces may list mastertokens.tallystick.dev
 controller in all namespaces may list pairingtokens.tallystick.dev
 controller in all namespaces may list secrets
+controller in all namespaces may update connectionconfigurations/status.tallystick.dev
 controller in all namespaces may update mastertokens/status.tallystick.dev
 controller in all namespaces may update pairingtokens/status.tallystick.dev
 controller in all namespaces may update secrets
+controller in all namespaces may watch connectionconfigurations.tallystick.dev
 controller in all namespaces may watch mastertokens.tallystick.dev
 controller in all namespaces may watch pairingtokens.tallystick.dev
 controller in all namespaces may watch secrets
@@ -28,9 +33,12 @@ controller in tallystick-system may create events
 controller in tallystick-system may create leases.coordination.k8s.io
 controller in tallystick-system may create pairingtokens.tallystick.dev
 controller in tallystick-system may create secrets
+controller in tallystick-system may delete configmaps
 controller in tallystick-system may delete secrets
+controller in tallystick-system may get configmaps
 controller in tallystick-system may get leases.coordination.k8s.io
 controller in tallystick-system may get secrets
+controller in tallystick-system may list configmaps
 controller in tallystick-system may list secrets
 controller in tallystick-system may update leases.coordination.k8s.io
 controller in tallystick-system may update secrets
@@ -39,34 +47,49 @@ exchange in all namespaces may create events
 exchange in all namespaces may create mastertokens.tallystick.dev
 exchange in all namespaces may create subjectaccessreviews.authorization.k8s.io
 exchange in all namespaces may create tokenreviews.authentication.k8s.io
+exchange in all namespaces may get connectionconfigurations.tallystick.dev
 exchange in all namespaces may get mastertokens.tallystick.dev
 exchange in all namespaces may get pairingtokens.tallystick.dev
 exchange in all namespaces may update mastertokens/status.tallystick.dev
 exchange in all namespaces may update pairingtokens/status.tallystick.dev
+exchange in tallystick-system may create configmaps
+exchange in tallystick-system may get configmaps
 exchange in tallystick-system may get secrets tallystick-keyring
+exchange in tallystick-system may update configmaps
 exchange in tallystick-system may watch secrets tallystick-keyring
+whoever is bound to tallystick-edit may create connectionconfigurations.tallystick.dev
 whoever is bound to tallystick-edit may create pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may delete connectionconfigurations.tallystick.dev
 whoever is bound to tallystick-edit may delete mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may delete pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may get connectionconfigurations.tallystick.dev
 whoever is bound to tallystick-edit may get mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may get pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may list connectionconfigurations.tallystick.dev
 whoever is bound to tallystick-edit may list mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may list pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may patch connectionconfigurations.tallystick.dev
 whoever is bound to tallystick-edit may patch mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may patch pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may update connectionconfigurations.tallystick.dev
 whoever is bound to tallystick-edit may update mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may update pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may watch connectionconfigurations.tallystick.dev
 whoever is bound to tallystick-edit may watch mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may watch pairingtokens.tallystick.dev
+whoever is bound to tallystick-introspect may introspect connectionconfigurations.tallystick.dev
 whoever is bound to tallystick-introspect may introspect mastertokens.tallystick.dev
 whoever is bound to tallystick-introspect may introspect pairingtokens.tallystick.dev
 whoever is bound to tallystick-usecase-artifactory-cold may use usecases.tallystick.dev artifactory-cold
 whoever is bound to tallystick-usecase-federated-repo may use usecases.tallystick.dev federated-repo
 whoever is bound to tallystick-usecase-mission-control may use usecases.tallystick.dev mission-control
+whoever is bound to tallystick-view may get connectionconfigurations.tallystick.dev
 whoever is bound to tallystick-view may get mastertokens.tallystick.dev
 whoever is bound to tallystick-view may get pairingtokens.tallystick.dev
+whoever is bound to tallystick-view may list connectionconfigurations.tallystick.dev
 whoever is bound to tallystick-view may list mastertokens.tallystick.dev
 whoever is bound to tallystick-view may list pairingtokens.tallystick.dev
+whoever is bound to tallystick-view may watch connectionconfigurations.tallystick.dev
 whoever is bound to tallystick-view may watch mastertokens.tallystick.dev
 whoever is bound to tallystick-view may watch pairingtokens.tallystick.dev
 """

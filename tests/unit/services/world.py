@@ -14,11 +14,13 @@ from tallystick.domain.requester import RequesterMode
 from tallystick.domain.targets import Wish
 from tallystick.runtime.view import WatchedView
 from tallystick.services.callers import Callers
+from tallystick.services.connection_uses import ConnectionUses
 from tallystick.services.freshness import FreshReader, ServerClock
 from tallystick.services.introspect import Introspection
 from tallystick.services.issuer import Issuer
 from tallystick.services.master_tokens import MasterTokens
-from tallystick.services.pairing_tokens import Outcome, PairingTokens
+from tallystick.services.outcome import Outcome
+from tallystick.services.pairing_tokens import PairingTokens
 from tallystick.services.ports import ClusterError
 from tallystick.services.redeem import Redeemed, RedeemRequest, Redemption
 from tallystick.services.requester import Requester
@@ -197,10 +199,14 @@ class World:
             audit=self.audit,
             events=self.events,
         )
+        uses = ConnectionUses(
+            reader, issuer, clock=self.clock, server_clock=server_clock, audit=self.audit, events=self.events
+        )
         introspection = Introspection(
             reader,
             issuer,
             Callers(self.cluster, self.clock, issuer=ISSUER),
+            uses,
             clock=self.clock,
             server_clock=server_clock,
             audit=self.audit,

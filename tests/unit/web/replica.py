@@ -16,13 +16,16 @@ from tallystick.crypto.keyring import Keyring
 from tallystick.crypto.keys import SigningKey
 from tallystick.domain.errors import NotYetError
 from tallystick.domain.grants import IssuancePolicy, PairingGrant, grant
-from tallystick.domain.pairing_secrets import held_token
+from tallystick.domain.held_secrets import held_token
 from tallystick.domain.requester import RequesterMode
 from tallystick.domain.times import rfc3339
 from tallystick.domain.use_cases import use_cases
 from tallystick.runtime.metrics import Metrics, make_metrics
 from tallystick.services.callers import Callers
+from tallystick.services.connection_uses import ConnectionUses
 from tallystick.services.freshness import FreshReader, ServerClock
+from tallystick.services.heartbeats import Heartbeats
+from tallystick.services.instance_log import InstanceLog
 from tallystick.services.introspect import Introspection
 from tallystick.services.issuer import Issuer
 from tallystick.services.ports import Json
@@ -103,6 +106,8 @@ class Replica:
         reader = FreshReader(self.cluster, self.clock, max_staleness=0.0)
         callers = Callers(self.cluster, self.clock, issuer=self.issuer)
         common = {"clock": self.clock, "audit": self.audit}
+        uses = ConnectionUses(reader, self.tokens, server_clock=self.server_clock, events=self.events, **common)
+        self.instances = InstanceLog(self.cluster, self.clock, namespace="tallystick-system", replica="one")
         return ExchangeParts(
             redemption=Redemption(
                 self.cluster,
@@ -113,8 +118,10 @@ class Replica:
                 events=self.events,
                 **common,
             ),
-            introspection=Introspection(reader, self.tokens, callers, server_clock=self.server_clock, **common),
+            introspection=Introspection(reader, self.tokens, callers, uses, server_clock=self.server_clock, **common),
             revocation=Revocation(self.cluster, reader, self.tokens, **common),
+            uses=uses,
+            heartbeats=Heartbeats(self.tokens, uses, self.instances, **common),
             callers=callers,
             keys=self,
             issuer=self.issuer,

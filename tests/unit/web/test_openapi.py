@@ -12,7 +12,7 @@ import schemathesis
 from aiohttp import web
 
 from tallystick.crypto.keys import SigningKey
-from tallystick.web.answers import HTTP_REFUSALS, NOT_YET_CODES
+from tallystick.web.answers import HTTP_REFUSALS, NOT_YET_CODES, USE_REFUSALS
 from tallystick.web.openapi import openapi, openapi_text
 from tests.unit.test_house import modules
 from tests.unit.web.replica import Replica, a_bearer, form
@@ -25,7 +25,7 @@ OPERATIONS = [
     (method, path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
 ]
 # The call that refuses, and which of its arguments is the code.
-REFUSING = {"ExchangeRefusedError": 0, "OffTarget": 0, "Refusal": 1}
+REFUSING = {"ExchangeRefusedError": 0, "UseRefusedError": 0, "OffTarget": 0, "Refusal": 1}
 
 
 def nodes(value: object, path: str = "#") -> Iterator[tuple[str, Json]]:
@@ -57,7 +57,7 @@ def schema_of(method: str, path: str, status: str) -> Json:
 
 def codes_in_the_code() -> set[str]:
     """Every error code that a refusal is made with, whatever it is made by."""
-    found = set(NOT_YET_CODES) | {code for code, _ in HTTP_REFUSALS.values()}
+    found = set(NOT_YET_CODES) | set(USE_REFUSALS) | {code for code, _ in HTTP_REFUSALS.values()}
     for name, tree in modules():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in REFUSING:
@@ -156,8 +156,14 @@ def test_its_error_codes_are_those_that_the_code_can_answer() -> None:
         if "error" in node.get("properties", {})
         for code in node["properties"]["error"]["enum"]
     }
+    problems = {
+        kind.removeprefix("urn:problem:").replace("-", "_")
+        for _, node in nodes(DOCUMENT)
+        if "detail" in node.get("properties", {})
+        for kind in node["properties"]["type"]["enum"]
+    }
 
-    assert described == codes_in_the_code()
+    assert described | problems == codes_in_the_code()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,43 @@
+"""The Secret of a ConnectionConfiguration: a function of what is on record. To read it mints nothing (R27-R29)."""
+
+from collections.abc import Mapping
+
+from tallystick.api.connection_configuration import CONNECTION_CONFIGURATIONS, ConnectionConfiguration
+from tallystick.domain.held_secrets import Json, secret_body
+from tallystick.domain.names import CONNECTION_SECRET_TYPE, connection_secret_name
+from tallystick.domain.slots import live_tokens
+
+TOKEN_KEY = "token"  # noqa: S105 - the name of a data key
+
+
+def slot_key(slot: str) -> str:
+    """Return the data key of a slot's token."""
+    return f"{TOKEN_KEY}.{slot}"
+
+
+def connection_secret(
+    configuration: ConnectionConfiguration, signed_jwts: Mapping[str, str], ca_pem: str | None
+) -> Json:
+    """Return the Secret as it must be.
+
+    Args:
+        configuration: with its tokens on record.
+        signed_jwts: each live token by its `jti`. After the end of a licence there is none: the values go, the Secret
+            stays.
+        ca_pem: the CA of the exchange's certificate, where it has one of its own.
+    """
+    live = live_tokens(configuration)
+    newest = live[0] if live else None  # R28: the one to copy
+    values = {
+        **({TOKEN_KEY: signed_jwts[newest.token_id], "token-id": newest.token_id} if newest else {}),
+        **{slot_key(token.slot): signed_jwts[token.token_id] for token in reversed(live)},
+        "deployment-type": configuration.spec.deployment_type.value,
+        **({"ca.crt": ca_pem} if ca_pem else {}),
+    }
+    return secret_body(
+        connection_secret_name(configuration),
+        CONNECTION_SECRET_TYPE,
+        values,
+        owner=(CONNECTION_CONFIGURATIONS, configuration.metadata),
+        token_id=newest.token_id if newest else None,
+    )
