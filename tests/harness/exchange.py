@@ -54,8 +54,8 @@ class HttpAnswer:
 
     @property
     def description(self) -> str:
-        """The text of a refusal."""
-        return str(self.body.get("error_description", ""))
+        """The text of a refusal: of OAuth's, or of a problem (RFC 9457)."""
+        return str(self.body.get("error_description") or self.body.get("detail") or "")
 
     def must_succeed(self) -> Json:
         """Give the body, for steps that only prepare a test."""
@@ -110,9 +110,18 @@ class Exchange:
         url = url or f"{self.issuer}/oauth2/token"
         return make_proof(key, method=method, url=url, now=self.clock.now(), proof_id=str(uuid.uuid4()))
 
-    def introspect(self, token: str, bearer: str | None) -> HttpAnswer:
+    def introspect(self, token: str, bearer: str | None, *, deployment_type: str | None = None) -> HttpAnswer:
         headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
-        return self.post("/oauth2/introspect", {"token": token}, headers)
+        used_in = {} if deployment_type is None else {"deployment_type": deployment_type}
+        return self.post("/oauth2/introspect", {"token": token, **used_in}, headers)
+
+    def heartbeat(
+        self, token: str, connection: str, instance: str = "press-1", *, deployment_type: str = "Kubernetes"
+    ) -> HttpAnswer:
+        """Send a heartbeat to the connection `namespace/name`. 204 is a good answer."""
+        body = {"instance_id": instance, "deployment_type": deployment_type}
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        return self._send("POST", f"/v1/connections/{connection}/heartbeat", json.dumps(body).encode(), headers)
 
     def revoke(self, token: str) -> HttpAnswer:
         return self.post("/oauth2/revoke", {"token": token})
