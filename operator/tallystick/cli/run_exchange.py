@@ -155,9 +155,14 @@ def _parts(settings: Settings, ports: _Ports, metrics: Metrics) -> ExchangeParts
 
 
 async def _store_last(instances: InstanceLog) -> None:
-    """Store what the last seconds have told, so that whoever comes next knows it."""
-    with suppress(ClusterError):
-        await instances.store()
+    """Store what the last seconds have told, so that whoever comes next knows it.
+
+    The write that was cut off may have been done: then the first try finds another version than it knows.
+    """
+    for _ in range(2):
+        with suppress(ClusterError):
+            await instances.store()
+            return
 
 
 def _share_of_a_source(settings: Settings) -> int | None:

@@ -9,13 +9,13 @@ An instance has the running number of the token that it has used last, and when,
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from tallystick.api.core import CONFIG_MAPS
 from tallystick.domain.names import INSTANCES_LABEL, INSTANCES_PREFIX, MANAGED_BY, MANAGER
-from tallystick.domain.presence import Presence, Sighting
+from tallystick.domain.presence import INSTANCE_ID, Presence, Sighting
 
 SELECTOR = f"{INSTANCES_LABEL}=true"
 
@@ -29,13 +29,20 @@ class Record:
     presence: Presence
 
 
+_Instance = Annotated[str, StringConstraints(pattern=f"^{INSTANCE_ID.pattern}$")]
+_Serial = Annotated[int, Field(ge=1, le=1_000_000_000)]
+_Seconds = Annotated[int, Field(ge=0, lt=2**33)]
+
+
 class _Line(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
+    """What people or faults may have written into it is not taken for ours."""
+
+    model_config = ConfigDict(extra="ignore")
 
     namespace: str
     name: str
-    unlisted: int = 0
-    instances: dict[str, list[int]]
+    unlisted: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    instances: dict[_Instance, tuple[_Serial, _Seconds]]
 
 
 def instance_map_name(replica: str) -> str:
@@ -64,7 +71,7 @@ def stored_records(body: Mapping[str, Any]) -> dict[str, Record]:
 
 
 def _written(record: Record) -> str:
-    instances = {name: [one.serial, one.seen] for name, one in sorted(record.presence.sightings.items())}
+    instances = {name: (one.serial, one.seen) for name, one in sorted(record.presence.sightings.items())}
     line = _Line(namespace=record.namespace, name=record.name, unlisted=record.presence.unlisted, instances=instances)
     return json.dumps(line.model_dump(), separators=(",", ":"))
 
@@ -72,7 +79,7 @@ def _written(record: Record) -> str:
 def _read(text: str) -> Record | None:
     try:
         line = _Line.model_validate_json(text)
-        sightings = {name: Sighting(serial, seen) for name, (serial, seen) in line.instances.items()}
-    except (ValidationError, ValueError):
+    except ValidationError:
         return None
+    sightings = {name: Sighting(serial, seen) for name, (serial, seen) in line.instances.items()}
     return Record(line.namespace, line.name, Presence(sightings, line.unlisted))

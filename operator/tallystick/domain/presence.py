@@ -1,5 +1,6 @@
 """Who is connected, and with which token: what heartbeats tell (R23). Hearsay, and never a reason to revoke (S19)."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ GOOD_WITHIN = timedelta(minutes=2)
 WARNING_WITHIN = timedelta(minutes=10)
 # An instance counts for the token that it has used last, until it is absent for so long (decisions.md).
 FORGET_AFTER = timedelta(hours=24)
+INSTANCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 MOST_KEPT = 1_000  # S19: ids per configuration; the rest are counted
 MOST_NAMED = 5
 

@@ -210,8 +210,7 @@ class Controller:
         await self._synced.wait()
         await self._until_done(lambda: self._keyrings.ensure(self._settings.algorithm), "make the keyring")
         await self._requester.probe()
-        # Before anything is counted: to begin with nobody would say that no instance uses an old token any more.
-        await self._until_done(self._presences.refresh, READ_INSTANCES)
+        await self._try(self._presences.refresh, READ_INSTANCES)  # before the first look at who uses which token
         self._leading = True
         self._metrics.leader.set(1)
         self._enqueue_all()

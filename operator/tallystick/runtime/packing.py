@@ -8,7 +8,7 @@ import zlib
 
 from tallystick.services.ports import Json
 
-# Any text would do, the more like our objects the better. Both kinds are in it, with all that they may say.
+# Any text would do, the more like our objects the better. All kinds are in it, with all that they may say.
 _TYPICAL = json.dumps(
     {
         "metadata": {
@@ -34,6 +34,8 @@ _TYPICAL = json.dumps(
             "claimID": "",
             "clientID": "",
             "deletionPolicy": "Revoke",
+            "deploymentType": "Kubernetes",
+            "displayName": "",
             "expirationTime": "2026-01-01T00:00:00Z",
             "issuedTime": "2026-01-01T00:00:00Z",
             "keyThumbprint": "",
@@ -43,14 +45,17 @@ _TYPICAL = json.dumps(
             "purpose": "Service",
             "requestedBy": "system:serviceaccount:",
             "revoked": False,
+            "rotationPolicy": {"recommendAfter": "4380h", "requireAfter": "8760h"},
             "scope": ["mission-control:admin"],
             "serial": 1,
             "subject": "system:serviceaccount:",
             "tokenID": "",
+            "tokens": [{"name": "default"}],
             "ttl": "300s",
             "useCase": "mission-control",
         },
         "status": {
+            "activeTokens": 1,
             "claim": {
                 "claimID": "",
                 "clientID": "",
@@ -71,15 +76,31 @@ _TYPICAL = json.dumps(
                     "type": "Ready",
                 }
             ],
+            "currentTokenID": "",
             "expirationTime": "2026-01-01T00:00:00Z",
             "expiresIn": 300,
+            "instances": {"good": 0, "warning": 0, "problem": 0, "outdated": 0, "unlisted": 0},
             "issuedTime": "2026-01-01T00:00:00Z",
             "kid": "",
+            "lastSerial": 1,
             "observedGeneration": 1,
             "serial": 1,
             "state": "Active",
             "subject": "system:serviceaccount:",
             "tokenID": "",
+            "tokens": [
+                {
+                    "claimsDigest": "",
+                    "instances": 0,
+                    "issuedTime": "2026-01-01T00:00:00Z",
+                    "kid": "",
+                    "serial": 1,
+                    "slot": "default",
+                    "state": "Active",
+                    "tokenID": "",
+                }
+            ],
+            "vacantSlots": [],
         },
     },
     separators=(",", ":"),

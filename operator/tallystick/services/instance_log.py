@@ -101,8 +101,10 @@ class InstanceLog:
             self._moved, self._times_at = False, self._written_at
         try:
             await self._write()
-        except ClusterError:
+        except ClusterError as error:
             self._changed = True
+            if isinstance(error, (ConflictError, AlreadyExistsError, NotFoundError)):
+                self._stored = None  # somebody else has written or removed it: read it again
             raise
 
     async def _store_what_is_due(self) -> float:
@@ -112,7 +114,7 @@ class InstanceLog:
         try:
             await self.store()
         except (ConflictError, AlreadyExistsError, NotFoundError):
-            self._stored = None  # somebody else has written or removed it: read it again
+            return POLL_SECONDS  # at once: what is there now is read first
         except ClusterError as error:
             log.warning("instances not stored", error=type(error).__name__, text=str(error))
             return max(CHANGES_SECONDS, error.retry_after) if isinstance(error, UnavailableError) else TIMES_SECONDS

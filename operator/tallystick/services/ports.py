@@ -156,5 +156,5 @@ class Presences(Protocol):
     """What the exchange's replicas have stored of the heartbeats that they took."""
 
     def of(self, uid: str) -> Presence:
-        """Return what is known of the instances of the ConnectionConfiguration with this uid."""
+        """Return what is known of the instances of the ConnectionConfiguration with this uid; may raise NotYetError."""
         ...

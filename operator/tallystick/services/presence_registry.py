@@ -4,6 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from tallystick.api.core import CONFIG_MAPS
+from tallystick.domain.errors import NotYetError
 from tallystick.domain.instance_maps import SELECTOR, Record, stored_records
 from tallystick.domain.presence import Presence, is_forgotten, join
 from tallystick.services.ports import Clock, Cluster, Json, NotFoundError
@@ -29,9 +30,16 @@ class PresenceRegistry:
         self._replicas: dict[str, _Stored] = {}
         self._joined: dict[str, Presence] = {}
         self._names: dict[str, tuple[str, str]] = {}
+        self._was_read = False
 
     def of(self, uid: str) -> Presence:
-        """Return what is known of the instances of the ConnectionConfiguration with this uid."""
+        """Return what is known of the instances of the ConnectionConfiguration with this uid.
+
+        Raises:
+            NotYetError: nothing was read yet: to say that nobody is there would invite to revoke what is in use.
+        """
+        if not self._was_read:
+            raise NotYetError("InstancesUnknown", "the heartbeats of the instances were not read yet")
         return self._joined.get(uid, NOBODY)
 
     async def refresh(self) -> set[tuple[str, str]]:
@@ -47,6 +55,7 @@ class PresenceRegistry:
         }
         read = {name: await self._read(name, meta) for name, meta in listed.items()}
         self._replicas = {name: stored for name, stored in read.items() if stored is not None}
+        self._was_read = True
         return self._join()
 
     async def _read(self, name: str, meta: Json) -> _Stored | None:

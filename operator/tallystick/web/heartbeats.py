@@ -1,12 +1,10 @@
 """POST /v1/connections/{namespace}/{name}/heartbeat: an instance says that it is there, and with which token (R23)."""
 
-import re
-
 from aiohttp import hdrs, web
 
 from tallystick.crypto.encoding import MalformedError, parse_object
 from tallystick.domain.errors import ExchangeRefusedError
-from tallystick.domain.presence import HEARTBEAT_SECONDS
+from tallystick.domain.presence import HEARTBEAT_SECONDS, INSTANCE_ID
 from tallystick.services.heartbeats import Heartbeat
 from tallystick.web.answers import OUTCOME, NoConnectionTokenError, NotJSONError
 from tallystick.web.bearer import bearer_of
@@ -15,7 +13,6 @@ from tallystick.web.parts import FINISHING, PARTS
 
 HEARTBEAT_PATH = "/v1/connections/{namespace}/{name}/heartbeat"
 JSON = "application/json"
-INSTANCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 
 async def post_heartbeat(request: web.Request) -> web.Response:

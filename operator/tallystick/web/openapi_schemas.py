@@ -10,6 +10,7 @@ from typing import Any
 from tallystick.api.connection_configuration import DeploymentType
 from tallystick.crypto.dpop import MAX_PROOF_LENGTH
 from tallystick.crypto.tokens import MAX_TOKEN_LENGTH
+from tallystick.domain.presence import INSTANCE_ID
 from tallystick.web.answers import problem_title, problem_type
 from tallystick.web.exchange import (
     ACCESS_TOKEN_TYPE,
@@ -22,7 +23,6 @@ from tallystick.web.exchange import (
     MOST_AUDIENCES,
     SCOPE,
 )
-from tallystick.web.heartbeats import INSTANCE_ID
 from tallystick.web.metadata import discovery
 
 Json = dict[str, Any]
