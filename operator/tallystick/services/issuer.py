@@ -113,7 +113,7 @@ class Issuer:
             if signed_jwt is None:
                 return None
             signed_jwts[token.token_id] = signed_jwt
-        return connection_secret(configuration, signed_jwts, self._ca_pem)
+        return connection_secret(configuration, signed_jwts, base_url=self.policy.external_urls[0], ca_pem=self._ca_pem)
 
     def holds_connection_tokens(
         self, configuration: ConnectionConfiguration, secret: Mapping[str, Any], now: datetime

@@ -2,12 +2,13 @@
 
 from aiohttp import web
 
+from tallystick.domain.connection_secrets import HEARTBEAT_PATH
 from tallystick.domain.grants import TOKEN_PATH
 from tallystick.web.exchange import post_token
 from tallystick.web.finishing import Finishing
 from tallystick.web.forms import MOST_BYTES
 from tallystick.web.health import HEALTHZ_PATH, METRICS_PATH, READYZ_PATH, get_healthz, get_metrics, get_readyz
-from tallystick.web.heartbeats import HEARTBEAT_PATH, post_heartbeat
+from tallystick.web.heartbeats import post_heartbeat
 from tallystick.web.introspection import post_introspect
 from tallystick.web.metadata import (
     DISCOVERY_PATH,

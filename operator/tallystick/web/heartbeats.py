@@ -11,7 +11,6 @@ from tallystick.web.bearer import bearer_of
 from tallystick.web.forms import deployment_type_of, read_body
 from tallystick.web.parts import FINISHING, PARTS
 
-HEARTBEAT_PATH = "/v1/connections/{namespace}/{name}/heartbeat"
 JSON = "application/json"
 
 

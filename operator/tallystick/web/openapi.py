@@ -11,6 +11,7 @@ from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from tallystick import __version__
+from tallystick.domain.connection_secrets import HEARTBEAT_PATH
 from tallystick.domain.grants import TOKEN_PATH
 from tallystick.services.callers import LONGEST_BEARER
 from tallystick.web import openapi_schemas as schemas
@@ -26,7 +27,7 @@ from tallystick.web.connections import (
 from tallystick.web.exchange import DPOP
 from tallystick.web.forms import BODY_SECONDS, FORM, MOST_BYTES, MOST_PARAMETERS
 from tallystick.web.health import HEALTHZ_PATH, METRICS_PATH, READYZ_PATH
-from tallystick.web.heartbeats import HEARTBEAT_PATH, JSON
+from tallystick.web.heartbeats import JSON
 from tallystick.web.limits import FailureLimits
 from tallystick.web.metadata import CACHED, DISCOVERY_PATH, INTROSPECT_PATH, JWK_SET, JWKS_PATH, REVOKE_PATH
 from tallystick.web.openapi_schemas import Json, constant, refusal, text
