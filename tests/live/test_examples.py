@@ -58,33 +58,36 @@ def test_what_the_readme_of_an_example_shows_is_what_happens(
 ):
     folder = tmp_path / example
     shutil.copytree(EXAMPLES / example, folder)
-    environment = shell_of(system, make_namespace("example"), tmp_path)
+    namespace = make_namespace("example")
+    environment = shell_of(system, namespace, tmp_path)
     commands = list(commands_of((folder / "README.md").read_text()))
     assert commands
 
     for command in commands:
         expected = [masked(line) for line in command.output]
-        printed = run(command.text, system, folder, environment)
+        printed = run(command.text, system, folder, environment, namespace)
         # What is revoked is inactive within a second, and a record is written within moments: a reader looks again.
         deadline = time.monotonic() + 5
         while printed != expected and command.text.startswith(READS) and time.monotonic() < deadline:
-            printed = run(command.text, system, folder, environment)
+            printed = run(command.text, system, folder, environment, namespace)
 
         assert printed == expected, command.text
 
 
-def run(command: str, system: System, folder: Path, environment: dict[str, str]) -> list[str]:
+def run(command: str, system: System, folder: Path, environment: dict[str, str], namespace: str) -> list[str]:
     """Run a command as it stands, but for where the exchange is; return what it printed, masked."""
     done = subprocess.run(
         ["bash", "-c", command.replace("127.0.0.1:8443", system.up.url.removeprefix("https://"))],
         cwd=folder,
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,  # as a terminal shows both
         text=True,
         timeout=60,
         check=False,
     )
-    return [masked(line) for line in (done.stdout + done.stderr).strip("\n").splitlines()]
+    printed = done.stdout.replace(f"{namespace}/", "default/")  # where a reader would be
+    return [masked(line) for line in printed.strip("\n").splitlines()]
 
 
 def shell_of(system: System, namespace: str, folder: Path) -> dict[str, str]:

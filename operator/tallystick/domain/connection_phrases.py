@@ -29,7 +29,8 @@ def verdict_of(configuration: ConnectionConfiguration, attendance: Attendance, n
         return Verdict(ready=True, reason="Issued", message=message)
     new, old = active
     users = attendance.users.get(old.serial, ())
-    left = f"{_instances(users)} still use it: {named(users)}" if users else "no instance is known to use it"
+    use = "uses" if len(users) == 1 else "use"
+    left = f"{_instances(users)} still {use} it: {named(users)}" if users else "no instance is known to use it"
     message = (
         f"2 tokens are active: register the one of slot {new.slot} ({where}, key token) on all instances, then remove "
         f"slot {old.slot} from spec.tokens to revoke the old one; {left}"
