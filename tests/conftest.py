@@ -31,6 +31,9 @@ __all__ = [
 
 # These bring control planes of their own, so that they can run while others use the one of the test run.
 ON_PLANES_OF_THEIR_OWN = (
+    "test_connection_crashes",
+    "test_connection_license",
+    "test_connection_presence",
     "test_demo",
     "test_examples",
     "test_faults_",

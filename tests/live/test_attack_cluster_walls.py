@@ -132,6 +132,8 @@ def test_whoever_only_sees_or_orders_tokens_reads_none(cast: Cast, user: str) ->
 HELD_BY_STAR = '{APIGroups:["tallystick.dev"], Resources:["*"], Verbs:["*"]}'
 NOT_HELD = {
     "tallystick-edit": (
+        '{APIGroups:["tallystick.dev"], Resources:["connectionconfigurations"], '
+        'Verbs:["create" "update" "patch" "delete"]}\n'
         '{APIGroups:["tallystick.dev"], Resources:["mastertokens"], Verbs:["update" "patch" "delete"]}\n'
         '{APIGroups:["tallystick.dev"], Resources:["pairingtokens"], Verbs:["create" "update" "patch" "delete"]}'
     ),
@@ -139,6 +141,7 @@ NOT_HELD = {
         '{APIGroups:["tallystick.dev"], Resources:["usecases"], ResourceNames:["federated-repo"], Verbs:["use"]}'
     ),
     "tallystick-introspect": (
+        '{APIGroups:["tallystick.dev"], Resources:["connectionconfigurations"], Verbs:["introspect"]}\n'
         '{APIGroups:["tallystick.dev"], Resources:["mastertokens"], Verbs:["introspect"]}\n'
         '{APIGroups:["tallystick.dev"], Resources:["pairingtokens"], Verbs:["introspect"]}'
     ),

@@ -221,7 +221,8 @@ def test_kubectl_get_tally_lists_all_kinds_of_ours(admin: Api, namespace: str) -
     kinds = admin.kubectl("api-resources", "--categories=tally", "--no-headers", "-o", "name")
 
     assert listed == "pairingtoken.tallystick.dev/site-a\n"
-    assert sorted(kinds.split()) == ["mastertokens.tallystick.dev", "pairingtokens.tallystick.dev"]
+    plurals = ("connectionconfigurations", "mastertokens", "pairingtokens")
+    assert sorted(kinds.split()) == [f"{plural}.tallystick.dev" for plural in plurals]
 
 
 def test_tokens_are_found_by_what_identifies_them(admin: Api, namespace: str) -> None:
