@@ -33,6 +33,10 @@ SlotName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern
 Host = Annotated[
     str, StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9.:]*[A-Za-z0-9])?$")
 ]
+# An offset of a day or more is a date-time to Go, and to nobody else.
+LicenseEnd = Annotated[
+    datetime, Field(json_schema_extra={"pattern": r"^[^+]*([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"})
+]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
@@ -121,7 +125,7 @@ class ConnectionConfigurationSpec(Model):
         default_factory=_default_slots,
         description="One or two slots. To add one generates its token, to remove one revokes it; one survives an edit.",
     )
-    license_expires_at: datetime | None = Field(
+    license_expires_at: LicenseEnd | None = Field(
         default=None, description="When all tokens die; a whole second. A later date issues one new token."
     )
     rotation_policy: RotationPolicy = Field(default_factory=RotationPolicy, description="When to remind of a rotation.")
