@@ -7,6 +7,7 @@ W4 run once more under cProfile, and what costs most is printed.
 """
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -17,29 +18,46 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.connections import connections
+from tests.bench.heartbeats import heartbeats
 from tests.bench.measure import Figure
 from tests.bench.profiles import profile
 from tests.bench.stage import Stage
-from tests.bench.workloads import WORKLOADS, Size, w1_and_w8, w4, w7_and_memory
+from tests.bench.workloads import Size, w1_and_w8, w4, w7_and_memory
+
+WORKLOADS = ("w1", "w4", "w7", "wC", "wH")
 
 
 def main() -> None:
     told, console = _arguments(), Console()
-    size = Size(told.pairs, told.tokens, told.redemptions, tuple(told.stored))
+    size = Size(
+        pairs=told.pairs,
+        tokens=told.tokens,
+        redemptions=told.redemptions,
+        stored=tuple(told.stored),
+        connections=told.connections,
+        instances=told.instances,
+        periods=told.periods,
+        period_seconds=told.period_seconds,
+    )
     figures: list[Figure] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
 
+        @functools.cache
         def stage(name: str) -> Stage:
             return stack.enter_context(Stage.set_up(folder / name))
 
-        ours = stage("ours")
         if "w1" in told.only:
-            figures += w1_and_w8(ours, stage("beside"), size, console.print)
+            figures += w1_and_w8(stage("ours"), stage("beside"), size, console.print)
         if "w4" in told.only:
-            figures += w4(ours, size, console.print)
+            figures += w4(stage("ours"), size, console.print)
         if "w7" in told.only:
             figures += w7_and_memory(stage("idle"), size, console.print)
+        if "wC" in told.only:
+            figures += connections(stage("connections"), stage("beside"), size, console.print)
+        if "wH" in told.only:
+            figures += heartbeats(stage("heartbeats"), size, console.print)
         if told.profile:
             console.print(profile(stage("profiled"), size))
     if figures:
@@ -57,6 +75,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=Size().tokens)
     parser.add_argument("--redemptions", type=int, default=Size().redemptions)
     parser.add_argument("--stored", type=int, nargs="+", default=list(Size().stored))
+    parser.add_argument("--connections", type=int, default=Size().connections)
+    parser.add_argument("--instances", type=int, default=Size().instances)
+    parser.add_argument("--periods", type=int, default=Size().periods)
+    parser.add_argument("--period-seconds", type=float, default=Size().period_seconds)
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     return parser.parse_args()

@@ -4,79 +4,41 @@ Each runs as a process of its own, so that its CPU can be told apart, and prints
 
     python -m tests.bench.bare issue '{"kubeconfig": ..., ...}'
 
-They share no code with the operator but the reading of a kubeconfig.
+They share no code with the operator but the reading of a kubeconfig. What each says and does is in the modules beside
+this one for ConnectionConfigurations and heartbeats, and here for pairing.
 """
 
 import asyncio
 import base64
 import itertools
 import json
-import ssl
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
 
-import aiohttp
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tallystick.kube.connection import Connection
+from tests.bench.bare_client import (
+    API_VERSION,
+    AT_ONCE,
+    GROUP,
+    SOURCES,
+    BareClient,
+    Json,
+    create_until,
+    each,
+    from_sources,
+    owned_by,
+    ready,
+    rfc3339,
+    timed,
+)
+from tests.bench.bare_connections import connect, create_connections
+from tests.bench.bare_heartbeats import beat
 
-Json = dict[str, Any]
-
-AT_ONCE = 32
-SOURCES = 8
-GROUP = "/apis/tallystick.dev/v1alpha1"
 TTL = "24h"
-
-
-class BareClient:
-    """One connection pool of one account; JSON in, JSON out."""
-
-    def __init__(self, kubeconfig: str) -> None:
-        self._connection = Connection(kubeconfig=Path(kubeconfig))
-        self._session = self._connection.session(limit=AT_ONCE)
-
-    async def __aenter__(self) -> "BareClient":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
-
-    async def call(self, method: str, path: str, body: Json | None = None) -> Json:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        url = self._connection.server + path
-        async with self._session.request(method, url, data=data, headers=headers) as response:
-            raw = await response.read()
-            if response.status >= 300:
-                raise RuntimeError(f"{method} {path}: {response.status} {raw[:500]!r}")
-            answer: Json = json.loads(raw)
-            return answer
-
-    async def list(self, path: str) -> list[Json]:
-        items: list[Json] = []
-        rest = ""
-        while True:
-            page = await self.call("GET", f"{path}?limit=500{rest}")
-            items += page["items"]
-            if not page["metadata"].get("continue"):
-                return items
-            rest = f"&continue={page['metadata']['continue']}"
-
-    async def names(self, path: str) -> AsyncIterator[str]:
-        """Watch a collection, and tell the name of each object that is in it or changes."""
-        timeout = aiohttp.ClientTimeout(total=None)
-        headers = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"}
-        url = f"{self._connection.server}{path}"
-        while True:  # the API server hangs up on whoever reads too slowly; a new watch begins with all there is
-            async with self._session.get(url, headers=headers, timeout=timeout) as response:
-                async for line in response.content:
-                    yield json.loads(line)["object"]["metadata"]["name"]
 
 
 async def issue(kubeconfig: str, controller: str, namespace: str, count: int) -> Json:
@@ -88,7 +50,7 @@ async def issue(kubeconfig: str, controller: str, namespace: str, count: int) ->
             created = await user.call("POST", f"{GROUP}/namespaces/{namespace}/pairingtokens", _pairing_token(number))
             await _issue(writer, created, key)
 
-        return {"seconds": await _timed(_each(one, range(count)))}
+        return {"seconds": await timed(each(one, range(count)))}
 
 
 async def _issue(writer: BareClient, created: Json, key: ec.EllipticCurvePrivateKey) -> None:
@@ -113,7 +75,7 @@ async def _issue(writer: BareClient, created: Json, key: ec.EllipticCurvePrivate
 
 def _pairing_token(number: int) -> Json:
     return {
-        "apiVersion": "tallystick.dev/v1alpha1",
+        "apiVersion": API_VERSION,
         "kind": "PairingToken",
         "metadata": {"name": f"t{number}"},
         "spec": {"purpose": "Service", "useCase": "mission-control", "ttl": TTL},
@@ -121,15 +83,14 @@ def _pairing_token(number: int) -> Json:
 
 
 def _secret(meta: Json, claims: Json, token: str) -> Json:
-    values = {"token": token, "token-id": claims["jti"], "expires-in": "86400", "expires-at": _rfc3339(claims["exp"])}
-    owner = {"apiVersion": "tallystick.dev/v1alpha1", "kind": "PairingToken", "name": meta["name"], "uid": meta["uid"]}
+    values = {"token": token, "token-id": claims["jti"], "expires-in": "86400", "expires-at": rfc3339(claims["exp"])}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
             "name": f"{meta['name']}-pairing-token",
             "labels": {"app.kubernetes.io/managed-by": "tallystick", "tallystick.dev/name": meta["name"]},
-            "ownerReferences": [{**owner, "controller": True}],
+            "ownerReferences": [owned_by("PairingToken", meta)],
         },
         "type": "tallystick.dev/pairing-token",
         "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
@@ -145,29 +106,18 @@ def _active(claims: Json, now: int) -> Json:
         "kid": "x" * 43,
         "subject": claims["sub"],
         "claimsDigest": "0" * 64,
-        "issuedTime": _rfc3339(now),
-        "expirationTime": _rfc3339(claims["exp"]),
+        "issuedTime": rfc3339(now),
+        "expirationTime": rfc3339(claims["exp"]),
         "expiresIn": 86400,
-        "conditions": [_ready("True", "Active", "the token can be redeemed once", now)],
+        "conditions": [ready("True", "Active", "the token can be redeemed once", now)],
     }
 
 
 async def create(kubeconfig: str, namespace: str, count: int) -> Json:
     """The load of W1: create 32 at a time, and watch until the operator has made all of them Active."""
     path = f"{GROUP}/namespaces/{namespace}/pairingtokens"
-    async with BareClient(kubeconfig) as user, BareClient(kubeconfig) as watcher:
-
-        async def one(number: int) -> None:
-            await user.call("POST", path, _pairing_token(number))
-
-        async def until_all_active() -> None:
-            active: set[str] = set()
-            async for name in watcher.names(f"{path}?watch=1&fieldSelector=status.state%3DActive"):
-                active.add(name)
-                if len(active) == count:
-                    return
-
-        return {"seconds": await _timed(_each(one, range(count)), until_all_active())}
+    selector = "status.state%3DActive"
+    return {"seconds": await create_until(kubeconfig, path, _pairing_token, count=count, selector=selector)}
 
 
 async def redeem(admin: str, kubeconfig: str, namespace: str, names: Iterable[str], *, reads: bool) -> Json:
@@ -188,7 +138,7 @@ async def redeem(admin: str, kubeconfig: str, namespace: str, names: Iterable[st
                 await exchange.call("GET", f"{path}/{meta['name']}")
                 await exchange.call("GET", f"{masters}/{created['metadata']['name']}")
 
-        return {"seconds": await _timed(_each(one, known)), "count": len(known)}
+        return {"seconds": await timed(each(one, known)), "count": len(known)}
 
 
 def _claim(found: Json) -> Json:
@@ -197,24 +147,23 @@ def _claim(found: Json) -> Json:
         "masterTokenID": str(uuid.uuid4()),
         "kid": found["status"]["kid"],
         "scope": ["mission-control:admin"],
-        "time": _rfc3339(int(time.time())),
+        "time": rfc3339(int(time.time())),
     }
 
 
 def _used(found: Json, claim: Json) -> Json:
-    said = [_ready("False", "Used", "the token was redeemed", int(time.time()))]
+    said = [ready("False", "Used", "the token was redeemed", int(time.time()))]
     return {**found["status"], "state": "Used", "claim": claim, "usedTime": claim["time"], "conditions": said}
 
 
 def _master(found: Json, claim: Json) -> Json:
     meta = found["metadata"]
-    owner = {"apiVersion": "tallystick.dev/v1alpha1", "kind": "PairingToken", "name": meta["name"], "uid": meta["uid"]}
     return {
-        "apiVersion": "tallystick.dev/v1alpha1",
+        "apiVersion": API_VERSION,
         "kind": "MasterToken",
         "metadata": {
             "name": f"mtok-{claim['masterTokenID']}",
-            "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}],
+            "ownerReferences": [{**owned_by("PairingToken", meta), "blockOwnerDeletion": True}],
         },
         "spec": {
             "pairingTokenRef": {"name": meta["name"], "uid": meta["uid"]},
@@ -227,7 +176,7 @@ def _master(found: Json, claim: Json) -> Json:
             "audience": ["https://127.0.0.1:8443"],
             "subject": found["status"]["subject"],
             "issuedTime": claim["time"],
-            "expirationTime": _rfc3339(int(time.time()) + 365 * 86400),
+            "expirationTime": rfc3339(int(time.time()) + 365 * 86400),
             "deletionPolicy": "Revoke",
         },
     }
@@ -235,17 +184,11 @@ def _master(found: Json, claim: Json) -> Json:
 
 async def post(url: str, ca_file: str, tokens: list[str]) -> Json:
     """The load of W4: redeem 32 at a time over TLS, as clients of several addresses do."""
-    context = ssl.create_default_context(cafile=ca_file)
     form = {
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
         "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
     }
-    async with AsyncExitStack() as stack:
-        sessions = []
-        for number in range(SOURCES):
-            source = (f"127.0.1.{number + 1}", 0) if sys.platform == "linux" else None
-            connector = aiohttp.TCPConnector(limit=AT_ONCE // SOURCES, ssl=context, local_addr=source)
-            sessions.append(await stack.enter_async_context(aiohttp.ClientSession(connector=connector)))
+    async with from_sources(ca_file, limit=AT_ONCE // SOURCES) as sessions:
         turns = itertools.cycle(sessions)
 
         async def one(token: str) -> None:
@@ -254,7 +197,7 @@ async def post(url: str, ca_file: str, tokens: list[str]) -> Json:
                 if response.status != 200:
                     raise RuntimeError(f"{response.status} {answer}")
 
-        return {"seconds": await _timed(_each(one, tokens)), "count": len(tokens)}
+        return {"seconds": await timed(each(one, tokens)), "count": len(tokens)}
 
 
 async def read(kubeconfig: str) -> Json:
@@ -267,50 +210,16 @@ async def read(kubeconfig: str) -> Json:
             for path in (f"{GROUP}/pairingtokens", f"{GROUP}/mastertokens", "/api/v1/secrets"):
                 count += len(await reader.list(path))
 
-        return {"seconds": await _timed(everything()), "count": count}
+        return {"seconds": await timed(everything()), "count": count}
 
 
-async def collect(kubeconfig: str, namespace: str) -> Json:
-    """Read the tokens that were issued in a namespace: what W4 redeems. Goes through a pipe, never to a file."""
+async def collect(kubeconfig: str, namespace: str, suffix: str = "-pairing-token") -> Json:
+    """Read the tokens that were issued in a namespace, to present them. Goes through a pipe, never to a file."""
     async with BareClient(kubeconfig) as reader:
         found = await reader.list(f"/api/v1/namespaces/{namespace}/secrets")
-        names = [secret["metadata"]["name"].removesuffix("-pairing-token") for secret in found]
+        names = [secret["metadata"]["name"].removesuffix(suffix) for secret in found]
         tokens = [base64.b64decode(secret["data"]["token"]).decode() for secret in found]
         return {"tokens": dict(zip(names, tokens, strict=True))}
-
-
-def _ready(status: str, reason: str, message: str, now: int) -> Json:
-    return {
-        "type": "Ready",
-        "status": status,
-        "reason": reason,
-        "message": message,
-        "lastTransitionTime": _rfc3339(now),
-        "observedGeneration": 1,
-    }
-
-
-def _rfc3339(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
-async def _each(one: Callable[[Any], Awaitable[None]], items: Iterable[Any]) -> None:
-    """Work on all items, 32 at a time."""
-    waiting = iter(items)
-
-    async def worker() -> None:
-        for item in waiting:
-            await one(item)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(AT_ONCE):
-            group.create_task(worker())
-
-
-async def _timed(*work: Awaitable[None]) -> float:
-    begun = time.monotonic()
-    await asyncio.gather(*work)
-    return time.monotonic() - begun
 
 
 PROGRAMS: dict[str, Callable[..., Awaitable[Json]]] = {
@@ -320,6 +229,9 @@ PROGRAMS: dict[str, Callable[..., Awaitable[Json]]] = {
     "post": post,
     "read": read,
     "collect": collect,
+    "create-connections": create_connections,
+    "connect": connect,
+    "beat": beat,
 }
 
 

@@ -59,6 +59,26 @@ class Figure:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What one pair of runs has shown."""
+
+    seconds: float
+    limit_seconds: float
+    cpu: float
+    limit_cpu: float
+    writes: float = 0.0
+    drift: float = 1.0
+
+    @property
+    def wall_ratio(self) -> float:
+        return self.seconds / self.limit_seconds
+
+    @property
+    def cpu_ratio(self) -> float:
+        return self.cpu / self.limit_cpu
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from tallystick.kube.client import KubeCluster
 from tallystick.kube.connection import Connection
 from tallystick.localplane.children import Child
 from tallystick.localplane.folders import private_folder
+from tallystick.localplane.pki import prepare_serving
 from tallystick.localplane.plane import ControlPlane
-from tallystick.localplane.probe import free_ports
+from tallystick.localplane.probe import free_ports, port_is_free
 from tests.bench import profiled
 from tests.harness.processes import poll
 
@@ -75,12 +77,13 @@ class Stage:
     def namespace(self) -> str:
         """Make a namespace that nothing else uses."""
         name = f"bench-{next(self.numbers)}"
-        subprocess.run(
-            [self.plane.binaries.kubectl, "--kubeconfig", self.plane.kubeconfig, "create", "namespace", name],
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
+        self.kubectl("create", "namespace", name)
         return name
+
+    def kubectl(self, *arguments: str, given: bytes | None = None) -> bytes:
+        """Run kubectl as the administrator, and return what it prints."""
+        command = [self.plane.binaries.kubectl, "--kubeconfig", self.plane.kubeconfig, *arguments]
+        return subprocess.run(command, input=given, stdout=subprocess.PIPE, check=True).stdout
 
     async def _install(self) -> None:
         connection = Connection(kubeconfig=self.plane.kubeconfig)
@@ -121,6 +124,21 @@ class Stage:
         finally:
             child.stop(grace=15.0)
 
+    @contextmanager
+    def least_exchange(self, *, issuer: str, jwks: Json) -> Iterator["LeastExchange"]:
+        """Run wH's limit, with a certificate of its own."""
+        authority, serving = prepare_serving(self.folder / "least", "least", now=datetime.now(UTC))
+        port = free_ports(1)[0]
+        files = {"certificate": str(serving.certificate), "key": str(serving.key)}
+        told = {"port": port, "issuer": issuer, "jwks": jwks, **files}
+        command = [sys.executable, "-m", "tests.bench.bare_heartbeats", json.dumps(told)]
+        child = Child.spawn("least-exchange", command, log=self.folder / "least.log", folder=REPOSITORY)
+        try:
+            poll(lambda: not port_is_free(port))
+            yield LeastExchange(child, f"https://127.0.0.1:{port}", authority.certificate)
+        finally:
+            child.stop(grace=5.0)
+
     def _environment(self) -> dict[str, str]:
         return {profiled.FOLDER: str(self.folder), "PYTHONPATH": os.pathsep.join(sys.path)}
 
@@ -155,7 +173,17 @@ class ControllerProcess:
         return metric(f"{self.health}/metrics", name)
 
 
-def metric(url: str, name: str) -> float:
+@dataclass(frozen=True, slots=True)
+class LeastExchange:
+    """The program that does the least that an exchange could do, and how to reach it."""
+
+    child: Child
+    url: str
+    ca_file: Path
+
+
+def metric(url: str, name: str, ca_file: Path | None = None) -> float:
     """Read a gauge, or the sum of a counter over its labels."""
-    text = urllib3.request("GET", url, timeout=5.0, retries=False).data.decode()
+    with urllib3.PoolManager(ca_certs=str(ca_file) if ca_file else None) as pool:
+        text = pool.request("GET", url, timeout=5.0, retries=False).data.decode()
     return sum(float(value) for value in re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", text, re.MULTILINE))

@@ -3,14 +3,13 @@
 The numbers of a pair are taken in the same minute on the same machine; only their ratio is meant to be read.
 """
 
-import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
-from tests.bench.measure import Figure, calibrate, cpu_seconds, resident_bytes, slope
+from tests.bench.measure import Figure, Pair, calibrate, cpu_seconds, resident_bytes, slope
 from tests.bench.stage import ControllerProcess, Stage, bare
 from tests.harness.audit_trail import Trail
 
@@ -20,6 +19,8 @@ Json = dict[str, Any]
 CONTROLLER_USER = Installation().service_account(CONTROLLER)
 # A controller that is at rest has done what it wanted to; memory is read a moment later, when the frees are done.
 SETTLE_SECONDS = 3.0
+# Enough to see whether anything is written for nothing.
+FEW = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +32,20 @@ class Size:
         tokens: PairingTokens of W1.
         redemptions: Redemptions of W4, by each side in each pair.
         stored: How many PairingTokens there are when a controller starts, for W7 and for its memory; rising.
+        connections: ConnectionConfigurations of wC.
+        instances: Those that send heartbeats in wH, to `CONFIGURATIONS` of them.
+        periods: Heartbeats of each instance in wH, on each side and in each pair.
+        period_seconds: From one to the next. Instances send one every 15 seconds; here time is short.
     """
 
     pairs: int = 5
     tokens: int = 1000
     redemptions: int = 300
     stored: tuple[int, ...] = (1000, 3000, 10000)
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """What one pair of runs has shown."""
-
-    seconds: float
-    limit_seconds: float
-    cpu: float
-    limit_cpu: float
-    writes: float = 0.0
-    drift: float = 1.0
-
-    @property
-    def wall_ratio(self) -> float:
-        return self.seconds / self.limit_seconds
-
-    @property
-    def cpu_ratio(self) -> float:
-        return self.cpu / self.limit_cpu
+    connections: int = 1000
+    instances: int = 2000
+    periods: int = 10
+    period_seconds: float = 3.0
 
 
 def w1_and_w8(stage: Stage, beside: Stage, size: Size, say: Say) -> list[Figure]:
@@ -71,6 +60,7 @@ def w1_and_w8(stage: Stage, beside: Stage, size: Size, say: Say) -> list[Figure]
             pairs.append(_issue_pair(stage, beside, controller, size.tokens))
             say(f"W1 {number}/{size.pairs}: {pairs[-1].wall_ratio:.2f}x wall, {pairs[-1].cpu_ratio:.2f}x CPU")
         gets = controller.metric('tallystick_api_calls_total{[^}]*verb="get"}')
+    nothing = writes_for_nothing(stage, "create", "pairingtokens", min(size.tokens, FEW))
     return [
         Figure.at_most("W1", "wall over the bare client", [pair.wall_ratio for pair in pairs], 1.25),
         Figure.at_most("W1", "CPU over the bare client", [pair.cpu_ratio for pair in pairs], 2.0),
@@ -81,7 +71,7 @@ def w1_and_w8(stage: Stage, beside: Stage, size: Size, say: Say) -> list[Figure]
         Figure.told("W1", "calibration, after over before", [pair.drift for pair in pairs]),
         Figure.at_most("W8", "writes per token", [pair.writes for pair in pairs], 2.0),
         Figure.told("W8", "GETs per token (the keyring every 5 s)", [gets / size.tokens / size.pairs]),
-        Figure.at_most("W8", "writes of a restart and of re-applying all", _writes_for_nothing(stage, size), 0.0),
+        Figure.at_most("W8", "writes of a restart and of re-applying all", nothing, 0.0),
     ]
 
 
@@ -108,23 +98,29 @@ def _issue_pair(stage: Stage, beside: Stage, controller: ControllerProcess, toke
     )
 
 
-def _writes_for_nothing(stage: Stage, size: Size) -> list[float]:
-    """Count what the controller writes when it is started anew, and when every object is edited to what it is."""
+def writes_for_nothing(stage: Stage, load: str, plural: str, count: int) -> list[float]:
+    """Count what the controller writes when it is started anew, and when every object is edited to what it is.
+
+    Args:
+        stage: where no controller runs.
+        load: the bare program that creates objects and waits for the operator.
+        plural: their kind.
+        count: how many.
+    """
     namespace, trail = stage.namespace(), Trail(stage.plane.audit_log)
-    tokens = min(size.tokens, 100)
     with stage.controller() as controller:
         controller.wait_until_at_rest()
-        bare("create", kubeconfig=stage.kubeconfig, namespace=namespace, count=tokens)
+        bare(load, kubeconfig=stage.kubeconfig, namespace=namespace, count=count)
         controller.wait_until_at_rest()
     mark = trail.mark()
     with stage.controller() as controller:
         controller.wait_until_at_rest()
-        kubectl = (stage.plane.binaries.kubectl, "--kubeconfig", stage.kubeconfig, "--namespace", namespace)
-        found = subprocess.run([*kubectl, "get", "pairingtokens", "-o", "json"], capture_output=True, check=True)
-        replaced = [*kubectl, "replace", "-f", "-"]
-        subprocess.run(replaced, input=found.stdout, stdout=subprocess.DEVNULL, check=True)
+        found = stage.kubectl("--namespace", namespace, "get", plural, "-o", "json")
+        stage.kubectl("--namespace", namespace, "replace", "-f", "-", given=found)
+        # Another manager of the same fields: a change of each object, and of nothing that it says.
+        stage.kubectl("--namespace", namespace, "apply", "--server-side", "--force-conflicts", "-f", "-", given=found)
         # What was written before this one is seen before it: when it is issued, nothing else is to come.
-        bare("create", kubeconfig=stage.kubeconfig, namespace=stage.namespace(), count=1)
+        bare(load, kubeconfig=stage.kubeconfig, namespace=stage.namespace(), count=1)
     return [float(len(trail.writes(namespace, since=mark, user=CONTROLLER_USER)))]
 
 
@@ -220,6 +216,3 @@ def _start_up(stage: Stage, count: int) -> StartUp:
         rss = float(resident_bytes(controller.pid))
     reading = bare("read", kubeconfig=stage.kubeconfig)
     return StartUp(count, seconds, cpu, rss, reading["seconds"])
-
-
-WORKLOADS: Sequence[str] = ("w1", "w4", "w7")

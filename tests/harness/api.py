@@ -30,6 +30,8 @@ _ROOTS = {
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
     "PairingToken": "/apis/tallystick.dev/v1alpha1/namespaces/{namespace}/pairingtokens",
     "MasterToken": "/apis/tallystick.dev/v1alpha1/namespaces/{namespace}/mastertokens",
+    "ConnectionConfiguration": "/apis/tallystick.dev/v1alpha1/namespaces/{namespace}/connectionconfigurations",
+    "ConfigMap": "/api/v1/namespaces/{namespace}/configmaps",
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",

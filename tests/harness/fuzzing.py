@@ -44,15 +44,19 @@ def seed_of(config: pytest.Config) -> int:
 
 @dataclass(frozen=True, slots=True)
 class LiveTokens:
-    """Tokens of ours. `bearer` is of a caller who may introspect them; the `redeemable` ones are never revoked."""
+    """Tokens of ours. `bearer` is of a caller who may introspect them; the `redeemable` ones are never revoked.
+
+    `connections` are of type Kubernetes, by the path of the object that each belongs to: `namespace/name`.
+    """
 
     bearer: str
     redeemable: Sequence[str]
     others: Sequence[str]
+    connections: Mapping[str, str]
 
     @property
     def all(self) -> tuple[str, ...]:
-        return (self.bearer, *self.redeemable, *self.others)
+        return (self.bearer, *self.redeemable, *self.others, *self.connections.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,11 @@ class Campaign:
     def redeemed(self) -> int:
         """How many requests got a master token."""
         return self.answers.get("POST /oauth2/token", {}).get("200", 0)
+
+    @property
+    def heartbeats(self) -> Mapping[str, int]:
+        """How often heartbeats were answered with each status."""
+        return self.answers.get("POST /v1/connections/{namespace}/{name}/heartbeat", {})
 
     def answered(self, *statuses: int) -> int:
         """How many answers had one of these statuses."""

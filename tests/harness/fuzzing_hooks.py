@@ -30,7 +30,8 @@ from tests.harness.clock import MovedClock
 LIVE = json.loads(Path(os.environ["FUZZ_LIVE"]).read_text())
 CLOCK = MovedClock(Path(LIVE["clock"]))
 KEY = SigningKey.generate("ES256")
-POSTED = ("/oauth2/token", "/oauth2/introspect", "/oauth2/revoke")
+HEARTBEAT = "/v1/connections/{namespace}/{name}/heartbeat"
+POSTED = ("/oauth2/token", "/oauth2/introspect", "/oauth2/revoke", HEARTBEAT)
 # A source may fail 20 times at once and 5 times a second. On Linux all of 127.0.0.0/8 is this machine.
 SOURCES = [f"127.7.0.{number}" for number in range(1, 201)]
 # Shorter values are found in any text by chance.
@@ -70,15 +71,28 @@ def before_call(_: schemathesis.HookContext, case: schemathesis.Case, __: dict[s
         return
     content = repr(sorted(case.body.items(), key=repr)).encode()
     choice = random.Random(zlib.crc32(content))  # noqa: S311 - nothing secret comes of it
+    if case.path == HEARTBEAT:
+        _at_home(case, choice)
+        return
     name = "subject_token" if case.path == "/oauth2/token" else "token"
     if name in case.body and choice.random() < 0.8:
         # What is revoked cannot be redeemed any more: some are kept from it.
         tokens = LIVE["others"] if case.path == "/oauth2/revoke" else LIVE["redeemable"] + LIVE["others"]
-        case.body[name] = choice.choice(tokens)
+        case.body[name] = choice.choice([*tokens, *LIVE["connections"].values()])
     if case.path == "/oauth2/introspect" and choice.random() < 0.8:
         case.headers["Authorization"] = f"Bearer {LIVE['bearer']}"
     if case.path == "/oauth2/token":
         _redeemable(case, choice)
+
+
+def _at_home(case: schemathesis.Case, choice: random.Random) -> None:
+    """Show most heartbeats with a token, and most of those at its own path; no made-up path has a token."""
+    path, token = choice.choice(list(LIVE["connections"].items()))
+    shown = choice.random()
+    if shown < 0.8:
+        case.headers["Authorization"] = f"Bearer {token if shown < 0.7 else choice.choice(LIVE['others'])}"
+    if choice.random() < 0.8:
+        case.path_parameters["namespace"], case.path_parameters["name"] = path.split("/")
 
 
 def _redeemable(case: schemathesis.Case, choice: random.Random) -> None:
@@ -101,7 +115,12 @@ def _redeemable(case: schemathesis.Case, choice: random.Random) -> None:
 def after_call(_: schemathesis.HookContext, case: schemathesis.Case, response: schemathesis.Response) -> None:
     _answers[case.operation.label][response.status_code] += 1
     if response.status_code >= 400:
-        _codes[json.loads(response.content or b"{}").get("error", "")] += 1
+        _codes[_code_of(json.loads(response.content or b"{}"))] += 1
+
+
+def _code_of(body: dict[str, str]) -> str:
+    """The code of a refusal, whichever form it has: OAuth's, or that of a problem (RFC 9457)."""
+    return body.get("error") or body.get("type", "").removeprefix("urn:problem:").replace("-", "_")
 
 
 @atexit.register

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.connections import a_connection, connected, token_in
 from tests.harness.exchange import replica
 from tests.harness.fuzzing import Campaign, LiveTokens, fuzz, seed_of
 from tests.harness.objects import a_pairing_token
@@ -15,7 +16,18 @@ from tests.harness.proofs import Figure
 from tests.harness.system import System
 
 # Answers that only a request gets which went past the first checks; a fuzzer that misses one has been shut out.
-DEEP_CODES = {"invalid_dpop_proof", "invalid_request", "invalid_scope", "invalid_target", "invalid_token"}
+DEEP_CODES = {
+    "deployment_type_mismatch",
+    "invalid_dpop_proof",
+    "invalid_request",
+    "invalid_scope",
+    "invalid_target",
+    "invalid_token",
+    "not_found",
+    "unsupported_token_type",
+}
+# Taken, malformed, not good, of another type, of another object.
+HEARTBEAT_ANSWERS = {"204", "400", "401", "403", "404"}
 
 
 @pytest.mark.proof(gate=100, soak=1500)
@@ -34,6 +46,7 @@ def test_the_exchange_answers_as_its_document_says(
     assert ready == HTTPStatus.OK
     assert campaign.answered(HTTPStatus.TOO_MANY_REQUESTS) < campaign.requests / 20
     assert campaign.codes.keys() >= DEEP_CODES
+    assert campaign.heartbeats.keys() >= HEARTBEAT_ANSWERS
     assert campaign.redeemed > 0
     assert _errors_in(tmp_path / "exchange" / "exchange.log") == []
     assert _broken_lines(tmp_path / "exchange" / "audit.jsonl", live.all) == []
@@ -45,14 +58,23 @@ def _live_tokens(site: Site) -> LiveTokens:
     used, revoked = (site.issue(name, ttl="1h") for name in ("used", "revoked"))
     master = site.exchange.redeem(used).must_succeed()["access_token"]
     site.api.merge(a_pairing_token(site.namespace, "revoked"), {"spec": {"revoked": True}}).must_succeed()
-    return LiveTokens(site.bearer, redeemable, [used, revoked, master])
+    return LiveTokens(site.bearer, redeemable, [used, revoked, master], _connections(site))
+
+
+def _connections(site: Site) -> dict[str, str]:
+    """Connection tokens by the paths of their objects: good ones, and one that is revoked."""
+    objects = {name: connected(site.api, a_connection(site.namespace, name)) for name in ("good-1", "good-2", "over")}
+    tokens = {f"{site.namespace}/{name}": token_in(site.api, body) for name, body in objects.items()}
+    site.api.delete(objects["over"]).must_succeed()
+    return tokens
 
 
 def _summary(campaign: Campaign, seed: int) -> str:
     codes = ", ".join(f"{code} {count}" for code, count in sorted(campaign.codes.items()))
+    heartbeats = ", ".join(f"{count} x {status}" for status, count in sorted(campaign.heartbeats.items()))
     return (
         f"seed {seed}: {campaign.requests} requests, {campaign.answered(200)} x 200 ({campaign.redeemed} redeemed), "
-        f"{campaign.answered(429)} x 429; {codes}"
+        f"{campaign.answered(429)} x 429; {codes}; heartbeats {heartbeats}"
     )
 
 

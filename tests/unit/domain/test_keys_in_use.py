@@ -4,9 +4,27 @@ from datetime import timedelta
 
 import pytest
 
-from tallystick.domain.keys_in_use import keys_of_master_token, keys_of_pairing_token
-from tests.builders import a_claim, a_master_token, a_pairing_token, issued_status, used_status
+from tallystick.api.connection_configuration import CONNECTION_CONFIGURATIONS
+from tallystick.api.master_token import MASTER_TOKENS
+from tallystick.api.pairing_token import PAIRING_TOKENS
+from tallystick.domain.keys_in_use import (
+    KINDS_WITH_KEYS,
+    keys_in_use,
+    keys_of_connection_configuration,
+    keys_of_master_token,
+    keys_of_pairing_token,
+)
+from tests.builders import (
+    a_claim,
+    a_master_token,
+    a_pairing_token,
+    issued_status,
+    raw_master_token,
+    raw_pairing_token,
+    used_status,
+)
 from tests.fakes import NOON
+from tests.unit.services.connection_world import a_connection, a_token, raw_connection
 
 YEAR = timedelta(days=365)
 
@@ -48,3 +66,32 @@ def test_a_pairing_token_that_is_over_needs_no_key():
 )
 def test_a_master_token_needs_its_key_while_it_is_in_force(token, now, expected):
     assert keys_of_master_token(token, now) == expected
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        pytest.param([], set(), id="not issued"),
+        pytest.param([a_token(kid="k1", state="Pending")], {"k1"}, id="Pending: it is in the Secret before it counts"),
+        pytest.param([a_token(kid="k1")], {"k1"}, id="Active"),
+        pytest.param([a_token("b", 2, kid="k2"), a_token("a", 1, kid="k1")], {"k1", "k2"}, id="two"),
+        pytest.param(
+            [a_token("b", 2, kid="k2"), a_token("a", 1, kid="k1", state="Revoked")], {"k2"}, id="one is revoked"
+        ),
+        pytest.param([a_token(kid="k1", state="Revoked")], set(), id="all are revoked"),
+    ],
+)
+def test_r22_a_connection_configuration_needs_the_keys_of_its_live_tokens_for_ever(tokens, expected):
+    assert keys_of_connection_configuration(a_connection(status={"lastSerial": 2, "tokens": tokens})) == expected
+
+
+def test_each_kind_whose_objects_name_keys_is_looked_at():
+    objects = {
+        PAIRING_TOKENS: raw_pairing_token(status=issued_status(kid="k1")),
+        MASTER_TOKENS: raw_master_token(kid="k2"),
+        CONNECTION_CONFIGURATIONS: raw_connection(status={"lastSerial": 1, "tokens": [a_token(kid="k3")]}),
+    }
+
+    assert set(KINDS_WITH_KEYS) == objects.keys()
+    assert [keys_in_use(kind, body, NOON) for kind, body in objects.items()] == [{"k1"}, {"k2"}, {"k3"}]
+    assert keys_in_use(CONNECTION_CONFIGURATIONS, objects[CONNECTION_CONFIGURATIONS], NOON + 100 * YEAR) == {"k3"}

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from tallystick.api.connection_configuration import CONNECTION_CONFIGURATIONS
 from tallystick.api.core import SECRETS
 from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.pairing_token import PAIRING_TOKENS
@@ -80,3 +83,61 @@ def test_no_value_of_a_secret_is_kept() -> None:
     view.observe(SECRETS, "ADDED", an_object("trust", data={"token": "dmFsdWU="}, type="Opaque"))
 
     assert "dmFsdWU=" not in repr(view.secret("edge", "trust"))
+
+
+def test_a_connection_configuration_is_found_by_the_secret_that_it_keeps() -> None:
+    view = WatchedView()
+    view.observe(CONNECTION_CONFIGURATIONS, "ADDED", an_object("dc-west", spec={}))
+    view.observe(CONNECTION_CONFIGURATIONS, "ADDED", an_object("dc-east", spec={"secretName": "east"}))
+
+    west, east = ((CONNECTION_CONFIGURATIONS, "edge", name) for name in ("dc-west", "dc-east"))
+
+    assert view.touched_by(SECRETS, an_object("dc-west-connection-token")) == [west]
+    assert view.touched_by(SECRETS, an_object("east")) == [east]
+    assert view.touched_by(SECRETS, an_object("dc-east-connection-token")) == []
+    assert view.touched_by(SECRETS, an_object("dc-west-pairing-token")) == []
+    assert view.touched_by(SECRETS, an_object("dc-west")) == []
+    assert view.touched_by(SECRETS, an_object("east", namespace="elsewhere")) == []
+
+
+@pytest.mark.parametrize("event", ["ADDED", "MODIFIED"])
+def test_two_objects_of_two_kinds_that_claim_one_secret_are_both_touched_by_it(event: str) -> None:
+    view = WatchedView()
+    view.observe(PAIRING_TOKENS, event, an_object("site-a", spec={"secretName": "dc-west-connection-token"}))
+    view.observe(CONNECTION_CONFIGURATIONS, event, an_object("dc-west", spec={}))
+
+    touched = view.touched_by(SECRETS, an_object("dc-west-connection-token"))
+
+    assert touched == [(PAIRING_TOKENS, "edge", "site-a"), (CONNECTION_CONFIGURATIONS, "edge", "dc-west")]
+
+
+def test_objects_of_two_kinds_may_have_one_name() -> None:
+    view = WatchedView()
+    view.observe(PAIRING_TOKENS, "ADDED", an_object("west", spec={}))
+    view.observe(CONNECTION_CONFIGURATIONS, "ADDED", an_object("west", spec={}))
+
+    assert view.touched_by(SECRETS, an_object("west-pairing-token")) == [(PAIRING_TOKENS, "edge", "west")]
+    assert view.touched_by(SECRETS, an_object("west-connection-token")) == [(CONNECTION_CONFIGURATIONS, "edge", "west")]
+    assert len(view.everything()) == 2
+
+
+def test_a_connection_configuration_comes_back_ready_for_a_conditional_write() -> None:
+    view = WatchedView()
+    status = {"lastSerial": 1, "tokens": [{"slot": "default", "serial": 1}]}
+    view.observe(CONNECTION_CONFIGURATIONS, "ADDED", an_object("dc-west", version="7", spec={}, status=status))
+
+    body = view.get(CONNECTION_CONFIGURATIONS, "edge", "dc-west")
+
+    assert body is not None
+    assert (body["kind"], body["apiVersion"]) == ("ConnectionConfiguration", "tallystick.dev/v1alpha1")
+    assert (body["metadata"]["resourceVersion"], body["status"]) == ("7", status)
+
+
+def test_a_connection_configuration_that_is_gone_is_not_found_by_its_secret() -> None:
+    view = WatchedView()
+    view.observe(CONNECTION_CONFIGURATIONS, "ADDED", an_object("dc-west", spec={}))
+
+    view.observe(CONNECTION_CONFIGURATIONS, "DELETED", an_object("dc-west", version="2", spec={}))
+
+    assert view.touched_by(SECRETS, an_object("dc-west-connection-token")) == []
+    assert view.get(CONNECTION_CONFIGURATIONS, "edge", "dc-west") is None

@@ -2,15 +2,21 @@
 
 import pytest
 
+from tallystick.api.connection_configuration import DeploymentType
 from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.pairing_token import PAIRING_TOKENS
-from tallystick.domain.errors import NotYetError
+from tallystick.domain.errors import ExchangeRefusedError, NotYetError
 from tallystick.domain.names import pairing_token_id
+from tallystick.domain.times import rfc3339
 from tallystick.services.callers import Caller
+from tallystick.services.introspect import TYPE_NEEDED
+from tallystick.services.issuer import Issuer
 from tallystick.services.ports import UnavailableError
 from tests.builders import ISSUER, OTHER_UID, REQUESTER, THUMBPRINT, UID, issued_status, raw_pairing_token
 from tests.fakes import NOON
+from tests.unit.services import connected as connections
 from tests.unit.services import test_redeem as ends
+from tests.unit.services.connected import connected
 from tests.unit.services.reviews import GATEWAY, ReviewingCluster
 from tests.unit.services.world import NAME, NAMESPACE, World
 
@@ -25,8 +31,8 @@ def world():
     return world
 
 
-async def asked(world, jwt, replica=None):
-    return await (replica or world.replica()).introspection.introspect(jwt, CALLER)
+async def asked(world, jwt, replica=None, *, used_in=None):
+    return await (replica or world.replica()).introspection.introspect(jwt, CALLER, used_in)
 
 
 async def a_master(world, key=THUMBPRINT, **spec):
@@ -234,3 +240,129 @@ async def test_the_bootstrap_token_needs_no_pairing(world):
 def drop_the_pairing(body):
     for member in ("pairingTokenRef", "serial", "claimID"):
         del body["spec"][member]
+
+
+# Connection tokens.
+
+KUBERNETES, REVERSE_PROXY = DeploymentType.KUBERNETES, DeploymentType.REVERSE_PROXY
+
+
+def a_connection(world, **changes):
+    return connected(world.cluster, Issuer(world.keys, world.policy), world.clock.now(), **changes)
+
+
+@pytest.mark.parametrize("kind", [KUBERNETES, REVERSE_PROXY])
+async def test_r14_a_connection_token_is_active_in_its_own_deployment_type_and_described(world, kind):
+    made = a_connection(world, deploymentType=kind.value)
+
+    answer = await asked(world, made.jwts["default"], used_in=kind)
+
+    assert answer == {
+        "active": True,
+        "token_type": "Bearer",
+        "iss": ISSUER,
+        "sub": "connection:edge/dc-west",
+        "aud": ISSUER,
+        "iat": int(NOON.timestamp()),
+        "jti": made.token_ids["default"],
+        "scope": "protector",
+        "deployment_type": kind.value,
+        "connection": "edge/dc-west",
+    }
+    assert world.audit.decisions()[-1] == ("introspect", "active")
+
+
+@pytest.mark.parametrize(("issued_for", "used_in"), [(KUBERNETES, REVERSE_PROXY), (REVERSE_PROXY, KUBERNETES)])
+async def test_r39_in_another_deployment_type_it_is_inactive_and_an_event_says_so(world, issued_for, used_in):
+    made = a_connection(world, deploymentType=issued_for.value)
+
+    assert await asked(world, made.jwts["default"], used_in=used_in) == INACTIVE
+
+    (event,) = world.events.warnings
+    token_id = made.token_ids["default"]
+    text = f"token {token_id} was issued for deployment type {issued_for.value} and cannot be used in {used_in.value}"
+    assert event == ("ConnectionConfiguration", "edge", "dc-west", "DeploymentTypeMismatch", text)
+    assert world.audit.decisions()[-1] == ("introspect", "inactive")
+
+
+async def test_r39_a_caller_who_does_not_say_what_it_is_used_in_is_told_to(world):
+    made = a_connection(world)
+
+    with pytest.raises(ExchangeRefusedError) as refusal:
+        await asked(world, made.jwts["default"])
+
+    assert (refusal.value.code, refusal.value.description) == ("invalid_request", TYPE_NEEDED)
+
+
+@pytest.mark.parametrize("used_in", [None, KUBERNETES, REVERSE_PROXY], ids=["no type", "its type", "another type"])
+async def test_s16_who_may_not_introspect_a_connection_token_gets_no_hint_that_it_is_one(world, used_in):
+    made = a_connection(world)
+    world.cluster.allowed = False
+    world.cluster.calls.clear()
+
+    assert await asked(world, made.jwts["default"], used_in=used_in) == INACTIVE
+
+    attributes = world.cluster.reviews[-1]["spec"]["resourceAttributes"]
+    assert (attributes["verb"], attributes["resource"]) == ("introspect", "connectionconfigurations")
+    assert attributes["namespace"] == "edge"
+    assert world.audit.decisions()[-1] == ("introspect", "refused")
+    assert [call.plural for call in world.cluster.calls] == ["subjectaccessreviews"]
+    assert world.events.warnings == []
+
+
+@pytest.mark.parametrize("kind", ["pairing", "master"])
+@pytest.mark.parametrize("used_in", [KUBERNETES, REVERSE_PROXY])
+async def test_a_token_of_another_kind_is_inactive_in_every_deployment_type(world, kind, used_in):
+    jwt = await (world.issue() if kind == "pairing" else a_master(world))
+
+    assert await asked(world, jwt, used_in=used_in) == INACTIVE
+    assert (await asked(world, jwt))["active"] is True
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(connections.gone, id="gone"),
+        pytest.param(connections.going, id="going"),
+        pytest.param(connections.made_anew, id="made anew"),
+        pytest.param(lambda c: connections.record(c, "old", state="Revoked"), id="revoked in status"),
+        pytest.param(lambda c: connections.order(c, tokens=[{"name": "new"}]), id="its slot was removed"),
+        pytest.param(lambda c: connections.order(c, licenseExpiresAt=rfc3339(NOON)), id="the licence is over"),
+        pytest.param(lambda c: connections.record(c, "old", notAfter=rfc3339(NOON)), id="the licence was over"),
+    ],
+)
+@pytest.mark.parametrize("used_in", [KUBERNETES, REVERSE_PROXY])
+async def test_s7_the_controller_stopped_a_connection_token_is_inactive_when(world, end, used_in):
+    made = a_connection(world, slots=("old", "new"))
+
+    end(world.cluster)
+
+    assert await asked(world, made.jwts["old"], used_in=used_in) == INACTIVE
+    assert world.events.warnings == []
+
+
+async def test_a_connection_token_that_is_not_on_record_yet_may_be_asked_for_again(world):
+    made = a_connection(world, pending=("default",))
+
+    with pytest.raises(NotYetError) as refusal:
+        await asked(world, made.jwts["default"], used_in=KUBERNETES)
+
+    assert refusal.value.reason == "temporarily_unavailable"
+
+
+async def test_r22_a_connection_token_is_active_after_years(world):
+    made = a_connection(world)
+
+    world.clock.advance(20 * 365 * 86_400)
+
+    assert (await asked(world, made.jwts["default"], used_in=KUBERNETES))["active"] is True
+
+
+@pytest.mark.parametrize("plural", ["connectionconfigurations", "subjectaccessreviews"])
+async def test_what_cannot_be_known_of_a_connection_token_is_never_guessed(world, plural):
+    made = a_connection(world)
+    verb = "create" if plural == "subjectaccessreviews" else "get"
+    world.cluster.fail_next(verb, plural, UnavailableError("down"))
+
+    with pytest.raises(NotYetError):
+        await asked(world, made.jwts["default"], used_in=KUBERNETES)

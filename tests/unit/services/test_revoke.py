@@ -5,9 +5,12 @@ import pytest
 from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.pairing_token import PAIRING_TOKENS
 from tallystick.domain.errors import ExchangeRefusedError, NotYetError
+from tallystick.services.issuer import Issuer
 from tallystick.services.ports import ConflictError, RefusedError, UnavailableError
+from tallystick.services.revoke import SHARED
 from tests.builders import OTHER_UID, issued_status, raw_pairing_token, used_status
 from tests.fakes import NOON
+from tests.unit.services.connected import connected
 from tests.unit.services.faults import double_faults, single_faults
 from tests.unit.services.world import NAME, NAMESPACE, World
 
@@ -287,3 +290,26 @@ async def test_an_expired_master_token_is_over(world):
     await revoke(world, redeemed.signed_jwt)
 
     assert "status" not in world.cluster.all(MASTER_TOKENS)[0]
+
+
+async def test_s10_the_holder_of_a_connection_token_may_not_end_it(world):
+    """All instances share it: any one of them could cut off the others."""
+    made = connected(world.cluster, Issuer(world.keys, world.policy), world.clock.now())
+    world.cluster.calls.clear()
+
+    with pytest.raises(ExchangeRefusedError) as refusal:
+        await revoke(world, made.jwts["default"])
+
+    assert (refusal.value.code, refusal.value.description) == ("unsupported_token_type", SHARED)
+    assert world.cluster.calls == []
+    (line,) = world.audit.lines
+    assert (line.action, line.outcome) == ("revoke", "refused")
+    assert (line.facts["reason"], line.facts["token_id"]) == ("Shared", made.token_ids["default"])
+
+
+async def test_a_forged_connection_token_is_ended_already_as_whatever_is_none_of_ours(world):
+    header, payload, _ = connected(world.cluster, Issuer(world.keys, world.policy), NOON).jwts["default"].split(".")
+
+    await revoke(world, f"{header}.{payload}.{'A' * 86}")
+
+    assert world.audit.decisions() == [("revoke", "ignored")]

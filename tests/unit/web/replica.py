@@ -35,6 +35,7 @@ from tallystick.web.app import make_app
 from tallystick.web.limits import FailureLimiter, FailureLimits
 from tallystick.web.parts import ExchangeParts
 from tests.fakes import CountingIds, FakeClock, FakeCluster, MemoryAudit, MemoryEvents
+from tests.unit.services.connected import Connected, connected
 
 ISSUER = "https://trust.example.com"
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -148,6 +149,10 @@ class Replica:
         signed = held_token(self.tokens.pairing_secret(token, granted))
         assert signed is not None
         return signed
+
+    def connection(self, name: str = "dc-west", **changes: Any) -> Connected:
+        """Make a ConnectionConfiguration in namespace `edge` as the controller leaves it, with good tokens."""
+        return connected(self.cluster, self.tokens, self.clock.now(), name=name, **changes)
 
     def status_of(self, name: str = "press-1") -> Json:
         """The status of a PairingToken."""

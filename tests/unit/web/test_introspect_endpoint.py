@@ -155,3 +155,110 @@ async def test_a_missing_token_is_an_invalid_request(path):
 
     assert answer.status == 400
     assert body == {"error": "invalid_request", "error_description": "token is missing"}
+
+
+# Connection tokens.
+
+
+async def test_a_connection_token_is_active_where_it_belongs_and_nowhere_else():
+    replica = Replica()
+    made = replica.connection()
+    asked = {"token": made.jwts["default"]}
+
+    async with replica.client() as client:
+        own = await client.post(INTROSPECT, data={**asked, "deployment_type": "Kubernetes"}, headers=WATCHER)
+        other = await client.post(INTROSPECT, data={**asked, "deployment_type": "ReverseProxy"}, headers=WATCHER)
+        bodies = [await own.json(), await other.json()]
+
+    assert (bodies[0]["active"], bodies[0]["connection"]) == (True, "edge/dc-west")
+    assert bodies[1] == {"active": False}
+    assert replica.events.reasons() == ["DeploymentTypeMismatch"]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        pytest.param(
+            {}, "deployment_type is missing: a connection token is good for one deployment type alone", id="none"
+        ),
+        pytest.param(
+            {"deployment_type": ""},
+            "deployment_type is missing: a connection token is good for one deployment type alone",
+            id="an empty one, which counts as none",
+        ),
+        pytest.param(
+            {"deployment_type": "kubernetes"}, "deployment_type must be Kubernetes or ReverseProxy", id="in lower case"
+        ),
+        pytest.param(
+            {"deployment_type": "Kubernetes "}, "deployment_type must be Kubernetes or ReverseProxy", id="with a blank"
+        ),
+        pytest.param(
+            {"deployment_type": "Docker"}, "deployment_type must be Kubernetes or ReverseProxy", id="an unknown one"
+        ),
+    ],
+)
+async def test_what_a_connection_token_is_used_in_must_be_said(given, text):
+    replica = Replica()
+    asked = {"token": replica.connection().jwts["default"], **given}
+
+    async with replica.client() as client:
+        answer = await client.post(INTROSPECT, data=asked, headers=WATCHER)
+
+        assert answer.status == 400
+        assert await answer.json() == {"error": "invalid_request", "error_description": text}
+
+
+async def test_an_unknown_deployment_type_costs_no_api_call():
+    replica = Replica()
+
+    async with replica.client() as client:
+        await client.post(INTROSPECT, data={"token": "a.b.c", "deployment_type": "Docker"}, headers=WATCHER)
+
+    assert replica.cluster.calls == []
+
+
+@pytest.mark.parametrize("used_in", ["Kubernetes", "ReverseProxy", None], ids=["its type", "another type", "no type"])
+async def test_who_may_not_ask_gets_no_hint_that_it_is_a_connection_token(used_in):
+    replica = Replica()
+    asked = {"token": replica.connection().jwts["default"], **({"deployment_type": used_in} if used_in else {})}
+
+    async with replica.client() as client:
+        headers = {"Authorization": f"Bearer {a_bearer('stranger')}"}
+        answer = await client.post(INTROSPECT, data=asked, headers=headers)
+
+        assert (answer.status, await answer.json()) == (200, {"active": False})
+    assert replica.events.warnings == []
+
+
+async def test_a_connection_token_that_is_being_recorded_may_be_asked_for_again():
+    replica = Replica()
+    made = replica.connection(pending=("default",))
+
+    async with replica.client() as client:
+        asked = {"token": made.jwts["default"], "deployment_type": "Kubernetes"}
+        answer = await client.post(INTROSPECT, data=asked, headers=WATCHER)
+        body = await answer.json()
+
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    assert body["error"] == "temporarily_unavailable"
+
+
+async def test_a_connection_token_is_not_revoked_by_who_holds_it_and_stays_good():
+    replica = Replica()
+    made = replica.connection()
+
+    async with replica.client() as client:
+        revoked = await client.post(REVOKE, data={"token": made.jwts["default"]})
+        asked = {"token": made.jwts["default"], "deployment_type": "Kubernetes"}
+        answer = await client.post(INTROSPECT, data=asked, headers=WATCHER)
+        bodies = [await revoked.json(), await answer.json()]
+
+    assert revoked.status == 400
+    assert bodies[0] == {
+        "error": "unsupported_token_type",
+        "error_description": "a connection token is shared by many instances, so none of them may end it: "
+        "remove its slot from spec.tokens of its ConnectionConfiguration",
+    }
+    assert bodies[1]["active"] is True
+    assert replica.cluster.writes() == []
+    assert replica.counted("revoke", "unsupported_token_type") == 1

@@ -9,10 +9,11 @@ from typing import Any
 import jsonschema_rs
 import pytest
 import schemathesis
-from aiohttp import web
+from aiohttp import ClientResponse, web
 
 from tallystick.crypto.keys import SigningKey
 from tallystick.web.answers import HTTP_REFUSALS, NOT_YET_CODES, USE_REFUSALS
+from tallystick.web.limits import FailureLimits
 from tallystick.web.openapi import openapi, openapi_text
 from tests.unit.test_house import modules
 from tests.unit.web.replica import Replica, a_bearer, form
@@ -219,3 +220,78 @@ async def test_why_a_replica_is_not_ready_is_as_described() -> None:
 
     assert answer.status == 503
     jsonschema_rs.validate(schema_of("get", "/readyz", "503"), body)
+
+
+HEARTBEAT = "/v1/connections/{namespace}/{name}/heartbeat"
+
+
+async def test_answers_to_heartbeats_are_as_described() -> None:
+    replica = Replica(limits=FailureLimits(burst=7, per_second=0.5))
+    made, pending = replica.connection(), replica.connection("dc-new", pending=("default",))
+    token, good = made.jwts["default"], {"instance_id": "press-1", "deployment_type": "Kubernetes"}
+    wrong_type = {**good, "deployment_type": "ReverseProxy"}
+
+    async with replica.client() as client:
+
+        async def beat(name: str, body: object, bearer: str, kind: str = "application/json") -> ClientResponse:
+            headers = {"Content-Type": kind, **({"Authorization": f"Bearer {bearer}"} if bearer else {})}
+            data = json.dumps(body).encode()
+            return await client.post(HEARTBEAT.format(namespace="edge", name=name), data=data, headers=headers)
+
+        answers = [
+            await beat("dc-west", good, token),
+            await beat("dc-east", good, token),
+            await beat("dc-west", wrong_type, token),
+            await beat("dc-new", good, pending.jwts["default"]),
+            await beat("dc-west", good, ""),
+            await beat("dc-west", good, "a.b.c"),
+            await beat("dc-west", [], token),
+            await beat("dc-west", {**good, "note": "x" * 65_536}, token),
+            await beat("dc-west", good, token, "text/plain"),
+        ]
+        replica.clock.advance(0.001)  # what was read just now answers no more
+        replica.cluster.fail_next("get", "connectionconfigurations", KeyError("a fault of ours"))
+        answers.append(await beat("dc-west", good, token))
+        answers += [
+            await beat("dc-west", [], token),
+            await beat("dc-west", [], token),
+            await beat("dc-west", [], token),
+        ]
+        bodies = [await answer.text() for answer in answers]
+
+    assert [answer.status for answer in answers] == [204, 404, 403, 503, 401, 401, 400, 413, 415, 500, 400, 400, 429]
+    for answer, body in zip(answers, bodies, strict=True):
+        described = DOCUMENT["paths"][HEARTBEAT]["post"]["responses"][str(answer.status)]
+        named = {name for name, header in described["headers"].items() if resolved(header).get("required")}
+        assert named <= set(answer.headers), answer.status
+        if answer.status == 204:
+            assert ("content" in described, body) == (False, "")
+            continue
+        assert answer.content_type == "application/problem+json"
+        jsonschema_rs.validate(schema_of("post", HEARTBEAT, str(answer.status)), json.loads(body))
+
+
+def test_a_heartbeat_is_described_with_the_members_that_the_code_asks_for() -> None:
+    body = DOCUMENT["paths"][HEARTBEAT]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    asked = {
+        ast.literal_eval(node.args[0])
+        for node in ast.walk(dict(modules())["web/heartbeats.py"])
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and ast.unparse(node.func) == "members.get"
+    }
+
+    assert asked == set(body["required"]) == set(body["properties"])
+
+
+async def test_what_is_said_of_a_connection_token_is_as_described() -> None:
+    replica = Replica()
+    asked = {"token": replica.connection().jwts["default"], "deployment_type": "Kubernetes"}
+
+    async with replica.client() as client:
+        headers = {"Authorization": f"Bearer {a_bearer('watcher')}"}
+        answer = await client.post("/oauth2/introspect", data=asked, headers=headers)
+        body = json.loads(await answer.text())
+
+    assert body["active"]
+    jsonschema_rs.validate(schema_of("post", "/oauth2/introspect", "200"), body)

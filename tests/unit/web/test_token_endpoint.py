@@ -302,3 +302,81 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing(caplog):
         "error_description": "the request could not be answered because of a fault in the service",
     }
     assert signed not in caplog.text
+
+
+# Connection tokens.
+
+
+@pytest.mark.parametrize(
+    ("used_in", "error", "description"),
+    [
+        pytest.param(
+            None,
+            "invalid_request",
+            "subject_token is a connection token: it is not exchanged, instances present it as it is",
+            id="said of no type",
+        ),
+        pytest.param(
+            "Kubernetes",
+            "invalid_request",
+            "subject_token is a connection token: it is not exchanged, instances present it as it is",
+            id="in its own type",
+        ),
+        pytest.param(
+            "ReverseProxy",
+            "invalid_target",
+            "token {} was issued for deployment type Kubernetes and cannot be used in ReverseProxy",
+            id="in another type",
+        ),
+        pytest.param(
+            "Docker", "invalid_request", "deployment_type must be Kubernetes or ReverseProxy", id="in an unknown type"
+        ),
+    ],
+)
+async def test_a_connection_token_is_not_exchanged(used_in, error, description):
+    replica = Replica()
+    made = replica.connection()
+
+    async with replica.client() as client:
+        answer = await client.post(TOKEN, data=form(made.jwts["default"], deployment_type=used_in))
+        body = await answer.json()
+
+    assert answer.status == 400
+    assert body == {"error": error, "error_description": description.format(made.token_ids["default"])}
+    assert replica.master_tokens() == []
+    assert replica.counted("token", error) == 1
+    assert replica.events.reasons() == (["DeploymentTypeMismatch"] if error == "invalid_target" else [])
+
+
+async def test_a_forged_connection_token_is_told_no_more_than_garbage():
+    replica = Replica()
+    header, payload, _ = replica.connection().jwts["default"].split(".")
+
+    async with replica.client() as client:
+        forged = f"{header}.{payload}.{'A' * 86}"
+        answer = await client.post(TOKEN, data=form(forged, deployment_type="ReverseProxy"))
+        body = await answer.json()
+
+    assert body == {"error": "invalid_request", "error_description": "subject_token is not a valid pairing token"}
+    assert replica.events.warnings == []
+
+
+async def test_what_a_pairing_token_is_used_in_is_not_looked_at():
+    replica = Replica()
+    signed = replica.pairing_token()
+
+    async with replica.client() as client:
+        answer = await client.post(TOKEN, data=form(signed, deployment_type="ReverseProxy"))
+
+    assert answer.status == 200
+
+
+async def test_a_connection_token_whose_object_cannot_be_read_means_ask_again():
+    replica = Replica()
+    made = replica.connection()
+    replica.cluster.fail_next("get", "connectionconfigurations", UnavailableError("no answer", retry_after=3.0))
+
+    async with replica.client() as client:
+        answer = await client.post(TOKEN, data=form(made.jwts["default"], deployment_type="ReverseProxy"))
+
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "3")
