@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from tallystick.api.connection_configuration import DeploymentType
 from tallystick.crypto.tokens import VerifiedClaims
 from tallystick.domain.claims import CONNECTION_TYPE
-from tallystick.domain.errors import NotYetError, UseRefusedError
-from tallystick.domain.validity import Invalid
+from tallystick.domain.errors import UseRefusedError
 from tallystick.services.connection_uses import ConnectionUses, Standing, why_refused
 from tallystick.services.instance_log import InstanceLog
 from tallystick.services.issuer import Issuer, facts_of
@@ -61,8 +60,6 @@ class Heartbeats:
             self._record(verified, heartbeat, "ok")
 
     def _check(self, verified: VerifiedClaims, standing: Standing, heartbeat: Heartbeat) -> None:
-        if standing.problem is Invalid.PENDING:
-            raise NotYetError("temporarily_unavailable", "the token is being recorded; ask again")
         if standing.problem is not None:
             raise self._refused(verified, heartbeat, "invalid_token", why_refused(verified, standing))
         misuse = self._uses.why_misused(verified, standing, heartbeat.deployment_type)

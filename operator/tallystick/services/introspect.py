@@ -5,8 +5,8 @@ from tallystick.api.master_token import MASTER_TOKENS, MasterToken
 from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken, PairingTokenState
 from tallystick.crypto.tokens import VerifiedClaims
 from tallystick.domain.claims import CONNECTION_TYPE, MASTER_TYPE, PAIRING_TYPE
-from tallystick.domain.errors import ExchangeRefusedError, NotYetError
-from tallystick.domain.validity import Invalid, why_master_invalid, why_pairing_invalid
+from tallystick.domain.errors import ExchangeRefusedError
+from tallystick.domain.validity import why_master_invalid, why_pairing_invalid
 from tallystick.services.callers import Caller, Callers
 from tallystick.services.connection_uses import ConnectionUses
 from tallystick.services.freshness import FreshReader, ServerClock
@@ -85,8 +85,6 @@ class Introspection:
         if deployment_type is None:
             raise ExchangeRefusedError("invalid_request", TYPE_NEEDED)
         standing = await self._uses.standing(verified)
-        if standing.problem is Invalid.PENDING:
-            raise NotYetError("temporarily_unavailable", "the token is being recorded; ask again")
         return standing.problem is None and self._uses.why_misused(verified, standing, deployment_type) is None
 
     async def _pairing_is_active(self, verified: VerifiedClaims) -> bool:
