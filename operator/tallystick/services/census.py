@@ -13,7 +13,8 @@ from tallystick.api.connection_configuration import (
 )
 from tallystick.domain.reminders import Rotation, reminder
 from tallystick.domain.slots import live_tokens
-from tallystick.services.ports import Audit, Clock, Events, Json
+from tallystick.services.ports import Json
+from tallystick.services.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,10 @@ class _Counted:
 class Census:
     """What the leader knows of all ConnectionConfigurations. Counts are of when each was looked at last."""
 
-    def __init__(self, *, clock: Clock, audit: Audit, events: Events) -> None:
-        self._clock = clock
-        self._audit = audit
-        self._events = events
+    def __init__(self, around: Surroundings) -> None:
+        self._clock = around.clock
+        self._audit = around.audit
+        self._events = around.events
         self._counted: dict[tuple[str, str], _Counted] = {}
 
     def note(self, configuration: ConnectionConfiguration) -> None:

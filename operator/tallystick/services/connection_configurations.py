@@ -26,12 +26,12 @@ from tallystick.domain.presence import Attendance, Grade, Presence, attendance
 from tallystick.domain.reminders import reminder
 from tallystick.domain.slots import active_tokens, end_of, live_tokens, minted, on_record, plan
 from tallystick.services.census import Census
-from tallystick.services.freshness import ServerClock
 from tallystick.services.healings import Healings
 from tallystick.services.issuer import Issuer
 from tallystick.services.outcome import Outcome
 from tallystick.services.owned_secrets import OwnedSecrets
-from tallystick.services.ports import Audit, Clock, Cluster, Events, Json, Presences, View
+from tallystick.services.ports import Cluster, Json, Presences, View
+from tallystick.services.surroundings import Surroundings
 
 # An object needs at most: settle, write the Secret, activate, rest.
 MOST_STEPS = 5
@@ -42,28 +42,19 @@ class ConnectionConfigurations:
     """The reconciler of ConnectionConfigurations. Run by the leader alone, for one object at a time."""
 
     def __init__(
-        self,
-        cluster: Cluster,
-        view: View,
-        issuer: Issuer,
-        presences: Presences,
-        *,
-        clock: Clock,
-        server_clock: ServerClock,
-        audit: Audit,
-        events: Events,
+        self, cluster: Cluster, view: View, issuer: Issuer, presences: Presences, around: Surroundings
     ) -> None:
         self._cluster = cluster
         self._view = view
         self._issuer = issuer
         self._presences = presences
-        self._clock = clock
-        self._server_clock = server_clock
-        self._audit = audit
-        self._events = events
+        self._clock = around.clock
+        self._server_clock = around.server_clock
+        self._audit = around.audit
+        self._events = around.events
         self._secrets = OwnedSecrets(cluster, view)
-        self._healings = Healings(clock)
-        self.census = Census(clock=clock, audit=audit, events=events)
+        self._healings = Healings(around.clock)
+        self.census = Census(around)
 
     async def reconcile(self, namespace: str, name: str) -> Outcome:
         """Bring one object to rest. Raises ClusterError or NotYetError where a later attempt may do better."""

@@ -9,7 +9,7 @@ from tallystick.domain.errors import UseRefusedError
 from tallystick.services.connection_uses import ConnectionUses, Standing, why_refused
 from tallystick.services.instance_log import InstanceLog
 from tallystick.services.issuer import Issuer, facts_of
-from tallystick.services.ports import Audit, Clock
+from tallystick.services.surroundings import Surroundings
 
 NOT_A_CONNECTION_TOKEN = "the bearer token is not a valid connection token"  # noqa: S105 - a text
 NOT_HERE = "the bearer token belongs to another connection configuration than the path names"
@@ -30,14 +30,12 @@ class Heartbeat:
 class Heartbeats:
     """The use case, for one replica."""
 
-    def __init__(
-        self, issuer: Issuer, uses: ConnectionUses, instances: InstanceLog, *, clock: Clock, audit: Audit
-    ) -> None:
+    def __init__(self, issuer: Issuer, uses: ConnectionUses, instances: InstanceLog, around: Surroundings) -> None:
         self._issuer = issuer
         self._uses = uses
         self._instances = instances
-        self._clock = clock
-        self._audit = audit
+        self._clock = around.clock
+        self._audit = around.audit
 
     async def take(self, heartbeat: Heartbeat) -> None:
         """Accept a heartbeat. Only what is new of it is written down.
