@@ -104,9 +104,9 @@ ROOT_RULES = (
         field_path=".status.tokens",
     ),
     Rule(
-        f"!({_KNOWN}) || !({holds('oldSelf.status.lastSerial')}) || !({holds(_TOKENS)}) || "
-        f"{_TOKENS}.all(s, {_OLD_TOKENS}.exists(o, o.tokenID == s.tokenID && o.serial == s.serial && "
-        "o.slot == s.slot) || s.serial > oldSelf.status.lastSerial)",
+        f"!({holds('oldSelf.status.lastSerial')}) || !({holds(_TOKENS)}) || "
+        f"{_TOKENS}.all(s, s.serial > oldSelf.status.lastSerial || ({_KNOWN} && {_OLD_TOKENS}.exists(o, "
+        "o.tokenID == s.tokenID && o.serial == s.serial && o.slot == s.slot)))",
         "a token that has left status.tokens never comes back",
         field_path=".status.tokens",
     ),
