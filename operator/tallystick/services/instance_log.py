@@ -104,6 +104,7 @@ class InstanceLog:
         if self._stored is None:
             await self._take_over()
         if self._stored is None and not self._groups:
+            self._changed = self._moved = False
             return
         # Taken down first: what a heartbeat changes while the answer is on its way is stored next time.
         self._changed, self._written_at = False, self._clock.monotonic()
