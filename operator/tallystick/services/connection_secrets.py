@@ -1,4 +1,4 @@
-"""Keep the Secret of a ConnectionConfiguration as its status says: sign what is on record, keep what cannot be signed."""
+"""Keep the Secret of a ConnectionConfiguration as its status says: sign what is on record, keep what cannot be."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,7 +23,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """The name is taken by a Secret that is not ours and was left alone; kind and name of its owner, if it is of ours."""
+    """The name is taken by a Secret that was left alone; with kind and name of its owner, where that is one of ours."""
 
     owner: tuple[str, str] | None
 
@@ -71,7 +71,7 @@ class ConnectionSecrets:
         return content_digest(self._issuer.connection_secret(configuration, signed))
 
     async def write(self, configuration: ConnectionConfiguration, signatures: Signatures) -> Stored | Foreign:
-        """Make the Secret as the status says. A token that cannot be signed again stays as it is held, or it is lost."""
+        """Make the Secret as the status says. A token that cannot be signed again stays as it is held, or is lost."""
         signed, complete = signatures.of(configuration), signatures.are_complete(configuration)
         if self.seen(configuration) is None and complete:
             with suppress(AlreadyExistsError):  # somebody else's, which carries no label of ours; or the watch lags

@@ -24,7 +24,7 @@ MOST_PER_SOURCE = 64
 LONGEST_LINE = 8190
 MOST_HEADERS = 64
 MOST_HEAD_BYTES = 16 * 1024
-# aiohttp cuts off whoever has not sent the headers of a request by then, the first one included. A heartbeat comes again
+# aiohttp cuts off whoever has not sent the headers of a request by then, the first one included. A heartbeat is sent
 # before that: who sends one just as its connection is closed does not know whether it was heard.
 IDLE_SECONDS = HEARTBEAT_SECONDS + 10.0
 LINGER_SECONDS = 2.0
