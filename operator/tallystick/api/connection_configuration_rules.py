@@ -67,6 +67,13 @@ ROOT_RULES = (
         "a slot of this name is still being revoked: wait until it has left status.tokens, or use another name",
         field_path=".spec.tokens",
     ),
+    # And the order to generate one, where b was vacant.
+    Rule(
+        f"!({holds('oldSelf.status.vacantSlots')}) || self.spec.tokens.all(t, "
+        "oldSelf.spec.tokens.exists(o, o.name == t.name) || !(t.name in oldSelf.status.vacantSlots))",
+        "a slot of this name is still being removed: wait until it has left status.vacantSlots, or use another name",
+        field_path=".spec.tokens",
+    ),
     # `[a]` -> `[a,b]` -> `[b]`, before b is minted, would revoke the only token that anybody has.
     Rule(
         f"self.spec.tokens == oldSelf.spec.tokens || !({_KNOWN}) || "
@@ -104,9 +111,9 @@ ROOT_RULES = (
         field_path=".status.tokens",
     ),
     Rule(
-        f"!({_KNOWN}) || !({holds('oldSelf.status.lastSerial')}) || !({holds(_TOKENS)}) || "
-        f"{_TOKENS}.all(s, {_OLD_TOKENS}.exists(o, o.tokenID == s.tokenID && o.serial == s.serial && "
-        "o.slot == s.slot) || s.serial > oldSelf.status.lastSerial)",
+        f"!({holds('oldSelf.status.lastSerial')}) || !({holds(_TOKENS)}) || "
+        f"{_TOKENS}.all(s, s.serial > oldSelf.status.lastSerial || ({_KNOWN} && {_OLD_TOKENS}.exists(o, "
+        "o.tokenID == s.tokenID && o.serial == s.serial && o.slot == s.slot)))",
         "a token that has left status.tokens never comes back",
         field_path=".status.tokens",
     ),

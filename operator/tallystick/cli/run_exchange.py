@@ -32,9 +32,10 @@ from tallystick.services.instance_log import InstanceLog
 from tallystick.services.introspect import Introspection
 from tallystick.services.issuer import Issuer
 from tallystick.services.keyrings import REFRESH_SECONDS, Keyrings
-from tallystick.services.ports import Audit, Clock, Cluster, ClusterError, UnavailableError
+from tallystick.services.ports import Clock, Cluster, ClusterError, UnavailableError
 from tallystick.services.redeem import Redemption
 from tallystick.services.revoke import Revocation
+from tallystick.services.surroundings import Surroundings
 from tallystick.web.app import ExchangeParts, make_app
 from tallystick.web.connections import MOST_PER_SOURCE
 from tallystick.web.limits import FailureLimiter
@@ -69,7 +70,8 @@ async def run_exchange(
     events = EventRecorder(cluster, clock, "tallystick-exchange", on_suppressed=metrics.events_suppressed.inc)
     keyrings = Keyrings(cluster, clock, namespace=settings.own_namespace, issuer=settings.iss)
     instances = InstanceLog(cluster, clock, namespace=settings.own_namespace, replica=settings.replica)
-    parts = _parts(settings, _Ports(cluster, clock, server_clock, keyrings, audit, events, instances), metrics)
+    around = Surroundings(clock, server_clock, audit, events)
+    parts = _parts(settings, _Ports(cluster, keyrings, instances, around), metrics)
     stop = _stop_on_signals()
     process = _ExchangeProcess(keyrings, stop)
     host, port = host_and_port(settings.listen)
@@ -101,45 +103,24 @@ async def run_exchange(
 @dataclass(frozen=True, slots=True)
 class _Ports:
     cluster: Cluster
-    clock: Clock
-    server_clock: ServerClock
     keys: Keyrings
-    audit: Audit
-    events: EventRecorder
     instances: InstanceLog
+    around: Surroundings
 
 
 def _parts(settings: Settings, ports: _Ports, metrics: Metrics) -> ExchangeParts:
-    policy, ids = settings.policy(), RandomIds()
+    policy, ids, around, cluster = settings.policy(), RandomIds(), ports.around, ports.cluster
     issuer = Issuer(ports.keys, policy)
-    reader = FreshReader(ports.cluster, ports.clock, max_staleness=settings.max_staleness)
-    callers = Callers(ports.cluster, ports.clock, issuer=policy.issuer)
-    uses = ConnectionUses(
-        reader,
-        issuer,
-        clock=ports.clock,
-        server_clock=ports.server_clock,
-        audit=ports.audit,
-        events=ports.events,
-    )
+    reader = FreshReader(cluster, around.clock, max_staleness=settings.max_staleness)
+    callers = Callers(cluster, around.clock, issuer=policy.issuer)
+    uses = ConnectionUses(reader, issuer, around)
     log.info("use cases", names=policy.use_cases.names, digest=policy.use_cases.digest)
     return ExchangeParts(
-        redemption=Redemption(
-            ports.cluster,
-            reader,
-            issuer,
-            clock=ports.clock,
-            server_clock=ports.server_clock,
-            ids=ids,
-            audit=ports.audit,
-            events=ports.events,
-        ),
-        introspection=Introspection(
-            reader, issuer, callers, uses, clock=ports.clock, server_clock=ports.server_clock, audit=ports.audit
-        ),
-        revocation=Revocation(ports.cluster, reader, issuer, clock=ports.clock, audit=ports.audit),
+        redemption=Redemption(cluster, reader, issuer, around, ids=ids),
+        introspection=Introspection(reader, issuer, callers, uses, around),
+        revocation=Revocation(cluster, reader, issuer, around),
         uses=uses,
-        heartbeats=Heartbeats(issuer, uses, ports.instances, clock=ports.clock, audit=ports.audit),
+        heartbeats=Heartbeats(issuer, uses, ports.instances, around),
         callers=callers,
         keys=ports.keys,
         issuer=policy.issuer,
@@ -147,9 +128,9 @@ def _parts(settings: Settings, ports: _Ports, metrics: Metrics) -> ExchangeParts
         use_cases_digest=policy.use_cases.digest,
         why_not_ready=lambda: _why_not_ready(ports.keys),
         metrics=metrics,
-        limiter=FailureLimiter(ports.clock),
-        audit=ports.audit,
-        clock=ports.clock,
+        limiter=FailureLimiter(around.clock),
+        audit=around.audit,
+        clock=around.clock,
         ids=ids,
     )
 

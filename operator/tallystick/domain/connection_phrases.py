@@ -62,6 +62,11 @@ def still_in_use_text(token_id: str, users: tuple[str, ...]) -> str:
     return f"{_instances(users)} last used token {token_id}: {named(users)}"
 
 
+def deleted_text(token_ids: tuple[str, ...]) -> str:
+    """Say what has ended with an object (R36)."""
+    return f"the object was deleted, and ended {'token' if len(token_ids) == 1 else 'tokens'} {', '.join(token_ids)}"
+
+
 def mismatch_text(token_id: str, issued_for: str, used_in: str) -> str:
     """Say that a token is used in another deployment type than its own (R39, R41)."""
     return f"token {token_id} was issued for deployment type {issued_for} and cannot be used in {used_in}"

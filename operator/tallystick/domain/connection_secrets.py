@@ -23,12 +23,13 @@ def connection_secret(
 
     Args:
         configuration: with its tokens on record.
-        signed_jwts: each live token by its `jti`. After the end of a licence there is none: the values go, the Secret
-            stays.
+        signed_jwts: the tokens by their `jti`; a live one that is not among them is left out. After the end of a
+            licence there is none: the values go, the Secret stays.
         base_url: the exchange's, as instances reach it.
         ca_pem: the CA of the exchange's certificate, where it has one of its own.
     """
-    meta, live = configuration.metadata, live_tokens(configuration)
+    meta = configuration.metadata
+    live = [token for token in live_tokens(configuration) if token.token_id in signed_jwts]
     newest = live[0] if live else None  # R28: the one to copy
     values = {
         **({TOKEN_KEY: signed_jwts[newest.token_id], "token-id": newest.token_id} if newest else {}),

@@ -11,7 +11,7 @@ valid one stays alive through every edit, because the edit has to keep an Active
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tallystick.api.connection_configuration import (
     MOST_LIVE,
@@ -24,6 +24,10 @@ from tallystick.api.connection_configuration import (
 from tallystick.domain.claims import ConnectionGrant, connection_claims, digest
 from tallystick.domain.names import connection_token_id
 from tallystick.domain.times import whole_second
+
+# What is planned before an end and stored after it would revive what was refused meanwhile: so an end is moved away
+# only while there is time to store it, which is longer than a request may take.
+TIME_TO_STORE = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +131,16 @@ def _outcome(token: ConnectionToken, configuration: ConnectionConfiguration, now
         return token
     reason = _why_over(token, configuration, now)
     if reason is None:
-        # Only an end that has not come yet is moved; one that has passed is for ever (decisions.md).
-        return token.model_copy(update={"not_after": configuration.spec.license_expires_at})
+        return token.model_copy(update={"not_after": _not_after(token, configuration, now)})
     changes = {"state": ConnectionTokenState.REVOKED, "reason": reason, "revoked_time": whole_second(now)}
     return token.model_copy(update=changes)
+
+
+def _not_after(token: ConnectionToken, configuration: ConnectionConfiguration, now: datetime) -> datetime | None:
+    """Move the end that is on record, if it has not come yet; one that has passed is for ever (decisions.md)."""
+    recorded, wanted = token.not_after, configuration.spec.license_expires_at
+    later = recorded is not None and (wanted is None or wanted > recorded)
+    return recorded if later and recorded is not None and now + TIME_TO_STORE >= recorded else wanted
 
 
 def _why_over(token: ConnectionToken, configuration: ConnectionConfiguration, now: datetime) -> RevocationReason | None:

@@ -15,15 +15,11 @@ from tallystick.domain.slots import end_of, has_place
 
 
 class Invalid(Enum):
-    """Why a token is not valid. UNKNOWN is all that may be told of a token that is not of this object.
-
-    PENDING is one that is stored and not on record yet: whoever has it may ask again in a moment.
-    """
+    """Why a token is not valid. UNKNOWN is all that may be told of a token that is not of this object."""
 
     UNKNOWN = "unknown"
     REVOKED = "revoked"
     EXPIRED = "expired"
-    PENDING = "pending"
 
 
 def why_pairing_invalid(token: PairingToken, *, uid: str, serial: int, token_id: str) -> Invalid | None:
@@ -93,7 +89,8 @@ def why_connection_invalid(
 ) -> Invalid | None:
     """Check a verified connection token against the object that it names.
 
-    An id that has left the record stays invalid (R33).
+    An id that has left the record stays invalid (R33). A Pending token is as good as an Active one: it was planned, and
+    whoever holds it has it from the Secret, which may have been written by a controller that has died since.
     """
     recorded = _recorded(configuration, serial)
     if configuration.metadata.uid != uid or recorded is None:
@@ -105,9 +102,7 @@ def why_connection_invalid(
     end = end_of(recorded, configuration)
     if end is not None and now >= end:
         return Invalid.EXPIRED
-    if not has_place(recorded, configuration):
-        return Invalid.REVOKED
-    return Invalid.PENDING if recorded.state is ConnectionTokenState.PENDING else None
+    return None if has_place(recorded, configuration) else Invalid.REVOKED
 
 
 def _recorded(configuration: ConnectionConfiguration, serial: int) -> ConnectionToken | None:

@@ -44,6 +44,7 @@ from tallystick.services.pairing_tokens import PairingTokens
 from tallystick.services.ports import Audit, Clock, Cluster, ClusterError, NotFoundError
 from tallystick.services.presence_registry import PresenceRegistry
 from tallystick.services.requester import Requester
+from tallystick.services.surroundings import Surroundings
 
 LEASE = "tallystick-controller"
 PROBE_SECONDS = 60.0  # S4
@@ -127,31 +128,12 @@ class Controller:
             lease_cluster or cluster, clock, LeaseName(settings.namespace, LEASE, settings.identity)
         )
         issuer = Issuer(self._keyrings, settings.policy, ca_pem=settings.ca_pem)
-        pairing_tokens = PairingTokens(
-            cluster,
-            self._view,
-            issuer,
-            self._requester,
-            clock=clock,
-            server_clock=server_clock,
-            audit=audit,
-            events=self._events,
-        )
-        master_tokens = MasterTokens(cluster, self._view, clock=clock, audit=audit, events=self._events)
+        around = Surroundings(clock, server_clock, audit, self._events)
         self._presences = PresenceRegistry(cluster, clock, namespace=settings.namespace)
-        connections = ConnectionConfigurations(
-            cluster,
-            self._view,
-            issuer,
-            self._presences,
-            clock=clock,
-            server_clock=server_clock,
-            audit=audit,
-            events=self._events,
-        )
+        connections = ConnectionConfigurations(cluster, self._view, issuer, self._presences, around)
         self._reconcilers: dict[Resource, Reconciler] = {
-            PAIRING_TOKENS: pairing_tokens,
-            MASTER_TOKENS: master_tokens,
+            PAIRING_TOKENS: PairingTokens(cluster, self._view, issuer, self._requester, around),
+            MASTER_TOKENS: MasterTokens(cluster, self._view, around),
             CONNECTION_CONFIGURATIONS: connections,
         }
         self._relisters = self._make_relisters(cluster)

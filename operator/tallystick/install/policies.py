@@ -149,7 +149,7 @@ def _instances(installation: Installation) -> list[Json]:
         "matchConditions": [{"name": "by-the-exchange", "expression": f"request.userInfo.username == '{exchange}'"}],
         "validations": [
             {
-                "expression": f"request.name.startsWith('{INSTANCES_PREFIX}')",
+                "expression": f"has(request.name) && request.name.startsWith('{INSTANCES_PREFIX}')",
                 "message": f"the exchange writes ConfigMaps named {INSTANCES_PREFIX}* alone",
                 "reason": "Forbidden",
             }

@@ -11,9 +11,11 @@ from tallystick.api.connection_configuration import (
     ConnectionConfiguration,
     RevocationReason,
 )
+from tallystick.domain.connection_phrases import deleted_text
 from tallystick.domain.reminders import Rotation, reminder
 from tallystick.domain.slots import live_tokens
-from tallystick.services.ports import Audit, Clock, Events, Json
+from tallystick.services.ports import Json
+from tallystick.services.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +29,10 @@ class _Counted:
 class Census:
     """What the leader knows of all ConnectionConfigurations. Counts are of when each was looked at last."""
 
-    def __init__(self, *, clock: Clock, audit: Audit, events: Events) -> None:
-        self._clock = clock
-        self._audit = audit
-        self._events = events
+    def __init__(self, around: Surroundings) -> None:
+        self._clock = around.clock
+        self._audit = around.audit
+        self._events = around.events
         self._counted: dict[tuple[str, str], _Counted] = {}
 
     def note(self, configuration: ConnectionConfiguration) -> None:
@@ -56,7 +58,7 @@ class Census:
         about = {"kind": CONNECTION_CONFIGURATIONS.kind, "namespace": namespace, "name": name, "uid": known.uid}
         for token_id in known.token_ids:
             self._audit.record("revoke", "ok", **about, token_id=token_id, reason=reason)
-        self._events.warn(_remains(about), reason, f"the object was deleted, and ended {_tokens(known.token_ids)}")
+        self._events.warn(_remains(about), reason, deleted_text(known.token_ids))
 
     def oldest_age(self) -> float:
         """Return how old, in seconds, the newest active token of an object is, where it is oldest (R19); 0: none."""
@@ -74,7 +76,3 @@ def _remains(about: dict[str, str]) -> Json:
         "kind": about["kind"],
         "metadata": {key: about[key] for key in ("namespace", "name", "uid")},
     }
-
-
-def _tokens(token_ids: tuple[str, ...]) -> str:
-    return ("token " if len(token_ids) == 1 else "tokens ") + ", ".join(token_ids)

@@ -26,19 +26,18 @@ from tallystick.domain.redemption import (
 )
 from tallystick.domain.targets import Target, Wish, why_off_target
 from tallystick.domain.times import whole_second
-from tallystick.services.freshness import FreshReader, ServerClock
+from tallystick.services.freshness import FreshReader
 from tallystick.services.issuer import Issuer
 from tallystick.services.ports import (
-    Clock,
     Cluster,
     ConflictError,
-    Events,
     Ids,
     Json,
     NotFoundError,
     RefusedError,
     UnavailableError,
 )
+from tallystick.services.surroundings import Surroundings
 
 # Another replica's swap, the controller's record of an edit, one lost answer: more is an outage.
 MOST_TRIES = 4
@@ -57,23 +56,15 @@ class Claiming:
     """Steps 2 and 3 of a redemption, for one replica."""
 
     def __init__(
-        self,
-        cluster: Cluster,
-        reader: FreshReader,
-        issuer: Issuer,
-        *,
-        clock: Clock,
-        server_clock: ServerClock,
-        ids: Ids,
-        events: Events,
+        self, cluster: Cluster, reader: FreshReader, issuer: Issuer, around: Surroundings, *, ids: Ids
     ) -> None:
         self._cluster = cluster
         self._reader = reader
         self._issuer = issuer
-        self._clock = clock
-        self._server_clock = server_clock
+        self._clock = around.clock
+        self._server_clock = around.server_clock
         self._ids = ids
-        self._events = events
+        self._events = around.events
 
     async def claim(self, verified: VerifiedClaims, wish: Wish, key_thumbprint: str | None) -> Spent:
         """Spend the token of a verified pairing JWT, or find the claim by which this client has spent it.

@@ -4,7 +4,7 @@ A token costs three writes: the plan in the status, the Secret, and the status a
 leaves a plan that the next attempt carries out, for the `jti` and all claims are in it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tallystick.api.connection_configuration import (
@@ -18,20 +18,25 @@ from tallystick.api.connection_configuration import (
 from tallystick.api.meta import Condition
 from tallystick.domain import connections
 from tallystick.domain.conditions import Verdict, conditions
-from tallystick.domain.connection_phrases import license_text, remarks_of, still_in_use_text, verdict_of
+from tallystick.domain.connection_phrases import (
+    deleted_text,
+    license_text,
+    remarks_of,
+    still_in_use_text,
+    verdict_of,
+)
 from tallystick.domain.errors import NotYetError
-from tallystick.domain.held_secrets import content_digest, controller_of, owner_uid
 from tallystick.domain.names import connection_secret_name
 from tallystick.domain.presence import Attendance, Grade, Presence, attendance
 from tallystick.domain.reminders import reminder
-from tallystick.domain.slots import active_tokens, end_of, live_tokens, minted, on_record, plan
+from tallystick.domain.slots import Plan, active_tokens, end_of, live_tokens, minted, on_record, plan
 from tallystick.services.census import Census
-from tallystick.services.freshness import ServerClock
+from tallystick.services.connection_secrets import ConnectionSecrets, Foreign, Signatures, Stored
 from tallystick.services.healings import Healings
 from tallystick.services.issuer import Issuer
 from tallystick.services.outcome import Outcome
-from tallystick.services.owned_secrets import OwnedSecrets
-from tallystick.services.ports import Audit, Clock, Cluster, Events, Json, Presences, View
+from tallystick.services.ports import Cluster, Json, Presences, View
+from tallystick.services.surroundings import Surroundings
 
 # An object needs at most: settle, write the Secret, activate, rest.
 MOST_STEPS = 5
@@ -42,32 +47,23 @@ class ConnectionConfigurations:
     """The reconciler of ConnectionConfigurations. Run by the leader alone, for one object at a time."""
 
     def __init__(
-        self,
-        cluster: Cluster,
-        view: View,
-        issuer: Issuer,
-        presences: Presences,
-        *,
-        clock: Clock,
-        server_clock: ServerClock,
-        audit: Audit,
-        events: Events,
+        self, cluster: Cluster, view: View, issuer: Issuer, presences: Presences, around: Surroundings
     ) -> None:
         self._cluster = cluster
         self._view = view
         self._issuer = issuer
         self._presences = presences
-        self._clock = clock
-        self._server_clock = server_clock
-        self._audit = audit
-        self._events = events
-        self._secrets = OwnedSecrets(cluster, view)
-        self._healings = Healings(clock)
-        self.census = Census(clock=clock, audit=audit, events=events)
+        self._clock = around.clock
+        self._server_clock = around.server_clock
+        self._audit = around.audit
+        self._events = around.events
+        self._secrets = ConnectionSecrets(cluster, view, issuer, around.clock)
+        self._healings = Healings(around.clock)
+        self.census = Census(around)
 
     async def reconcile(self, namespace: str, name: str) -> Outcome:
         """Bring one object to rest. Raises ClusterError or NotYetError where a later attempt may do better."""
-        settled = False
+        settled, signatures = False, Signatures(self._issuer)
         for _ in range(MOST_STEPS):
             raw = self._view.get(CONNECTION_CONFIGURATIONS, namespace, name)
             if raw is None:
@@ -75,42 +71,38 @@ class ConnectionConfigurations:
                 return Outcome()
             configuration = ConnectionConfiguration.model_validate(raw)
             self.census.note(configuration)
-            step = connections.next_step(self._seen(configuration))
-            outcome = await self._take(step, configuration, raw, settled=settled)
+            step = connections.next_step(self._seen(configuration, signatures))
+            if isinstance(step, connections.KeepSecret):
+                outcome = await self._keep_secret(configuration, raw, signatures, of_ours=settled)
+            else:
+                outcome = await self._take(step, configuration, raw)
             if outcome is not None:
                 return outcome
             settled = settled or isinstance(step, connections.Settle)
         return Outcome(retry_after=1.0)
 
-    def _seen(self, configuration: ConnectionConfiguration) -> connections.Seen:
+    def _seen(self, configuration: ConnectionConfiguration, signatures: Signatures) -> connections.Seen:
         return connections.Seen(
             configuration=configuration,
             plan=plan(configuration, self._clock.now()),
-            secret=self._view.secret(configuration.metadata.namespace, connection_secret_name(configuration)),
-            expected_digest=self._expected_digest(configuration),
+            secret=self._secrets.seen(configuration),
+            expected_digest=self._secrets.expected_digest(configuration, signatures),
         )
 
-    def _expected_digest(self, configuration: ConnectionConfiguration) -> bytes | None:
-        try:
-            wanted = self._issuer.connection_secret(configuration)
-        except NotYetError:
-            return None  # without the signing keys no Secret is written, but revocation goes on
-        return content_digest(wanted) if wanted is not None else None
-
     async def _take(
-        self, step: connections.Step, configuration: ConnectionConfiguration, raw: Json, *, settled: bool
+        self,
+        step: connections.Settle | connections.Activate | connections.Rest,
+        configuration: ConnectionConfiguration,
+        raw: Json,
     ) -> Outcome | None:
         """Perform a step. None asks for another look at once."""
         match step:
             case connections.Settle():
                 return await self._settle(step, configuration, raw)
-            case connections.KeepSecret():
-                return await self._keep_secret(configuration, raw, of_ours=settled)
             case connections.Activate():
-                return await self._activate(configuration, raw)
+                return await self._activate(configuration, raw, live_tokens(configuration))
             case connections.Rest():
-                await self._record(configuration, raw)
-                return self._until_next(configuration)
+                return await self._rest(configuration, raw)
 
     async def _settle(
         self, step: connections.Settle, configuration: ConnectionConfiguration, raw: Json
@@ -122,7 +114,7 @@ class ConnectionConfigurations:
             verdict = Verdict(ready=False, reconciling=True, reason="ClockUnsafe", message=problem.message)
             await self._record(configuration, raw, verdict=verdict)
             return Outcome(retry_after=problem.retry_after)
-        planned, new = step.plan, self._minted(configuration, step.plan.mint)
+        planned, new = step.plan, self._minted(configuration, step.plan)
         users = self._attendance(configuration).users
         changes: dict[str, Any] = {
             "tokens": on_record((*planned.tokens, *new)),
@@ -135,12 +127,17 @@ class ConnectionConfigurations:
         self._tell_of(configuration, raw, planned.ended, users)
         return None
 
-    def _minted(self, configuration: ConnectionConfiguration, slots: tuple[str, ...]) -> tuple[ConnectionToken, ...]:
-        if not slots:
+    def _minted(self, configuration: ConnectionConfiguration, planned: Plan) -> tuple[ConnectionToken, ...]:
+        if not planned.mint:
             return ()
         now = self._clock.now()
-        key_id = self._issuer.keyring.signing_key(now).key_id
-        return minted(configuration, slots, key_id=key_id, issuer=self._issuer.policy.issuer, now=now)
+        try:
+            key_id = self._issuer.keyring.signing_key(now).key_id
+        except NotYetError:
+            if planned.ended:
+                return ()  # what has ended is recorded all the same; the next look finds what is to be made
+            raise
+        return minted(configuration, planned.mint, key_id=key_id, issuer=self._issuer.policy.issuer, now=now)
 
     def _tell_of(
         self,
@@ -152,12 +149,17 @@ class ConnectionConfigurations:
         """Tell in events what has ended, and whom it cuts off."""
         if any(token.reason is RevocationReason.LICENSE_EXPIRED for token in ended):
             self._events.warn(raw, RevocationReason.LICENSE_EXPIRED.value, license_text(configuration))
+        deleted = tuple(token.token_id for token in ended if token.reason is RevocationReason.CONFIGURATION_DELETED)
+        if deleted:
+            self._events.warn(raw, RevocationReason.CONFIGURATION_DELETED.value, deleted_text(deleted))
         for token in ended:
             cut_off = users.get(token.serial, ())
             if token.reason is RevocationReason.MANUAL and cut_off:
                 self._events.warn(raw, "TokenStillInUse", still_in_use_text(token.token_id, cut_off))
 
-    async def _keep_secret(self, configuration: ConnectionConfiguration, raw: Json, *, of_ours: bool) -> Outcome | None:
+    async def _keep_secret(
+        self, configuration: ConnectionConfiguration, raw: Json, signatures: Signatures, *, of_ours: bool
+    ) -> Outcome | None:
         """Write the Secret. `of_ours`: for a change of our own, and not to heal what somebody else has done."""
         meta = configuration.metadata
         heals = not of_ours and live_tokens(configuration) == active_tokens(configuration)
@@ -169,22 +171,38 @@ class ConnectionConfigurations:
             fresh = await self._cluster.get(CONNECTION_CONFIGURATIONS, meta.namespace, meta.name)
             self._view.remember(CONNECTION_CONFIGURATIONS, fresh)
             configuration, raw = ConnectionConfiguration.model_validate(fresh), fresh
-            if not isinstance(connections.next_step(self._seen(configuration)), connections.KeepSecret):
+            if not isinstance(connections.next_step(self._seen(configuration, signatures)), connections.KeepSecret):
                 return None
-        held = await self._secrets.held(meta.namespace, connection_secret_name(configuration))
-        if held is not None and owner_uid(held) != meta.uid:
-            return await self._secret_is_foreign(configuration, raw, held)
-        wanted = self._issuer.connection_secret(configuration)
-        if wanted is None:
-            return await self._cannot_sign_again(configuration, raw, held)
+        stored = await self._secrets.write(configuration, signatures)
+        if isinstance(stored, Foreign):
+            return await self._secret_is_foreign(configuration, raw, stored)
+        if not signatures.are_complete(configuration):
+            return await self._go_on_without(configuration, raw, stored)
         if heals:
             self._audit_of("heal", configuration, None)
             self._healings.note(meta.uid)
-        await self._secrets.restore(wanted, held)
         return None
 
-    async def _activate(self, configuration: ConnectionConfiguration, raw: Json) -> Outcome | None:
-        pending = [token for token in live_tokens(configuration) if token.state is ConnectionTokenState.PENDING]
+    async def _go_on_without(self, configuration: ConnectionConfiguration, raw: Json, stored: Stored) -> Outcome | None:
+        """Go on where a token cannot be signed again, so that no digest tells whether the Secret is as it must be."""
+        live = live_tokens(configuration)
+        there = [token for token in live if token.token_id in stored.token_ids]
+        if any(token.state is ConnectionTokenState.PENDING for token in there):
+            return await self._activate(configuration, raw, there)
+        lost = [token.slot for token in live if token not in there]
+        if not lost:
+            return await self._rest(configuration, raw)
+        message = (
+            f"the Secret has lost the token of {', '.join(lost)}, which cannot be signed again because the operator's "
+            "settings or keys have changed; replace the slot in spec.tokens by another one"
+        )
+        return await self._stall(configuration, raw, "ClaimsChanged", message)
+
+    async def _activate(
+        self, configuration: ConnectionConfiguration, raw: Json, there: Sequence[ConnectionToken]
+    ) -> Outcome | None:
+        """Say of the Pending tokens that are in the Secret now that they are Active."""
+        pending = [token for token in there if token.state is ConnectionTokenState.PENDING]
         for token in reversed(pending):
             self._audit_of("issue", configuration, token, kid=token.key_id)
         active = {"state": ConnectionTokenState.ACTIVE}
@@ -194,25 +212,20 @@ class ConnectionConfigurations:
         await self._record(configuration, raw, {"tokens": tokens})
         return None
 
-    async def _secret_is_foreign(self, configuration: ConnectionConfiguration, raw: Json, held: Json) -> Outcome:
-        meta, other = configuration.metadata, controller_of(held)
-        name = f"Secret {meta.namespace}/{connection_secret_name(configuration)}"
-        belongs = f"already belongs to {other[0]} {meta.namespace}/{other[1]}" if other else "exists and is not ours"
+    async def _rest(self, configuration: ConnectionConfiguration, raw: Json) -> Outcome:
+        await self._record(configuration, raw)
+        return self._until_next(configuration)
+
+    async def _secret_is_foreign(self, configuration: ConnectionConfiguration, raw: Json, found: Foreign) -> Outcome:
+        namespace = configuration.metadata.namespace
+        name = f"Secret {namespace}/{connection_secret_name(configuration)}"
+        owner = found.owner
+        belongs = f"already belongs to {owner[0]} {namespace}/{owner[1]}" if owner else "exists and is not ours"
         message = (
             f"{name} {belongs}; it is left alone: remove it, or make a ConnectionConfiguration with another "
             "spec.secretName"
         )
         return await self._stall(configuration, raw, "SecretConflict", message)
-
-    async def _cannot_sign_again(self, configuration: ConnectionConfiguration, raw: Json, held: Json | None) -> Outcome:
-        if held is not None and self._issuer.holds_connection_tokens(configuration, held, self._clock.now()):
-            await self._record(configuration, raw)
-            return self._until_next(configuration)
-        message = (
-            "the Secret is gone or changed, and a token in it cannot be signed again because the operator's settings "
-            "or keys have changed; replace its slot in spec.tokens by another one"
-        )
-        return await self._stall(configuration, raw, "ClaimsChanged", message)
 
     async def _stall(self, configuration: ConnectionConfiguration, raw: Json, reason: str, message: str) -> Outcome:
         verdict = Verdict(ready=False, stalled=True, reason=reason, message=message)

@@ -12,9 +12,10 @@ from tallystick.domain.connection_phrases import mismatch_text
 from tallystick.domain.errors import ExchangeRefusedError
 from tallystick.domain.times import rfc3339
 from tallystick.domain.validity import Invalid, why_connection_invalid
-from tallystick.services.freshness import FreshReader, ServerClock
+from tallystick.services.freshness import FreshReader
 from tallystick.services.issuer import Issuer, facts_of
-from tallystick.services.ports import Audit, Clock, Events, Json
+from tallystick.services.ports import Json
+from tallystick.services.surroundings import Surroundings
 
 NOT_EXCHANGED = "subject_token is a connection token: it is not exchanged, instances present it as it is"
 
@@ -37,22 +38,13 @@ class Standing:
 class ConnectionUses:
     """The use case that the others share, for one replica."""
 
-    def __init__(
-        self,
-        reader: FreshReader,
-        issuer: Issuer,
-        *,
-        clock: Clock,
-        server_clock: ServerClock,
-        audit: Audit,
-        events: Events,
-    ) -> None:
+    def __init__(self, reader: FreshReader, issuer: Issuer, around: Surroundings) -> None:
         self._reader = reader
         self._issuer = issuer
-        self._clock = clock
-        self._server_clock = server_clock
-        self._audit = audit
-        self._events = events
+        self._clock = around.clock
+        self._server_clock = around.server_clock
+        self._audit = around.audit
+        self._events = around.events
 
     async def standing(self, verified: VerifiedClaims) -> Standing:
         """Say what a verified token is now; raises NotYetError where it cannot be known."""

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from tallystick.api.connection_configuration import DeploymentType
 from tallystick.crypto.tokens import VerifiedClaims
 from tallystick.domain.claims import CONNECTION_TYPE
-from tallystick.domain.errors import NotYetError, UseRefusedError
-from tallystick.domain.validity import Invalid
+from tallystick.domain.errors import UseRefusedError
 from tallystick.services.connection_uses import ConnectionUses, Standing, why_refused
 from tallystick.services.instance_log import InstanceLog
 from tallystick.services.issuer import Issuer, facts_of
-from tallystick.services.ports import Audit, Clock
+from tallystick.services.surroundings import Surroundings
 
 NOT_A_CONNECTION_TOKEN = "the bearer token is not a valid connection token"  # noqa: S105 - a text
 NOT_HERE = "the bearer token belongs to another connection configuration than the path names"
@@ -31,14 +30,12 @@ class Heartbeat:
 class Heartbeats:
     """The use case, for one replica."""
 
-    def __init__(
-        self, issuer: Issuer, uses: ConnectionUses, instances: InstanceLog, *, clock: Clock, audit: Audit
-    ) -> None:
+    def __init__(self, issuer: Issuer, uses: ConnectionUses, instances: InstanceLog, around: Surroundings) -> None:
         self._issuer = issuer
         self._uses = uses
         self._instances = instances
-        self._clock = clock
-        self._audit = audit
+        self._clock = around.clock
+        self._audit = around.audit
 
     async def take(self, heartbeat: Heartbeat) -> None:
         """Accept a heartbeat. Only what is new of it is written down.
@@ -61,8 +58,6 @@ class Heartbeats:
             self._record(verified, heartbeat, "ok")
 
     def _check(self, verified: VerifiedClaims, standing: Standing, heartbeat: Heartbeat) -> None:
-        if standing.problem is Invalid.PENDING:
-            raise NotYetError("temporarily_unavailable", "the token is being recorded; ask again")
         if standing.problem is not None:
             raise self._refused(verified, heartbeat, "invalid_token", why_refused(verified, standing))
         misuse = self._uses.why_misused(verified, standing, heartbeat.deployment_type)

@@ -28,8 +28,9 @@ from tallystick.services.ports import (
 CHANGES_SECONDS = 3.0
 TIMES_SECONDS = 60.0
 POLL_SECONDS = 0.5
-# With the longest ids and the highest numbers, as many fit into one ConfigMap (1 MiB).
-MOST_IN_ALL = 10_000
+# A ConfigMap takes 1 MiB, and the API server adds a line of its own for each key. These are bounds of what is written.
+MOST_BYTES = 900_000
+GROUP_BYTES, INSTANCE_BYTES = 160, 32
 
 log = structlog.get_logger("tallystick.instances")
 
@@ -43,6 +44,12 @@ class _Group:
     sightings: dict[str, Sighting] = field(default_factory=dict)
     refused: int = 0
     unlisted: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many bytes it takes at most."""
+        names = sum(map(len, self.sightings))
+        return GROUP_BYTES + len(self.namespace) + len(self.name) + INSTANCE_BYTES * len(self.sightings) + names
 
 
 class InstanceLog:
@@ -63,23 +70,26 @@ class InstanceLog:
         self._namespace = namespace
         self._replica = replica
         self._groups: dict[str, _Group] = {}
-        self._kept = 0
+        self._size = self._unkept = 0
         self._stored: Json | None = None
         self._changed = self._moved = False
         self._written_at = self._times_at = -math.inf
 
     def note(self, configuration: ObjectMeta, instance: str, serial: int) -> bool:
         """Take a heartbeat in. Returns whether it says anything new: an instance, or another token."""
-        group = self._groups.setdefault(configuration.uid, _Group(configuration.namespace, configuration.name))
+        self._moved = True
+        group = self._groups.get(configuration.uid) or self._new_group(configuration)
+        if group is None:
+            self._unkept += 1
+            return False
         known = group.sightings.get(instance)
-        if known is None and not self._has_room(group):
+        if known is None and not self._has_room(group, instance):
             group.refused += 1
             return False
         group.sightings[instance] = Sighting(serial, int(self._clock.now().timestamp()))
-        self._kept += known is None
+        self._size += 0 if known is not None else INSTANCE_BYTES + len(instance)
         news = known is None or known.serial != serial
         self._changed = self._changed or news
-        self._moved = True
         return news
 
     async def keep(self) -> None:
@@ -94,6 +104,7 @@ class InstanceLog:
         if self._stored is None:
             await self._take_over()
         if self._stored is None and not self._groups:
+            self._changed = self._moved = False
             return
         # Taken down first: what a heartbeat changes while the answer is on its way is stored next time.
         self._changed, self._written_at = False, self._clock.monotonic()
@@ -114,7 +125,7 @@ class InstanceLog:
         try:
             await self.store()
         except (ConflictError, AlreadyExistsError, NotFoundError):
-            return POLL_SECONDS  # at once: what is there now is read first
+            return POLL_SECONDS  # it is still due, and what is there now is read first
         except ClusterError as error:
             log.warning("instances not stored", error=type(error).__name__, text=str(error))
             return max(CHANGES_SECONDS, error.retry_after) if isinstance(error, UnavailableError) else TIMES_SECONDS
@@ -130,7 +141,7 @@ class InstanceLog:
         for uid, record in stored_records(body).items():
             group = self._groups.setdefault(uid, _Group(record.namespace, record.name))
             group.sightings = dict(join((record.presence, Presence(group.sightings))).sightings)
-        self._kept = sum(len(group.sightings) for group in self._groups.values())
+        self._size = self._measured()
 
     async def _write(self) -> None:
         records = {
@@ -148,17 +159,33 @@ class InstanceLog:
     def _times_are_due(self) -> bool:
         return self._clock.monotonic() - self._times_at >= TIMES_SECONDS
 
-    def _has_room(self, group: _Group) -> bool:
-        return len(group.sightings) < MOST_KEPT and self._kept < MOST_IN_ALL
+    def _new_group(self, configuration: ObjectMeta) -> _Group | None:
+        """Make a group; None where there is no room for one more."""
+        group = _Group(configuration.namespace, configuration.name)
+        if self._size + group.size > MOST_BYTES:
+            return None
+        self._groups[configuration.uid] = group
+        self._size += group.size
+        return group
+
+    def _has_room(self, group: _Group, instance: str) -> bool:
+        fits = self._size + INSTANCE_BYTES + len(instance) <= MOST_BYTES
+        return fits and len(group.sightings) < MOST_KEPT
+
+    def _measured(self) -> int:
+        return sum(group.size for group in self._groups.values())
 
     def _forget(self, *, times_due: bool) -> None:
         """Let go of who was absent for a day, and say how many more there are than are kept."""
         now = self._clock.now()
+        if times_due and self._unkept:
+            log.warning("no room for the instances of some configurations", heartbeats=self._unkept)
+            self._unkept = 0
         for uid, group in list(self._groups.items()):
             group.sightings = {name: one for name, one in group.sightings.items() if not is_forgotten(one, now)}
             if times_due:
                 group.unlisted = math.ceil(group.refused * HEARTBEAT_SECONDS / TIMES_SECONDS)
                 group.refused = 0
-            if not group.sightings:
+            if not group.sightings and not group.unlisted and not group.refused:
                 del self._groups[uid]
-        self._kept = sum(len(group.sightings) for group in self._groups.values())
+        self._size = self._measured()

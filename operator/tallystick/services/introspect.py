@@ -5,13 +5,13 @@ from tallystick.api.master_token import MASTER_TOKENS, MasterToken
 from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken, PairingTokenState
 from tallystick.crypto.tokens import VerifiedClaims
 from tallystick.domain.claims import CONNECTION_TYPE, MASTER_TYPE, PAIRING_TYPE
-from tallystick.domain.errors import ExchangeRefusedError, NotYetError
-from tallystick.domain.validity import Invalid, why_master_invalid, why_pairing_invalid
+from tallystick.domain.errors import ExchangeRefusedError
+from tallystick.domain.validity import why_master_invalid, why_pairing_invalid
 from tallystick.services.callers import Caller, Callers
 from tallystick.services.connection_uses import ConnectionUses
-from tallystick.services.freshness import FreshReader, ServerClock
+from tallystick.services.freshness import FreshReader
 from tallystick.services.issuer import Issuer, facts_of
-from tallystick.services.ports import Audit, Clock
+from tallystick.services.surroundings import Surroundings
 
 Answer = dict[str, object]
 
@@ -26,23 +26,15 @@ class Introspection:
     """The use case, for one replica."""
 
     def __init__(
-        self,
-        reader: FreshReader,
-        issuer: Issuer,
-        callers: Callers,
-        uses: ConnectionUses,
-        *,
-        clock: Clock,
-        server_clock: ServerClock,
-        audit: Audit,
+        self, reader: FreshReader, issuer: Issuer, callers: Callers, uses: ConnectionUses, around: Surroundings
     ) -> None:
         self._reader = reader
         self._issuer = issuer
         self._callers = callers
         self._uses = uses
-        self._clock = clock
-        self._server_clock = server_clock
-        self._audit = audit
+        self._clock = around.clock
+        self._server_clock = around.server_clock
+        self._audit = around.audit
 
     async def introspect(
         self, unverified_jwt: str, caller: Caller, deployment_type: DeploymentType | None = None
@@ -85,8 +77,6 @@ class Introspection:
         if deployment_type is None:
             raise ExchangeRefusedError("invalid_request", TYPE_NEEDED)
         standing = await self._uses.standing(verified)
-        if standing.problem is Invalid.PENDING:
-            raise NotYetError("temporarily_unavailable", "the token is being recorded; ask again")
         return standing.problem is None and self._uses.why_misused(verified, standing, deployment_type) is None
 
     async def _pairing_is_active(self, verified: VerifiedClaims) -> bool:

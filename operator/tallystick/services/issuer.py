@@ -27,7 +27,7 @@ from tallystick.domain.claims import (
     master_claims,
     pairing_claims,
 )
-from tallystick.domain.connection_secrets import TOKEN_KEY, connection_secret, slot_key
+from tallystick.domain.connection_secrets import connection_secret, slot_key
 from tallystick.domain.errors import NotYetError
 from tallystick.domain.grants import IssuancePolicy, adopted, granted
 from tallystick.domain.held_secrets import Json, held_token
@@ -105,27 +105,25 @@ class Issuer:
         """Sign the master token that an object records. The same object gives the same bytes (RFC 6979)."""
         return sign(master_claims(token, self.policy.issuer), typ=MASTER_TYPE, key=self.key(token.spec.key_id))
 
-    def connection_secret(self, configuration: ConnectionConfiguration) -> Json | None:
-        """Return the Secret of the tokens on record; None where one cannot be signed again as it was issued (S3)."""
-        signed_jwts: dict[str, str] = {}
-        for token in live_tokens(configuration):
-            signed_jwt = self._connection_token(configuration, token)
-            if signed_jwt is None:
-                return None
-            signed_jwts[token.token_id] = signed_jwt
-        return connection_secret(configuration, signed_jwts, base_url=self.policy.external_urls[0], ca_pem=self._ca_pem)
+    def connection_tokens(self, configuration: ConnectionConfiguration) -> dict[str, str]:
+        """Sign the live tokens, by their `jti`; one that would not say what it said at its issue is left out (S3)."""
+        signed = ((token, self._connection_token(configuration, token)) for token in live_tokens(configuration))
+        return {token.token_id: signed_jwt for token, signed_jwt in signed if signed_jwt is not None}
 
-    def holds_connection_tokens(
+    def connection_tokens_held(
         self, configuration: ConnectionConfiguration, secret: Mapping[str, Any], now: datetime
-    ) -> bool:
-        """Tell whether the tokens in a Secret are those on record, where they cannot be signed again."""
-        live = live_tokens(configuration)
-        keys = {slot_key(token.slot): token for token in live} | ({TOKEN_KEY: live[0]} if live else {})
-        return all(self._holds(secret, key, token, now) for key, token in keys.items())
+    ) -> dict[str, str]:
+        """Return the live tokens that a Secret holds as they were issued, by their `jti`."""
+        held = ((token, held_token(secret, slot_key(token.slot))) for token in live_tokens(configuration))
+        return {token.token_id: jwt for token, jwt in held if jwt is not None and self._is_as_issued(jwt, token, now)}
 
-    def _holds(self, secret: Mapping[str, Any], key: str, token: ConnectionToken, now: datetime) -> bool:
-        unverified_jwt = held_token(secret, key)
-        verified = self.verified(unverified_jwt, now) if unverified_jwt else None
+    def connection_secret(self, configuration: ConnectionConfiguration, signed_jwts: Mapping[str, str]) -> Json:
+        """Return the Secret of these tokens."""
+        base_url = self.policy.external_urls[0]
+        return connection_secret(configuration, signed_jwts, base_url=base_url, ca_pem=self._ca_pem)
+
+    def _is_as_issued(self, unverified_jwt: str, token: ConnectionToken, now: datetime) -> bool:
+        verified = self.verified(unverified_jwt, now)
         return verified is not None and digest(dict(verified.claims)) == token.claims_digest
 
     def _connection_token(self, configuration: ConnectionConfiguration, token: ConnectionToken) -> str | None:

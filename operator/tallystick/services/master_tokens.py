@@ -8,18 +8,19 @@ from tallystick.domain.phrases import master_verdict
 from tallystick.domain.revocation import master_status
 from tallystick.domain.validity import Invalid, revoked_by_pairing, why_master_invalid
 from tallystick.services.outcome import Outcome
-from tallystick.services.ports import Audit, Clock, Cluster, Events, Json, NotFoundError, View
+from tallystick.services.ports import Cluster, Json, NotFoundError, View
+from tallystick.services.surroundings import Surroundings
 
 
 class MasterTokens:
     """The reconciler of MasterTokens. Run by the leader alone, for one object at a time."""
 
-    def __init__(self, cluster: Cluster, view: View, *, clock: Clock, audit: Audit, events: Events) -> None:
+    def __init__(self, cluster: Cluster, view: View, around: Surroundings) -> None:
         self._cluster = cluster
         self._view = view
-        self._clock = clock
-        self._audit = audit
-        self._events = events
+        self._clock = around.clock
+        self._audit = around.audit
+        self._events = around.events
 
     async def reconcile(self, namespace: str, name: str) -> Outcome:
         """Bring one object to rest. Raises ClusterError where a later attempt may do better."""

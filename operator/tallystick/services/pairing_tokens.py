@@ -19,20 +19,17 @@ from tallystick.domain.held_secrets import owner_uid
 from tallystick.domain.names import master_token_name, pairing_secret_name
 from tallystick.domain.phrases import verdict_of
 from tallystick.domain.revocation import revoking_changes
-from tallystick.services.freshness import ServerClock
 from tallystick.services.healings import Healings
 from tallystick.services.issuer import Issuer
 from tallystick.services.outcome import Outcome
 from tallystick.services.pairing_secrets import PairingSecrets
 from tallystick.services.ports import (
-    Audit,
-    Clock,
     Cluster,
-    Events,
     Json,
     View,
 )
 from tallystick.services.requester import Requester
+from tallystick.services.surroundings import Surroundings
 from tallystick.services.tombstones import write_tombstone
 
 # An object needs at most: revoke or issue, remove the Secret, rest.
@@ -45,27 +42,18 @@ class PairingTokens:
     """The reconciler of PairingTokens. Run by the leader alone, for one object at a time."""
 
     def __init__(
-        self,
-        cluster: Cluster,
-        view: View,
-        issuer: Issuer,
-        requester: Requester,
-        *,
-        clock: Clock,
-        server_clock: ServerClock,
-        audit: Audit,
-        events: Events,
+        self, cluster: Cluster, view: View, issuer: Issuer, requester: Requester, around: Surroundings
     ) -> None:
         self._cluster = cluster
         self._view = view
         self._issuer = issuer
         self._requester = requester
-        self._clock = clock
-        self._server_clock = server_clock
-        self._audit = audit
-        self._events = events
-        self._secrets = PairingSecrets(cluster, view, issuer, clock)
-        self._healings = Healings(clock)
+        self._clock = around.clock
+        self._server_clock = around.server_clock
+        self._audit = around.audit
+        self._events = around.events
+        self._secrets = PairingSecrets(cluster, view, issuer, around.clock)
+        self._healings = Healings(around.clock)
 
     async def reconcile(self, namespace: str, name: str) -> Outcome:
         """Bring one object to rest. Raises ClusterError or NotYetError where a later attempt may do better."""

@@ -31,20 +31,18 @@ from tallystick.domain.redemption import (
 from tallystick.domain.targets import Wish
 from tallystick.domain.validity import why_master_invalid
 from tallystick.services.claiming import MOST_TRIES, Claiming
-from tallystick.services.freshness import FreshReader, ServerClock, cannot_know
+from tallystick.services.freshness import FreshReader, cannot_know
 from tallystick.services.issuer import Issuer, facts_of
 from tallystick.services.ports import (
     AlreadyExistsError,
-    Audit,
-    Clock,
     Cluster,
     ConflictError,
-    Events,
     Ids,
     Json,
     RefusedError,
     UnavailableError,
 )
+from tallystick.services.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,26 +70,15 @@ class Redemption:
     """The use case, for one replica. It holds no state between requests."""
 
     def __init__(
-        self,
-        cluster: Cluster,
-        reader: FreshReader,
-        issuer: Issuer,
-        *,
-        clock: Clock,
-        server_clock: ServerClock,
-        ids: Ids,
-        audit: Audit,
-        events: Events,
+        self, cluster: Cluster, reader: FreshReader, issuer: Issuer, around: Surroundings, *, ids: Ids
     ) -> None:
         self._cluster = cluster
         self._reader = reader
         self._issuer = issuer
-        self._clock = clock
-        self._audit = audit
-        self._events = events
-        self._claiming = Claiming(
-            cluster, reader, issuer, clock=clock, server_clock=server_clock, ids=ids, events=events
-        )
+        self._clock = around.clock
+        self._audit = around.audit
+        self._events = around.events
+        self._claiming = Claiming(cluster, reader, issuer, around, ids=ids)
 
     async def redeem(self, request: RedeemRequest) -> Redeemed:
         """Exchange a pairing token for its master token, at most once.

@@ -15,8 +15,6 @@ from tallystick.domain.validity import Invalid, why_pairing_invalid
 from tallystick.services.freshness import FreshReader, cannot_know
 from tallystick.services.issuer import Issuer, facts_of
 from tallystick.services.ports import (
-    Audit,
-    Clock,
     Cluster,
     ConflictError,
     Json,
@@ -24,6 +22,7 @@ from tallystick.services.ports import (
     RefusedError,
     UnavailableError,
 )
+from tallystick.services.surroundings import Surroundings
 from tallystick.services.tombstones import write_tombstone
 
 MOST_TRIES = 5
@@ -36,12 +35,12 @@ SHARED = (
 class Revocation:
     """The use case, for one replica."""
 
-    def __init__(self, cluster: Cluster, reader: FreshReader, issuer: Issuer, *, clock: Clock, audit: Audit) -> None:
+    def __init__(self, cluster: Cluster, reader: FreshReader, issuer: Issuer, around: Surroundings) -> None:
         self._cluster = cluster
         self._reader = reader
         self._issuer = issuer
-        self._clock = clock
-        self._audit = audit
+        self._clock = around.clock
+        self._audit = around.audit
 
     async def revoke(self, unverified_jwt: str, *, source: str) -> None:
         """End a token. What is no valid token of ours is ended already (RFC 7009 2.2), and so is an expired one.

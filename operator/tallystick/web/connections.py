@@ -11,6 +11,7 @@ from typing import Any, cast
 import structlog
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
+from tallystick.domain.presence import HEARTBEAT_SECONDS
 from tallystick.web.answers import refusal_of, refuse
 
 log = structlog.get_logger("tallystick.web")
@@ -23,8 +24,9 @@ MOST_PER_SOURCE = 64
 LONGEST_LINE = 8190
 MOST_HEADERS = 64
 MOST_HEAD_BYTES = 16 * 1024
-# aiohttp cuts off whoever has not sent the headers of a request by then, the first one included.
-IDLE_SECONDS = 15.0
+# aiohttp cuts off whoever has not sent the headers of a request by then, the first one included. A heartbeat is sent
+# before that: who sends one just as its connection is closed does not know whether it was heard.
+IDLE_SECONDS = HEARTBEAT_SECONDS + 10.0
 LINGER_SECONDS = 2.0
 # Who asks and does not read the answers is cut off, too: so many bytes may wait for it, and so long.
 MOST_UNREAD_BYTES = 64 * 1024
@@ -51,10 +53,15 @@ class Connections:
         # aiohttp's type speaks of the base class of a request alone; what comes here is a whole one.
         server.request_handler = well_formed_alone(server.request_handler)  # type: ignore[assignment]
 
-    def __call__(self) -> "Connection":
-        """Take the next connection."""
+    def __call__(self, places_are_scarce: Callable[[], bool] = lambda: False) -> "Connection":
+        """Take the next connection.
+
+        Args:
+            places_are_scarce: asked at each answer, whether to end with it, so that others find a place.
+        """
         return Connection(
             self._server,
+            places_are_scarce=places_are_scarce,
             stall_seconds=self._stall_seconds,
             loop=asyncio.get_running_loop(),
             access_log=None,
@@ -109,10 +116,13 @@ class Connection(web.RequestHandler):
         ended: Done when the connection is closed and what was under way for its client has come to its end.
     """
 
-    __slots__ = ("_head_bytes", "_stall", "_stall_seconds", "ended")
+    __slots__ = ("_head_bytes", "_stall", "_stall_seconds", "ended", "places_are_scarce")
 
-    def __init__(self, server: web.Server, *, stall_seconds: float, **bounds: Any) -> None:
+    def __init__(
+        self, server: web.Server, *, places_are_scarce: Callable[[], bool], stall_seconds: float, **bounds: Any
+    ) -> None:
         super().__init__(server, **bounds)
+        self.places_are_scarce = places_are_scarce
         self._head_bytes = 0
         self._stall: asyncio.TimerHandle | None = None
         self._stall_seconds = stall_seconds
@@ -191,9 +201,13 @@ def well_formed_alone(handler: RequestHandler) -> RequestHandler:
         if not _is_well_formed(request):
             return _broken(HTTPStatus.BAD_REQUEST)
         try:
-            return await handler(request)
+            response = await handler(request)
         except web.HTTPExpectationFailed as error:  # aiohttp asks for it before any middleware, also where no route is
-            return refuse(refusal_of(error))
+            response = refuse(refusal_of(error))
+        if cast("Connection", request.protocol).places_are_scarce():
+            # Thousands of instances send a heartbeat now and then; kept open, a few hundred would take all places.
+            response.force_close()
+        return response
 
     return handle
 

@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -90,7 +91,8 @@ class Door:
 
     def _let_in(self, client: socket.socket, source: str) -> None:
         if self._places.take(source):
-            self._start(client, self._connections, lambda: self._places.give_back(source))
+            make = partial(self._connections, partial(self._places.are_scarce, source))
+            self._start(client, make, partial(self._places.give_back, source))
         elif self._turned_away < MOST_TURNED_AWAY:
             self._turned_away += 1
             self._start(client, Busy, self._count_turned_away)
