@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tallystick.api.meta import API_VERSION
 from tallystick.domain.names import connection_token_id
+from tallystick.domain.slots import TIME_TO_STORE
 from tallystick.domain.times import rfc3339
 
 Json = dict[str, Any]
@@ -32,11 +33,14 @@ ONLY_ACTIVE = (
     "then revoke this one"
 )
 STILL_REVOKED = "a slot of this name is still being revoked: wait until it has left status.tokens, or use another name"
+STILL_REMOVED = (
+    "a slot of this name is still being removed: wait until it has left status.vacantSlots, or use another name"
+)
 END_NOT_RECORDED = (
     "the end of the licence is still being recorded: wait until status.tokens[].notAfter shows it, then change it"
 )
 IMMUTABLE_TYPE = "deploymentType is immutable: tokens are tied to it; create a separate ConnectionConfiguration"
-OF_EDITS = (NO_SLOT, LIMIT, NOT_UNIQUE, ONLY_ACTIVE, STILL_REVOKED, END_NOT_RECORDED, IMMUTABLE_TYPE)
+OF_EDITS = (NO_SLOT, LIMIT, NOT_UNIQUE, ONLY_ACTIVE, STILL_REVOKED, STILL_REMOVED, END_NOT_RECORDED, IMMUTABLE_TYPE)
 OF_STATUSES = (
     "status.lastSerial cannot be lowered",
     "at most 2 tokens may be pending or active",
@@ -82,6 +86,8 @@ def _of_an_edit(before: Json, after: Json) -> Iterator[str]:
         yield ONLY_ACTIVE
     if (set(new) - set(old)) & live:
         yield STILL_REVOKED
+    if (set(new) - set(old)) & set(vacant_of(before)):
+        yield STILL_REMOVED
     end, asked = license_of(before), license_of(after)
     not_earlier = asked is None or (end is not None and asked > end)
     if end is not None and not_earlier and not all(_ends_by(token, end) for token in live_of(before)):
@@ -141,13 +147,17 @@ def _time(text: str) -> datetime:
 
 
 def acceptable(body: Json | None, now: datetime) -> set[str]:
-    """The ids that are good now: Active, in the spec or kept by S7, before both ends, of an object that stays."""
+    """The ids that are good now: alive, in the spec or kept by S7, before both ends, of an object that stays.
+
+    One that is Pending is good to whoever has it from the Secret.
+    """
     if body is None or deleting(body):
         return set()
+    placed = [token for token in live_of(body) if token["slot"] in slots_of(body)]
     active = [token for token in live_of(body) if token["state"] == "Active"]
-    placed = [token for token in active if token["slot"] in slots_of(body)]
-    kept = placed or sorted(active, key=lambda token: int(token["serial"]))[-1:]
-    return {token["tokenID"] for token in kept if not over(body, token, now)}
+    served = any(token in placed for token in active)
+    kept = [] if served else sorted(active, key=lambda token: int(token["serial"]))[-1:]
+    return {token["tokenID"] for token in (*placed, *kept) if not over(body, token, now)}
 
 
 def over(body: Json, token: Json, now: datetime) -> bool:
@@ -164,9 +174,15 @@ def at_rest(body: Json, now: datetime) -> bool:
     if end is not None and end <= now:
         return not live and vacant_of(body) == slots_of(body)
     states = {token["state"] for token in live}
-    ends = {_time(token["notAfter"]) if "notAfter" in token else None for token in live}
     filled = sorted([token["slot"] for token in live] + vacant_of(body)) == sorted(slots_of(body))
-    return states == {"Active"} and ends == {end} and filled
+    return states == {"Active"} and filled and all(_is_recorded(token, end, now) for token in live)
+
+
+def _is_recorded(token: Json, end: datetime | None, now: datetime) -> bool:
+    """Whether a token has the end that it is to have; one that comes very soon is not moved away any more."""
+    recorded = _time(token["notAfter"]) if "notAfter" in token else None
+    stays = recorded is not None and (end is None or end > recorded) and now + TIME_TO_STORE >= recorded
+    return stays or recorded == end
 
 
 def secret_of_rest(body: Json) -> dict[str, str]:

@@ -5,7 +5,7 @@ No controller runs here: statuses are written by hand, as a faulty or a hostile 
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -41,6 +41,9 @@ ONLY_ACTIVE = (
 TWO_AT_MOST = "cannot generate a new token: 2 of 2 tokens are active; revoke one first"
 UNIQUE = "slot names must be unique"
 STILL_REVOKED = "a slot of this name is still being revoked: wait until it has left status.tokens, or use another name"
+STILL_REMOVED = (
+    "a slot of this name is still being removed: wait until it has left status.vacantSlots, or use another name"
+)
 TYPE_STAYS = "deploymentType is immutable: tokens are tied to it; create a separate ConnectionConfiguration"
 PROXY_ONLY = "reverseProxy applies only to deploymentType ReverseProxy"
 WHOLE_SECOND = "licenseExpiresAt must be a whole second of a year from 2000 to 9998"
@@ -59,13 +62,14 @@ GONE = "a token that has left status.tokens never comes back"
 
 
 class RefusedEdit(NamedTuple):
-    """An edit of the spec that is refused, given the tokens that are on record."""
+    """An edit of the spec that is refused, given the tokens and the vacant slots that are on record."""
 
     id: str
     before: Json
     tokens: list[Json]
     after: Json
     text: str
+    vacant: tuple[str, ...] = ()
 
 
 class AllowedEdit(NamedTuple):
@@ -258,6 +262,7 @@ EDIT_REFUSED = [
             ("active anew", [record("b", 3), record("a"), revoked("b", 2)]),
         )
     ),
+    RefusedEdit("a vacant slot that is back at once", SLOT_A, [record("a")], SLOTS_AB, STILL_REMOVED, ("b",)),
     RefusedEdit(
         "a slot that is back in the place of another",
         KUBERNETES | {"tokens": slots("a", "c")},
@@ -543,7 +548,7 @@ def test_an_edit_is_refused_with_its_text(
 ) -> None:
     before = connection(case.before)
     stored = writer.create(admin, before).must_succeed()
-    put_on_record(controller, before, case.tokens)
+    put_on_record(controller, before, case.tokens, case.vacant)
 
     answer = writer.edit(admin, before, before | {"spec": case.after})
 
@@ -722,10 +727,11 @@ def defaulted(spec: Json) -> Json:
     return stored
 
 
-def put_on_record(controller: Api, body: Json, tokens: list[Json]) -> None:
-    """Write these tokens into the status, where there are any."""
+def put_on_record(controller: Api, body: Json, tokens: list[Json], vacant: Sequence[str] = ()) -> None:
+    """Write these tokens and vacant slots into the status, where there are any tokens."""
     if tokens:
-        controller.merge(body, {"status": recorded(*tokens)}, subresource="status").must_succeed()
+        status = recorded(*tokens) | ({"vacantSlots": list(vacant)} if vacant else {})
+        controller.merge(body, {"status": status}, subresource="status").must_succeed()
 
 
 def with_slots(body: Json, names: list[str]) -> str:

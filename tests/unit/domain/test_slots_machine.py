@@ -25,19 +25,28 @@ from tallystick.domain.connections import next_step
 from tallystick.domain.held_secrets import HeldSecret, content_digest
 from tallystick.domain.slots import active_tokens, live_tokens, minted, on_record, plan
 from tallystick.domain.times import rfc3339
-from tallystick.domain.validity import Invalid, why_connection_invalid
+from tallystick.domain.validity import why_connection_invalid
 from tests.builders import ISSUER
 from tests.fakes import NOON, CountingIds
 from tests.harness.fuzzing import seed_of
 from tests.harness.proofs import Figure
-from tests.harness.slot_machine import OF_EDITS, REASONS, Rest, SlotMachine, acceptable, deleting, figures, refusals
+from tests.harness.slot_machine import (
+    OF_EDITS,
+    REASONS,
+    Rest,
+    SlotMachine,
+    acceptable,
+    deleting,
+    figures,
+    live_of,
+    refusals,
+)
 
 Json = dict[str, Any]
 
 STEPS = 50
 # Settle, Secret, activate, and the look that finds nothing more; one more where a Secret was there.
 MOST_LOOKS = 5
-ANSWERS = {None: "good", Invalid.PENDING: "pending"}
 
 
 @dataclass
@@ -200,14 +209,16 @@ class PureMachine(SlotMachine):
     def judge(self, body: Json | None) -> None:
         """The exchange accepts what is good and nothing else, at every instant."""
         now = self.pure.now()
-        answers = {token_id: self._answer(token_id, body) for token_id in self.history.made}
+        # Nobody has what was never in the Secret.
+        answers = {token_id: self._answer(token_id, body) for token_id in self.history.made.keys() & self.pure.put}
         good = self.history.hear(answers)
         self.history.judge(body, now, good)
-        assert good == acceptable(body, now)
-        assert good <= self.pure.put, "what is good has been in the Secret"
+        assert good == acceptable(body, now) & self.pure.put
+        active = {token["tokenID"] for token in live_of(body) if token["state"] == "Active"} if body else set()
+        assert active <= self.pure.put, "what is Active has been in the Secret"
 
     def _answer(self, token_id: str, body: Json | None) -> str:
-        """What the exchange says to a token that once was in the Secret, or was to be."""
+        """What the exchange says to a token that once was in the Secret."""
         made = self.history.made[token_id]
         if body is None:
             return "refused"
@@ -218,7 +229,7 @@ class PureMachine(SlotMachine):
             token_id=token_id,
             now=self.pure.now(),
         )
-        return ANSWERS.get(why, "refused")
+        return "refused" if why else "good"
 
     def teardown(self) -> None:
         self.reasons.update(self.history.reasons)

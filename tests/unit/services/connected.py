@@ -53,7 +53,8 @@ def connected(
         "tokens": [{**token.to_json(), "state": states[token.slot]} for token in on_record(tokens)],
     }
     stored = cluster.edit(CONNECTION_CONFIGURATIONS, namespace, name, lambda found: found.update(status=status))
-    secret = issuer.connection_secret(ConnectionConfiguration.model_validate(stored))
+    configuration = ConnectionConfiguration.model_validate(stored)
+    secret = issuer.connection_secret(configuration, issuer.connection_tokens(configuration))
     assert secret is not None
     jwts = {slot: held_token(secret, slot_key(slot)) or "" for slot in slots}
     return Connected(stored["metadata"]["uid"], jwts, {token.slot: token.token_id for token in tokens})

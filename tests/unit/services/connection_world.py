@@ -19,6 +19,7 @@ from tallystick.services.freshness import ServerClock
 from tallystick.services.issuer import Issuer
 from tallystick.services.outcome import Outcome
 from tallystick.services.ports import ClusterError
+from tallystick.services.surroundings import Surroundings
 from tests.builders import ISSUER, UID, HeldKeys, a_policy
 from tests.fakes import NOON, FakeClock, MemoryAudit, MemoryEvents
 from tests.unit.services.faults import FaultyCluster
@@ -195,10 +196,7 @@ class ConnectionWorld:
                 self.view,
                 Issuer(self.keys, self.policy),
                 self.presences,
-                clock=self.clock,
-                server_clock=self.server_clock,
-                audit=self.audit,
-                events=self.events,
+                Surroundings(self.clock, self.server_clock, self.audit, self.events),
             )
         return self._controller
 

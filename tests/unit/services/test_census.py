@@ -8,6 +8,8 @@ from tallystick.domain.reminders import Rotation
 from tallystick.domain.times import rfc3339
 from tallystick.runtime.metrics import make_metrics
 from tallystick.services.census import Census
+from tallystick.services.freshness import ServerClock
+from tallystick.services.surroundings import Surroundings
 from tests.builders import OTHER_UID, UID
 from tests.fakes import NOON, FakeClock, MemoryAudit, MemoryEvents
 from tests.unit.services.connection_world import a_connection, a_token
@@ -18,7 +20,7 @@ class Counting:
 
     def __init__(self):
         self.clock, self.audit, self.events = FakeClock(), MemoryAudit(), MemoryEvents()
-        self.census = Census(clock=self.clock, audit=self.audit, events=self.events)
+        self.census = Census(Surroundings(self.clock, ServerClock(self.clock), self.audit, self.events))
 
     def note(self, *tokens, name="dc-west", uid=UID, **changes):
         self.census.note(a_connection(name=name, uid=uid, status={"lastSerial": 9, "tokens": list(tokens)}, **changes))

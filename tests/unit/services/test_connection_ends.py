@@ -117,7 +117,7 @@ async def test_r35_a_later_date_issues_one_new_token_and_the_ended_ones_stay_end
 
 async def test_a_licence_that_was_renewed_in_time_moves_the_end_and_nothing_else(world):
     values = await world.issue(licenseExpiresAt=LICENCE)
-    world.clock.advance(3599)
+    world.clock.advance(3579)
 
     world.edit(licenseExpiresAt=LATER)
     outcome = await world.reconcile()
@@ -128,6 +128,22 @@ async def test_a_licence_that_was_renewed_in_time_moves_the_end_and_nothing_else
     assert not_after(world) == [datetime.fromisoformat(LATER)]
     assert outcome.wake_at is not None
     assert world.writes() == [STATUS]
+
+
+async def test_a_licence_that_is_renewed_in_its_last_seconds_ends_all_the_same(world):
+    """What is planned before the end might be stored after it, and revive what was refused meanwhile."""
+    before = await world.issue(licenseExpiresAt=LICENCE)
+    world.clock.advance(3580)
+
+    world.edit(licenseExpiresAt=LATER)
+    outcome = await world.reconcile()
+    recorded = not_after(world)
+    world.clock.advance(20)
+    await world.reconcile()
+
+    assert (recorded, outcome.wake_at) == ([datetime.fromisoformat(LICENCE)], datetime.fromisoformat(LICENCE))
+    assert world.tokens() == [("default", 2, "Active"), ("default", 1, "Revoked")]
+    assert world.values()["token"] != before["token"]
 
 
 async def test_a_licence_that_was_renewed_too_late_ends_the_tokens_all_the_same(world):

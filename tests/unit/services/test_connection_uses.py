@@ -13,6 +13,7 @@ from tallystick.services.connection_uses import NOT_EXCHANGED, ConnectionUses, w
 from tallystick.services.freshness import FreshReader, ServerClock
 from tallystick.services.issuer import Issuer
 from tallystick.services.ports import UnavailableError
+from tallystick.services.surroundings import Surroundings
 from tests.builders import HeldKeys, a_policy
 from tests.fakes import NOON, FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 from tests.unit.services import connected as connections
@@ -33,10 +34,7 @@ class Place:
         self.uses = ConnectionUses(
             FreshReader(self.cluster, self.clock, max_staleness=0.0),
             self.issuer,
-            clock=self.clock,
-            server_clock=self.server_clock,
-            audit=self.audit,
-            events=self.events,
+            Surroundings(self.clock, self.server_clock, self.audit, self.events),
         )
 
     def connected(self, **changes):
@@ -88,7 +86,6 @@ ENDS = {
     ),
     "it left the record": (lambda c: connections.record(c, "old", serial=9), Invalid.UNKNOWN),
     "its number is another slot's": (lambda c: connections.record(c, "old", slot="other"), Invalid.UNKNOWN),
-    "it is not on record yet": (lambda c: connections.record(c, "old", state="Pending"), Invalid.PENDING),
 }
 
 
@@ -100,6 +97,13 @@ async def test_s7_with_the_controller_stopped_a_token_is_not_good_when(place, en
     change(place.cluster)
 
     assert (await place.standing(made.jwts["old"])).problem is problem
+
+
+async def test_a_token_is_good_as_soon_as_it_is_in_the_secret(place):
+    """Whoever is to say that it is Active may have died; who has it from the Secret must not wait for the next one."""
+    made = place.connected(pending=("default",))
+
+    assert (await place.standing(made.jwts["default"])).problem is None
 
 
 async def test_s7_a_token_whose_slot_is_gone_while_no_other_has_a_token_keeps_its_instances_connected(place):

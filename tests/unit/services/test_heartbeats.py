@@ -16,6 +16,7 @@ from tallystick.services.heartbeats import NOT_A_CONNECTION_TOKEN, NOT_HERE, Hea
 from tallystick.services.instance_log import InstanceLog
 from tallystick.services.issuer import Issuer
 from tallystick.services.ports import UnavailableError
+from tallystick.services.surroundings import Surroundings
 from tests.builders import HeldKeys, a_policy
 from tests.fakes import NOON, FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 from tests.unit.services import connected as connections
@@ -34,16 +35,10 @@ class Place:
         self.cluster = FakeCluster(clock=self.clock)
         self.issuer = Issuer(self.keys, a_policy())
         self.server_clock = ServerClock(self.clock)
-        common = {"clock": self.clock, "audit": self.audit}
-        uses = ConnectionUses(
-            FreshReader(self.cluster, self.clock, max_staleness=1.0),
-            self.issuer,
-            server_clock=self.server_clock,
-            events=self.events,
-            **common,
-        )
+        around = Surroundings(self.clock, self.server_clock, self.audit, self.events)
+        uses = ConnectionUses(FreshReader(self.cluster, self.clock, max_staleness=1.0), self.issuer, around)
         self.instances = InstanceLog(self.cluster, self.clock, namespace=OWN, replica="one")
-        self.heartbeats = Heartbeats(self.issuer, uses, self.instances, **common)
+        self.heartbeats = Heartbeats(self.issuer, uses, self.instances, around)
 
     def connected(self, **changes):
         return connected(self.cluster, self.issuer, self.clock.now(), **changes)
@@ -245,16 +240,6 @@ async def test_a_licence_ends_at_that_very_second_whatever_was_read_before(place
     place.clock.advance(0.5)
 
     assert (await place.refusal(made.jwts["default"])).code == "invalid_token"
-
-
-async def test_a_token_that_is_not_on_record_yet_may_ask_again(place):
-    made = place.connected(pending=("default",))
-
-    with pytest.raises(NotYetError) as refusal:
-        await place.beat(made.jwts["default"])
-
-    assert (refusal.value.reason, refusal.value.retry_after) == ("temporarily_unavailable", 1)
-    assert await place.seen() == {}
 
 
 async def test_a_token_that_is_newer_than_what_was_read_is_read_again_and_taken(place):

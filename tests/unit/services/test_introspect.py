@@ -341,15 +341,6 @@ async def test_s7_the_controller_stopped_a_connection_token_is_inactive_when(wor
     assert world.events.warnings == []
 
 
-async def test_a_connection_token_that_is_not_on_record_yet_may_be_asked_for_again(world):
-    made = a_connection(world, pending=("default",))
-
-    with pytest.raises(NotYetError) as refusal:
-        await asked(world, made.jwts["default"], used_in=KUBERNETES)
-
-    assert refusal.value.reason == "temporarily_unavailable"
-
-
 async def test_r22_a_connection_token_is_active_after_years(world):
     made = a_connection(world)
 

@@ -8,6 +8,7 @@ from tallystick.api.master_token import MASTER_TOKENS
 from tallystick.api.pairing_token import PAIRING_TOKENS
 from tallystick.services.master_tokens import MasterTokens
 from tallystick.services.ports import UnavailableError
+from tallystick.services.surroundings import Surroundings
 from tests.fakes import NOON
 from tests.unit.services import test_redeem as ends
 from tests.unit.services.world import NAME, NAMESPACE
@@ -81,7 +82,9 @@ async def test_a_pairing_token_that_the_watch_has_missed_does_not_revoke(world):
     name = await redeemed(world)
     view = world._seen()
     view.forget(PAIRING_TOKENS, NAMESPACE, NAME, world.token().metadata.uid)
-    controller = MasterTokens(world.cluster, view, clock=world.clock, audit=world.audit, events=world.events)
+    controller = MasterTokens(
+        world.cluster, view, Surroundings(world.clock, world.server_clock, world.audit, world.events)
+    )
 
     await controller.reconcile(NAMESPACE, name)
 

@@ -25,6 +25,7 @@ from tallystick.services.ports import ClusterError
 from tallystick.services.redeem import Redeemed, RedeemRequest, Redemption
 from tallystick.services.requester import Requester
 from tallystick.services.revoke import Revocation
+from tallystick.services.surroundings import Surroundings
 from tests.builders import ISSUER, THUMBPRINT, UID, HeldKeys, a_policy, raw_pairing_token
 from tests.fakes import CountingIds, FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 from tests.unit.services.faults import FaultyCluster
@@ -139,10 +140,7 @@ class World:
                 self.view,
                 issuer,
                 self.guard,
-                clock=self.clock,
-                server_clock=self.server_clock,
-                audit=self.audit,
-                events=self.events,
+                self._around(self.server_clock),
             )
         return await self._controller.reconcile(NAMESPACE, NAME)
 
@@ -158,7 +156,7 @@ class World:
     async def reconcile_master(self) -> Outcome:
         """A fresh controller's look at the one MasterToken."""
         (master,) = self.masters()
-        reconciler = MasterTokens(self.cluster, self._seen(), clock=self.clock, audit=self.audit, events=self.events)
+        reconciler = MasterTokens(self.cluster, self._seen(), self._around(self.server_clock))
         return await reconciler.reconcile(NAMESPACE, master.metadata.name)
 
     async def issue(self, **changes: Any) -> str:
@@ -180,6 +178,9 @@ class World:
         self.view.stores, self.view.secrets = seen.stores, seen.secrets
         return self.view
 
+    def _around(self, server_clock: ServerClock) -> Surroundings:
+        return Surroundings(self.clock, server_clock, self.audit, self.events)
+
     # The exchange.
 
     def replica(self, *, max_staleness: float = 1.0) -> Replica:
@@ -189,29 +190,12 @@ class World:
             FreshReader(self.cluster, self.clock, max_staleness=max_staleness),
         )
         server_clock = ServerClock(self.clock)
-        redemption = Redemption(
-            self.cluster,
-            reader,
-            issuer,
-            clock=self.clock,
-            server_clock=server_clock,
-            ids=self.ids,
-            audit=self.audit,
-            events=self.events,
-        )
-        uses = ConnectionUses(
-            reader, issuer, clock=self.clock, server_clock=server_clock, audit=self.audit, events=self.events
-        )
-        introspection = Introspection(
-            reader,
-            issuer,
-            Callers(self.cluster, self.clock, issuer=ISSUER),
-            uses,
-            clock=self.clock,
-            server_clock=server_clock,
-            audit=self.audit,
-        )
-        revocation = Revocation(self.cluster, reader, issuer, clock=self.clock, audit=self.audit)
+        around = self._around(server_clock)
+        uses = ConnectionUses(reader, issuer, around)
+        callers = Callers(self.cluster, self.clock, issuer=ISSUER)
+        redemption = Redemption(self.cluster, reader, issuer, around, ids=self.ids)
+        introspection = Introspection(reader, issuer, callers, uses, around)
+        revocation = Revocation(self.cluster, reader, issuer, around)
         return Replica(redemption, revocation, introspection, reader, server_clock)
 
 

@@ -31,6 +31,7 @@ from tallystick.services.issuer import Issuer
 from tallystick.services.ports import Json
 from tallystick.services.redeem import Redemption
 from tallystick.services.revoke import Revocation
+from tallystick.services.surroundings import Surroundings
 from tallystick.web.app import make_app
 from tallystick.web.limits import FailureLimiter, FailureLimits
 from tallystick.web.parts import ExchangeParts
@@ -106,23 +107,15 @@ class Replica:
     def _parts(self) -> ExchangeParts:
         reader = FreshReader(self.cluster, self.clock, max_staleness=0.0)
         callers = Callers(self.cluster, self.clock, issuer=self.issuer)
-        common = {"clock": self.clock, "audit": self.audit}
-        uses = ConnectionUses(reader, self.tokens, server_clock=self.server_clock, events=self.events, **common)
+        around = Surroundings(self.clock, self.server_clock, self.audit, self.events)
+        uses = ConnectionUses(reader, self.tokens, around)
         self.instances = InstanceLog(self.cluster, self.clock, namespace="tallystick-system", replica="one")
         return ExchangeParts(
-            redemption=Redemption(
-                self.cluster,
-                reader,
-                self.tokens,
-                server_clock=self.server_clock,
-                ids=self.ids,
-                events=self.events,
-                **common,
-            ),
-            introspection=Introspection(reader, self.tokens, callers, uses, server_clock=self.server_clock, **common),
-            revocation=Revocation(self.cluster, reader, self.tokens, **common),
+            redemption=Redemption(self.cluster, reader, self.tokens, around, ids=self.ids),
+            introspection=Introspection(reader, self.tokens, callers, uses, around),
+            revocation=Revocation(self.cluster, reader, self.tokens, around),
             uses=uses,
-            heartbeats=Heartbeats(self.tokens, uses, self.instances, **common),
+            heartbeats=Heartbeats(self.tokens, uses, self.instances, around),
             callers=callers,
             keys=self,
             issuer=self.issuer,
@@ -131,8 +124,9 @@ class Replica:
             why_not_ready=lambda: self.not_ready,
             metrics=self.metrics,
             limiter=FailureLimiter(self.clock, self.limits),
+            audit=self.audit,
+            clock=self.clock,
             ids=self.ids,
-            **common,
         )
 
     def pairing_token(self, name: str = "press-1", **spec: object) -> str:

@@ -22,11 +22,11 @@ def settings(**bounds: int) -> ServeSettings:
 
 @asynccontextmanager
 async def held(port: int, count: int) -> AsyncIterator[None]:
-    """Hold so many connections that were served once."""
+    """Hold so many connections whose requests are not complete. Those who come later are accepted after them."""
     async with AsyncExitStack() as stack:
         for _ in range(count):
             wire = await stack.enter_async_context(connected(port))
-            assert (await wire.exchange(GET_HEALTH)).startswith(b"HTTP/1.1 200")
+            wire.writer.write(GET_HEALTH[:3])
         yield
 
 
@@ -55,6 +55,29 @@ def test_a_place_that_is_given_back_can_be_taken_and_leaves_no_trace():
         places.give_back(source)
 
     assert len(places) == 0
+
+
+def test_places_are_scarce_when_more_than_three_quarters_are_taken():
+    places = Places(most=8, most_per_source=4)
+
+    scarce = []
+    for source in ("a", "a", "a", "a", "b", "b", "c"):
+        places.take(source)
+        scarce.append((places.are_scarce("a"), places.are_scarce("c")))
+
+    assert scarce == [(False, False)] * 3 + [(True, False)] * 3 + [(True, True)]
+
+
+async def test_where_places_are_scarce_an_answer_ends_its_connection_so_that_others_are_served():
+    """Thousands of instances send a heartbeat now and then, and would keep their connections."""
+    async with listening(Replica().app, settings(most_connections=4)) as port, held(port, 3):
+        answers = [await asked(port) for _ in range(5)]
+        async with connected(port) as wire:
+            wire.writer.write(GET_HEALTH)
+            last = await wire.rest()
+
+    assert answers == [b"HTTP/1.1 200 OK\r\n"] * 5
+    assert b"\r\nConnection: close\r\n" in last
 
 
 async def test_one_connection_too_many_is_told_so():

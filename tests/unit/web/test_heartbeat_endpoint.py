@@ -402,19 +402,6 @@ async def test_another_method_is_refused_as_a_problem():
 # What cannot be known.
 
 
-async def test_a_token_that_is_being_recorded_may_ask_again():
-    replica = Replica()
-    made = replica.connection(pending=("default",))
-
-    async with replica.client() as client:
-        answer = await beat(client, made.jwts["default"])
-        body = await answer.json(content_type="application/problem+json")
-
-    detail = "the token is being recorded; ask again"
-    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
-    assert body == problem("temporarily-unavailable", "Service Unavailable", 503, detail)
-
-
 async def test_an_api_server_that_does_not_answer_means_ask_again():
     replica = Replica()
     made = replica.connection()

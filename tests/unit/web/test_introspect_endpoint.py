@@ -230,19 +230,6 @@ async def test_who_may_not_ask_gets_no_hint_that_it_is_a_connection_token(used_i
     assert replica.events.warnings == []
 
 
-async def test_a_connection_token_that_is_being_recorded_may_be_asked_for_again():
-    replica = Replica()
-    made = replica.connection(pending=("default",))
-
-    async with replica.client() as client:
-        asked = {"token": made.jwts["default"], "deployment_type": "Kubernetes"}
-        answer = await client.post(INTROSPECT, data=asked, headers=WATCHER)
-        body = await answer.json()
-
-    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
-    assert body["error"] == "temporarily_unavailable"
-
-
 async def test_a_connection_token_is_not_revoked_by_who_holds_it_and_stays_good():
     replica = Replica()
     made = replica.connection()
