@@ -6,8 +6,8 @@ UV := .tools/bin/uv
 RUN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-# Two at a time: one works on the plane of the test run, the other on planes of its own and on what needs none.
-BESIDE := --numprocesses 2 --dist loadgroup
+# Two at a time, file by file, in the order of tests/conftest.py.
+BESIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test soak bench check format crds plane clean

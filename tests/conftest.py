@@ -29,32 +29,21 @@ __all__ = [
 ]
 
 
-# These bring control planes of their own, so that they can run while others use the one of the test run.
-ON_PLANES_OF_THEIR_OWN = (
-    "test_connection_crashes",
-    "test_connection_license",
-    "test_connection_presence",
-    "test_demo",
-    "test_examples",
-    "test_faults_",
-    "test_foreign_verifier",
-    "test_issue_secrecy",
-    "test_keys_in_traffic",
-    "test_two_releases",
-    "test_up_",
-)
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order the tests, and say which may not run beside one another.
+    """Order the tests by their files; of several processes each takes the next file, and has a plane of its own.
 
     What tries the API server's rules runs before the controller does on the same plane: those tests write statuses by
-    hand, as every writer may try to; a controller at work would write between.
+    hand, as every writer may try to; a controller at work would write between. The examples come before whatever moves
+    the clock of the running system, for their readers have none to move. What is short comes last.
     """
     proofs.select(items, config)
-    items.sort(key=lambda item: "system" in getattr(item, "fixturenames", ()))
-    for item in items:
-        if item.path.parent.name == "localplane" or item.path.name.startswith(ON_PLANES_OF_THEIR_OWN):
-            item.add_marker(pytest.mark.xdist_group("planes"))
-        elif item.path.parent.name == "live":
-            item.add_marker(pytest.mark.xdist_group("plane"))
+    with_system = {item.path for item in items if "system" in getattr(item, "fixturenames", ())}
+
+    def rank(item: pytest.Item) -> int:
+        if item.path.parent.name not in ("live", "localplane"):
+            return 3
+        if item.path.name == "test_examples.py":
+            return 1
+        return 2 if item.path in with_system else 0
+
+    items.sort(key=rank)

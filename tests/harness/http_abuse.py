@@ -67,10 +67,18 @@ class Abuse:
     def flood(self) -> None:
         """Guess until told to wait and further, then send broken HTTP, and begin again as another source."""
         while not self._over.is_set():
-            with self._place.connected() as line:
-                for request in (*[GUESS] * GUESSES_OF_A_SOURCE, BROKEN):
-                    assert line.ask(request).status in (400, 429)
-                    self.bad += 1
+            source, requests = a_source(), [BROKEN, *[GUESS] * GUESSES_OF_A_SOURCE]
+            while requests:
+                with self._place.connected(source) as line:
+                    self._ask(line, requests)
+
+    def _ask(self, line: Line, requests: list[bytes]) -> None:
+        """Send requests, the last one first, until none is left or the answer ends the connection."""
+        answer = None
+        while requests and (answer is None or answer.header("Connection") != "close"):
+            answer = line.ask(requests.pop())
+            assert answer.status in (400, 429)
+            self.bad += 1
 
 
 @contextmanager

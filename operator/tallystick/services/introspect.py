@@ -53,6 +53,8 @@ class Introspection:
         verified = self._issuer.verified(unverified_jwt, self._clock.now())
         if verified is None:
             return INACTIVE
+        if deployment_type is not None and verified.typ != CONNECTION_TYPE:
+            return INACTIVE  # to say yes would let it pass where only a connection's token may
         plural = KIND_OF[verified.typ].plural
         if not await self._callers.may(caller, VERB, plural, verified.reference.namespace):
             self._audit.record("introspect", "refused", **facts_of(verified), caller=caller.username)
@@ -67,8 +69,6 @@ class Introspection:
     async def _is_active(self, verified: VerifiedClaims, deployment_type: DeploymentType | None) -> bool:
         if verified.typ == CONNECTION_TYPE:
             return await self._connection_is_active(verified, deployment_type)
-        if deployment_type is not None:
-            return False  # to say yes would let it pass where only a connection's token may
         if verified.typ == PAIRING_TYPE:
             return await self._pairing_is_active(verified)
         return await self._master_is_active(verified)
