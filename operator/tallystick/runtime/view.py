@@ -75,12 +75,12 @@ class ObjectRecord:
             uid=sys.intern(meta["uid"]),
             resource_version=meta["resourceVersion"],
             index=_FOUND_BY[resource](slim),
-            packed=pack(slim),
+            packed=pack(slim, resource.kind),
         )
 
     def to_body(self, resource: Resource) -> Json:
         """Return the object again, ready for a conditional write."""
-        body = unpack(self.packed)
+        body = unpack(self.packed, resource.kind)
         body["metadata"]["resourceVersion"] = self.resource_version
         return {"apiVersion": API_VERSION, "kind": resource.kind, **body}
 
