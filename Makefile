@@ -24,7 +24,7 @@ test: check plane ## Pass all tests, on a real control plane (the first time bui
 soak: plane ## Run the proofs with all their rounds (a quarter of an hour), and print what they counted.
 	@$(RUN)/python -m pytest --soak $(BESIDE)
 
-bench: .venv/ready ## Measure the operator beside bare clients (6 minutes): a table, and build/bench.json.
+bench: .venv/ready ## Measure the operator beside bare clients (15 minutes): a table, and build/bench.json.
 	@$(RUN)/python -m tests.bench $(ARGS)
 
 check: .venv/ready ## Lint, types and the rule of imports.
