@@ -222,7 +222,11 @@ class History:
         return good
 
     def judge(self, body: Json | None, now: datetime, good: set[str]) -> None:
-        """Compare what is good with what was: nobody is locked out."""
+        """Compare what is good and Active with what was: nobody is locked out.
+
+        One that is Pending is good, too, to whoever has read it; but nobody was told yet to register it.
+        """
+        good = good & {token["tokenID"] for token in tokens_of(body or {}) if token["state"] == "Active"}
         if self.good and not good and body is not None and not deleting(body):
             lost = [token for token in tokens_of(body) if token["tokenID"] in self.good]
             assert all(over(body, token, now) for token in lost), "R31: one stays good while the licence lasts"
