@@ -110,15 +110,19 @@ def end_of(token: ConnectionToken, configuration: ConnectionConfiguration) -> da
     return min(ends, default=None)
 
 
+def is_over(token: ConnectionToken, configuration: ConnectionConfiguration, now: datetime) -> bool:
+    """Tell whether the licence has ended a token: at that very second it has."""
+    return _has_come(end_of(token, configuration), now)
+
+
 def slot_names(configuration: ConnectionConfiguration) -> list[str]:
     """Return the names of the slots in the spec."""
     return [slot.name for slot in configuration.spec.tokens]
 
 
 def license_is_over(configuration: ConnectionConfiguration, now: datetime) -> bool:
-    """Tell whether the licence has ended: at that very second it has."""
-    end = configuration.spec.license_expires_at
-    return end is not None and now >= end
+    """Tell whether the licence has ended, by what the spec says now."""
+    return _has_come(configuration.spec.license_expires_at, now)
 
 
 def grant_of(configuration: ConnectionConfiguration, token: ConnectionToken) -> ConnectionGrant:
@@ -139,15 +143,16 @@ def _outcome(token: ConnectionToken, configuration: ConnectionConfiguration, now
 def _not_after(token: ConnectionToken, configuration: ConnectionConfiguration, now: datetime) -> datetime | None:
     """Move the end that is on record, if it has not come yet; one that has passed is for ever (decisions.md)."""
     recorded, wanted = token.not_after, configuration.spec.license_expires_at
-    later = recorded is not None and (wanted is None or wanted > recorded)
-    return recorded if later and recorded is not None and now + TIME_TO_STORE >= recorded else wanted
+    if recorded is None:
+        return wanted
+    later = wanted is None or wanted > recorded
+    return recorded if later and now + TIME_TO_STORE >= recorded else wanted
 
 
 def _why_over(token: ConnectionToken, configuration: ConnectionConfiguration, now: datetime) -> RevocationReason | None:
     if configuration.metadata.deletion_timestamp is not None:
         return RevocationReason.CONFIGURATION_DELETED
-    end = end_of(token, configuration)
-    if end is not None and now >= end:
+    if is_over(token, configuration, now):
         return RevocationReason.LICENSE_EXPIRED
     return None if has_place(token, configuration) else RevocationReason.MANUAL
 
@@ -199,6 +204,10 @@ def _grant(configuration: ConnectionConfiguration, slot: str, serial: int, issue
         deployment_type=configuration.spec.deployment_type.value,
         issued=issued,
     )
+
+
+def _has_come(end: datetime | None, now: datetime) -> bool:
+    return end is not None and now >= end
 
 
 def _revoked_at(token: ConnectionToken) -> tuple[float, int]:

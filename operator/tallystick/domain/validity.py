@@ -11,7 +11,7 @@ from tallystick.api.connection_configuration import ConnectionConfiguration, Con
 from tallystick.api.master_token import MasterToken, MasterTokenState
 from tallystick.api.pairing_token import DeletionPolicy, PairingToken, PairingTokenState
 from tallystick.domain.names import connection_token_id, pairing_token_id
-from tallystick.domain.slots import end_of, has_place
+from tallystick.domain.slots import has_place, is_over
 
 
 class Invalid(Enum):
@@ -99,8 +99,7 @@ def why_connection_invalid(
         return Invalid.UNKNOWN
     if configuration.metadata.deletion_timestamp is not None or recorded.state is ConnectionTokenState.REVOKED:
         return Invalid.REVOKED
-    end = end_of(recorded, configuration)
-    if end is not None and now >= end:
+    if is_over(recorded, configuration, now):
         return Invalid.EXPIRED
     return None if has_place(recorded, configuration) else Invalid.REVOKED
 

@@ -5,6 +5,7 @@ leaves a plan that the next attempt carries out, for the `jti` and all claims ar
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from tallystick.api.connection_configuration import (
@@ -166,7 +167,7 @@ class ConnectionConfigurations:
         if heals:
             pause = self._healings.pause(meta.uid)
             if pause > 0:
-                return Outcome(retry_after=pause, wake_at=self._until_next(configuration).wake_at)
+                return Outcome(retry_after=pause, wake_at=self._wake_at(configuration))
             # What a watch has seen may be over: look at the owner again before healing (S22).
             fresh = await self._cluster.get(CONNECTION_CONFIGURATIONS, meta.namespace, meta.name)
             self._view.remember(CONNECTION_CONFIGURATIONS, fresh)
@@ -214,7 +215,7 @@ class ConnectionConfigurations:
 
     async def _rest(self, configuration: ConnectionConfiguration, raw: Json) -> Outcome:
         await self._record(configuration, raw)
-        return self._until_next(configuration)
+        return Outcome(wake_at=self._wake_at(configuration))
 
     async def _secret_is_foreign(self, configuration: ConnectionConfiguration, raw: Json, found: Foreign) -> Outcome:
         namespace = configuration.metadata.namespace
@@ -235,10 +236,10 @@ class ConnectionConfigurations:
             self._audit_of("refuse", configuration, None, outcome="stalled", reason=reason)
             self._events.warn(raw, reason, message)
         # What is in the way carries no label of ours, so no watch tells when it is gone.
-        return Outcome(retry_after=RETRY_CONFLICT_SECONDS, wake_at=self._until_next(configuration).wake_at)
+        return Outcome(retry_after=RETRY_CONFLICT_SECONDS, wake_at=self._wake_at(configuration))
 
-    def _until_next(self, configuration: ConnectionConfiguration) -> Outcome:
-        """Wake when a licence ends, an instance has been silent for too long, or a rotation is due."""
+    def _wake_at(self, configuration: ConnectionConfiguration) -> datetime | None:
+        """Return when a licence ends, an instance has been silent for too long, or a rotation is due."""
         now = self._clock.now()
         age = reminder(configuration, now)
         times = [
@@ -246,7 +247,7 @@ class ConnectionConfigurations:
             self._attendance(configuration).next_change,
             age.next_change if age else None,
         ]
-        return Outcome(wake_at=min((time for time in times if time is not None), default=None))
+        return min((time for time in times if time is not None), default=None)
 
     def _attendance(self, configuration: ConnectionConfiguration) -> Attendance:
         return attendance(self._presence(configuration), self._clock.now())

@@ -8,6 +8,10 @@ from tallystick.api.core import SECRETS
 from tallystick.domain import claims
 from tests.builders import OTHER_UID, UID, a_key, a_keyring, a_policy
 from tests.unit.services.connection_world import NAME, NAMESPACE, SECRET, ConnectionWorld
+from tests.unit.services.damages import (
+    delete,
+    edit_secret,
+)
 
 STATUS = ("replace_status", "connectionconfigurations")
 
@@ -15,14 +19,6 @@ STATUS = ("replace_status", "connectionconfigurations")
 @pytest.fixture
 def world() -> ConnectionWorld:
     return ConnectionWorld()
-
-
-def edit_secret(world, change):
-    return world.cluster.edit(SECRETS, NAMESPACE, SECRET, change)
-
-
-def delete(world):
-    world.cluster.remove(SECRETS, NAMESPACE, SECRET)
 
 
 # Somebody else's.

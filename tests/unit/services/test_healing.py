@@ -6,45 +6,21 @@ from tallystick.api.core import SECRETS
 from tallystick.api.pairing_token import PAIRING_TOKENS
 from tallystick.services.ports import NotFoundError
 from tests.builders import OTHER_UID, a_key, a_keyring, a_policy
+from tests.unit.services.damages import (
+    change_a_label,
+    change_the_type,
+    damage_and_make_immutable,
+    delete,
+    edit_secret,
+    empty_it,
+    recreate_with_another_token,
+    strip_the_labels,
+)
 from tests.unit.services.world import NAME, NAMESPACE, SECRET
-
-
-def edit_secret(world, change):
-    return world.cluster.edit(SECRETS, NAMESPACE, SECRET, change)
-
-
-def delete(world):
-    world.cluster.remove(SECRETS, NAMESPACE, SECRET)
 
 
 def edit_the_token(world):
     edit_secret(world, lambda body: body["data"].update(token="Zm9yZ2Vk"))
-
-
-def empty_it(world):
-    edit_secret(world, lambda body: body.update(data={}))
-
-
-def strip_the_labels(world):
-    edit_secret(world, lambda body: body["metadata"].update(labels={}))
-
-
-def change_a_label(world):
-    edit_secret(world, lambda body: body["metadata"]["labels"].update({"tallystick.dev/token-id": "forged"}))
-
-
-def damage_and_make_immutable(world):
-    edit_secret(world, lambda body: body.update(data={"token": "Zm9yZ2Vk"}, immutable=True))
-
-
-def change_the_type(world):
-    edit_secret(world, lambda body: body.update(type="Opaque"))
-
-
-def recreate_with_another_token(world):
-    body = world.secret() | {"data": {"token": "Zm9yZ2Vk"}}
-    delete(world)
-    world.cluster.put(SECRETS, body | {"metadata": {k: v for k, v in body["metadata"].items() if k != "uid"}})
 
 
 DAMAGES = [
