@@ -19,7 +19,7 @@ from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
 from tests.bench.measure import Figure, Pair, cpu_seconds
 from tests.bench.stage import LeastExchange, Stage, bare, metric
 from tests.bench.workloads import CONTROLLER_USER, Say, Size
-from tests.harness.audit_trail import Trail
+from tests.harness.audit_trail import Mark, Trail
 from tests.harness.processes import poll
 
 Json = dict[str, Any]
@@ -66,7 +66,7 @@ class Site:
             keep_alive=keep,
         )
 
-    def writes(self, mark: int) -> "Writes":
+    def writes(self, mark: Mark) -> "Writes":
         """What was written since a mark."""
         stored = self.trail.writes(DEFAULT_NAMESPACE, since=mark, user=EXCHANGE_USER)
         return Writes(len(stored), len(self.trail.writes(self.namespace, since=mark, user=CONTROLLER_USER)))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,32 @@ CONTROLLER_USER = Installation().service_account(CONTROLLER)
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment, in the words of the log (RFC 3339, microseconds), and a place before which nothing later is written.
+
+    The place alone would not do: a request is answered before its line is written, so that what is over may still
+    be missing from the log.
+    """
+
+    moment: str = ""
+    place: int = 0
+
+
+BEGINNING = Mark()
+
+
+@dataclass(frozen=True, slots=True)
 class Trail:
-    """The audit log of a plane."""
+    """The audit log of a plane, which runs on this machine and so has our clock."""
 
     log: Path
 
-    def mark(self) -> int:
-        """Return where the log ends now; `writes` can begin there."""
-        return self.log.stat().st_size
+    def mark(self) -> Mark:
+        """Return this moment; `writes` can begin with what is asked from now on."""
+        now = datetime.now(UTC)
+        return Mark(f"{now:%Y-%m-%dT%H:%M:%S.%fZ}", self.log.stat().st_size)
 
-    def writes(self, namespace: str, *, since: int = 0, user: str = CONTROLLER_USER) -> list[str]:
+    def writes(self, namespace: str, *, since: Mark = BEGINNING, user: str = CONTROLLER_USER) -> list[str]:
         """List what a user has written in a namespace, in order: `create secrets site-a`; a failure ends in `(409)`."""
         return [
             _written(line)
@@ -36,23 +53,24 @@ class Trail:
             and "dryRun=" not in line["requestURI"]
         ]
 
-    def settled(self, api: Api, namespace: str, *, since: int = 0) -> list[str]:
+    def settled(self, api: Api, namespace: str, *, since: Mark = BEGINNING) -> list[str]:
         """List the controller's writes in a namespace, once it has had the occasion for all that it wants to write.
 
         What happened before a new object was made has reached the controller before that object did. So when that
         is issued, whatever is missing from the log is not to come.
         """
-        name = f"sentinel-{self.mark()}"
+        name = f"sentinel-{self.mark().place}"
         body = a_pairing_token(namespace, name)
         api.create(body).must_succeed()
         wait_for_state(api, body, "Active")
         return [write for write in self.writes(namespace, since=since) if name not in write]
 
-    def _lines(self, since: int) -> Iterator[Json]:
+    def _lines(self, since: Mark) -> Iterator[Json]:
         with self.log.open("rb") as stream:
-            stream.seek(since)
+            stream.seek(since.place)
             # The last line may still be in the making.
-            yield from (json.loads(line) for line in stream if line.endswith(b"\n"))
+            lines = (json.loads(line) for line in stream if line.endswith(b"\n"))
+            yield from (line for line in lines if line["requestReceivedTimestamp"] >= since.moment)
 
 
 def _written(line: Json) -> str:

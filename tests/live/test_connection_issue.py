@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.harness.api import Api
-from tests.harness.audit_trail import Trail
+from tests.harness.audit_trail import Mark, Trail
 from tests.harness.connections import (
     a_connection,
     connected,
@@ -39,20 +39,14 @@ def trail(system: System) -> Trail:
     return Trail(system.plane.audit_log)
 
 
-def settled(trail: Trail, site: Site, *, since: int) -> list[str]:
+def settled(trail: Trail, site: Site, *, since: Mark) -> list[str]:
     """List the controller's writes, once it has had the occasion for all that it wants to write.
 
     One watch brings all objects of a kind in order: what happened before a later one was made has been looked at.
     """
-    name = f"sentinel-{trail.mark()}"
+    name = f"sentinel-{trail.mark().place}"
     connected(site.api, a_connection(site.namespace, name))
     return [write for write in trail.writes(site.namespace, since=since) if "sentinel-" not in write]
-
-
-def marked(trail: Trail, site: Site) -> int:
-    """Say where the log ends, once all that has happened is in it: an answer comes before its line."""
-    settled(trail, site, since=trail.mark())
-    return trail.mark()
 
 
 def is_good(site: Site, token: str, deployment_type: str = "Kubernetes") -> bool:
@@ -122,7 +116,7 @@ def test_applying_makes_the_first_token_by_itself_and_its_secret_holds_all_that_
 def test_slots_are_added_and_removed_and_the_token_to_copy_follows(site: Site, trail: Trail) -> None:
     api, body = site.api, a_connection(site.namespace, tokens=slots("blue"))
     connected(api, body)
-    first, before = api.get(connection_secret_of(body)), marked(trail, site)
+    first, before = api.get(connection_secret_of(body)), trail.mark()
     blue = token_in(api, body)
 
     # Added: the newest is the one to copy, and the one before it is the same as ever.
@@ -172,7 +166,7 @@ def test_nothing_is_written_when_an_edit_asks_for_nothing_new(site: Site, trail:
         "replaced by the Git version": lambda: api.kubectl("replace", "-f", "-", stdin=json.dumps(body)),
         "labelled": lambda: api.merge(body, {"metadata": {"labels": {"team": "blue"}, "annotations": {"a": "b"}}}),
     }
-    mark = marked(trail, site)
+    mark = trail.mark()
 
     for edit in edits.values():
         edit()

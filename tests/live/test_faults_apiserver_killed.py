@@ -20,7 +20,7 @@ from tallystick.handlers.controller import ControllerSettings
 from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
 from tallystick.localplane.plane import ControlPlane
 from tests.harness.api import Api
-from tests.harness.audit_trail import Trail
+from tests.harness.audit_trail import Mark, Trail
 from tests.harness.exchange import Exchange
 from tests.harness.objects import condition, secret_of, value_of
 from tests.harness.pairing_site import Site, make_site
@@ -168,7 +168,7 @@ class Written:
     refused: int
 
     @classmethod
-    def by(cls, account: str, trail: Trail, site: Site, since: int) -> "Written":
+    def by(cls, account: str, trail: Trail, site: Site, since: Mark) -> "Written":
         writes = trail.writes(site.namespace, since=since, user=Installation().service_account(account))
         done = collections.Counter(write for write in writes if not write.endswith(")"))
         return cls(done, len(writes) - done.total())

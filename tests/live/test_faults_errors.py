@@ -17,7 +17,7 @@ from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
 from tallystick.kube.client import KubeCluster
 from tallystick.localplane.plane import ControlPlane
 from tests.harness.api import Api
-from tests.harness.audit_trail import Trail
+from tests.harness.audit_trail import Mark, Trail
 from tests.harness.exchange import Exchange, HttpAnswer
 from tests.harness.fault_proxy import Asked, FaultProxy, Match, Passed, Rules, fault_proxy
 from tests.harness.objects import secret_of, value_of
@@ -313,7 +313,7 @@ def test_a_write_whose_answer_is_lost_is_done_once_and_burns_nothing(
     figure(f"{rounds} rounds of {len(CASES)} cases, each with and without a key: told {dict(told)}, {writes} writes")
 
 
-def are_too_late(story: Story, trail: Trail, since: int) -> bool:
+def are_too_late(story: Story, trail: Trail, since: Mark) -> bool:
     """Whether both late swaps have arrived, and met an object that had changed."""
     written = trail.writes(story.site.namespace, since=since, user=USERS[EXCHANGE])
     return sum(write.startswith("update pairingtokens/status") and write.endswith("(409)") for write in written) == 2
