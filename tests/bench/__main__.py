@@ -2,8 +2,8 @@
 
     python -m tests.bench --pairs 5 --only w1 --json bench.json
 
-Prints a table and writes the same figures as JSON. With --profile, the controller during W1 and the exchange during
-W4 run once more under cProfile, and what costs most is printed.
+Prints a table and writes the same figures as JSON. With --profile, the controller during W1 and wC and
+the exchange during W4 run once more under cProfile, and what costs most is printed.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def main() -> None:
         if "wH" in told.only:
             figures += heartbeats(stage("heartbeats"), size, console.print)
         if told.profile:
-            console.print(profile(stage("profiled"), size))
+            console.print(profile(stage("profiled"), size, told.only))
     if figures:
         console.print(_table(figures))
         machine = {"cpus": _cpus(), "python": platform.python_version(), "pairs": size.pairs}

@@ -1,30 +1,52 @@
-"""What costs most: the controller while it issues, the exchange while it redeems, under cProfile."""
+"""What costs most: the controller while it issues or connects, the exchange while it redeems, under cProfile."""
 
 import pstats
+from collections.abc import Collection
 from pathlib import Path
 
 from rich.table import Table
 
 from tallystick.install.installation import CONTROLLER, EXCHANGE
+from tests.bench.connections import CREATE
 from tests.bench.stage import Stage, bare
 from tests.bench.workloads import Size
 
 SHOWN = 25
 
 
-def profile(stage: Stage, size: Size) -> Table:
-    """Run W1 and W4 once, and list the functions that took most of the time by themselves."""
+def profile(stage: Stage, size: Size, workloads: Collection[str]) -> Table:
+    """Run W1 and W4, or wC, once more, and list the functions that took most of the time by themselves."""
+    table = Table("process", "own %", "with callees %", "calls", "function")
+    if "wC" in workloads:
+        _add_rows(table, "wC", _while_connecting(stage, size))
+    if {"w1", "w4"} & set(workloads):
+        controller, exchange = _while_issuing_and_redeeming(stage, size)
+        _add_rows(table, CONTROLLER, controller)
+        _add_rows(table, EXCHANGE, exchange)
+    return table
+
+
+def _while_connecting(stage: Stage, size: Size) -> Path:
+    with stage.controller(profile=True) as controller:
+        controller.wait_until_at_rest()
+        bare(CREATE, kubeconfig=stage.kubeconfig, namespace=stage.namespace(), count=size.connections)
+        controller.wait_until_at_rest()
+    return stage.folder / f"{CONTROLLER}.pstats"
+
+
+def _while_issuing_and_redeeming(stage: Stage, size: Size) -> tuple[Path, Path]:
     with stage.operator(profile=True) as up:
         namespace = stage.namespace()
         bare("create", kubeconfig=stage.kubeconfig, namespace=namespace, count=size.tokens)
         issued = bare("collect", kubeconfig=stage.kubeconfig, namespace=namespace)["tokens"]
         up.children[CONTROLLER].stop(grace=30.0)
         bare("post", url=up.url, ca_file=str(up.ca_file), tokens=list(issued.values())[: size.redemptions])
-    table = Table("process", "own %", "with callees %", "calls", "function")
-    for process in (CONTROLLER, EXCHANGE):
-        for row in _costliest(stage.folder / f"{process}.pstats"):
-            table.add_row(process, *row)
-    return table
+    return stage.folder / f"{CONTROLLER}.pstats", stage.folder / f"{EXCHANGE}.pstats"
+
+
+def _add_rows(table: Table, what: str, file: Path) -> None:
+    for row in _costliest(file):
+        table.add_row(what, *row)
 
 
 def _costliest(file: Path) -> list[tuple[str, str, str, str]]:

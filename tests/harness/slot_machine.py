@@ -78,11 +78,11 @@ def _of_itself(after: Json) -> Iterator[str]:
 def _of_an_edit(before: Json, after: Json) -> Iterator[str]:
     old, new = slots_of(before), slots_of(after)
     live = {token["slot"] for token in live_of(before)}
-    active = {token["slot"] for token in live_of(before) if token["state"] == "Active"}
+    standing = {token["slot"] for token in standing_of(before)}
     kept = set(old) & set(new)
     if before["spec"]["deploymentType"] != after["spec"]["deploymentType"]:
         yield IMMUTABLE_TYPE
-    if not kept or (old != new and active and not kept & active):
+    if not kept or (old != new and standing and not kept & standing):
         yield ONLY_ACTIVE
     if (set(new) - set(old)) & live:
         yield STILL_REVOKED
@@ -122,6 +122,11 @@ def live_of(body: Json) -> list[Json]:
     return [token for token in tokens_of(body) if token["state"] != "Revoked"]
 
 
+def standing_of(body: Json) -> list[Json]:
+    """Whatever somebody may rely on: what is Active; before that, what may be in the Secret already."""
+    return [token for token in live_of(body) if token["state"] == "Active"] or live_of(body)
+
+
 def last_serial_of(body: Json) -> int:
     return int(body.get("status", {}).get("lastSerial", 0))
 
@@ -154,9 +159,9 @@ def acceptable(body: Json | None, now: datetime) -> set[str]:
     if body is None or deleting(body):
         return set()
     placed = [token for token in live_of(body) if token["slot"] in slots_of(body)]
-    active = [token for token in live_of(body) if token["state"] == "Active"]
-    served = any(token in placed for token in active)
-    kept = [] if served else sorted(active, key=lambda token: int(token["serial"]))[-1:]
+    standing = standing_of(body)
+    served = any(token in placed for token in standing)
+    kept = [] if served else sorted(standing, key=lambda token: int(token["serial"]))[-1:]
     return {token["tokenID"] for token in (*placed, *kept) if not over(body, token, now)}
 
 
@@ -222,11 +227,7 @@ class History:
         return good
 
     def judge(self, body: Json | None, now: datetime, good: set[str]) -> None:
-        """Compare what is good and Active with what was: nobody is locked out.
-
-        One that is Pending is good, too, to whoever has read it; but nobody was told yet to register it.
-        """
-        good = good & {token["tokenID"] for token in tokens_of(body or {}) if token["state"] == "Active"}
+        """Compare what is good with what was: nobody is locked out."""
         if self.good and not good and body is not None and not deleting(body):
             lost = [token for token in tokens_of(body) if token["tokenID"] in self.good]
             assert all(over(body, token, now) for token in lost), "R31: one stays good while the licence lasts"

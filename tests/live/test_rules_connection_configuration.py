@@ -272,10 +272,12 @@ EDIT_REFUSED = [
     ),
     *(
         RefusedEdit(
-            f"the only active one dropped for one {state}", SLOTS_AB, tokens, KUBERNETES | {"tokens": new}, ONLY_ACTIVE
+            f"the only one dropped for one {state}", SLOTS_AB, tokens, KUBERNETES | {"tokens": new}, ONLY_ACTIVE
         )
         for state, tokens, new in (
             ("without a token", [record("a")], slots("b")),
+            ("without a token, though it is pending itself", [record("a", 1, "Pending")], slots("b")),
+            ("that is revoked, though it is pending itself", [record("a", 2, "Pending"), revoked("b")], slots("b")),
             ("that is pending", [record("b", 2, "Pending"), record("a")], slots("b")),
             ("that is revoked", [record("a", 2), revoked("b")], slots("b")),
             ("that is pending and one more", [record("b", 2, "Pending"), record("a")], slots("b", "c")),

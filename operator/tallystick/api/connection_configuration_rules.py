@@ -74,12 +74,14 @@ ROOT_RULES = (
         "a slot of this name is still being removed: wait until it has left status.vacantSlots, or use another name",
         field_path=".spec.tokens",
     ),
-    # `[a]` -> `[a,b]` -> `[b]`, before b is minted, would revoke the only token that anybody has.
+    # `[a]` -> `[a,b]` -> `[b]`, before b is minted, would revoke the only token that anybody has; before a is Active,
+    # too, for a Pending token may be in the Secret already.
     Rule(
         f"self.spec.tokens == oldSelf.spec.tokens || !({_KNOWN}) || "
-        f"!{_OLD_TOKENS}.exists(s, s.state == 'Active') || "
+        f"{_OLD_TOKENS}.all(s, s.state == 'Revoked') || "
         "self.spec.tokens.exists(t, oldSelf.spec.tokens.exists(o, o.name == t.name) && "
-        f"{_OLD_TOKENS}.exists(s, s.slot == t.name && s.state == 'Active'))",
+        f"{_OLD_TOKENS}.exists(s, s.slot == t.name && (s.state == 'Active' || "
+        f"(s.state == 'Pending' && !{_OLD_TOKENS}.exists(a, a.state == 'Active')))))",
         _ONLY_ACTIVE,
         field_path=".spec.tokens",
     ),

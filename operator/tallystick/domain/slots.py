@@ -6,7 +6,8 @@
                                                       the object goes (ConfigurationDeleted)
 
 Those are the only three reasons (R37). Revoked is for ever; two are alive at most (R24); and while the licence is
-valid one stays alive through every edit, because the edit has to keep an Active slot (R31, S9, in the CRD).
+valid one stays alive through every edit, because the edit has to keep an Active slot, or a Pending one before any is
+Active (R31, S9, in the CRD).
 """
 
 from collections.abc import Iterable
@@ -91,17 +92,25 @@ def active_tokens(configuration: ConnectionConfiguration) -> list[ConnectionToke
     return [token for token in live_tokens(configuration) if token.state is ConnectionTokenState.ACTIVE]
 
 
+def standing_tokens(configuration: ConnectionConfiguration) -> list[ConnectionToken]:
+    """Return the tokens that somebody may rely on, newest first: the Active ones.
+
+    Before there is any, those that are Pending: they may have been read from the Secret already.
+    """
+    return active_tokens(configuration) or live_tokens(configuration)
+
+
 def has_place(token: ConnectionToken, configuration: ConnectionConfiguration) -> bool:
     """Tell whether the spec still has a place for a live token (S7).
 
-    Where no slot of the spec has an Active token, the one that was minted last stays: whatever let such a spec pass,
-    nobody is locked out.
+    Where no slot of the spec has a token to rely on, the one that was minted last stays: whatever let such a spec
+    pass, nobody is locked out.
     """
     slots = slot_names(configuration)
     if token.slot in slots:
         return True
-    active = active_tokens(configuration)
-    return not any(other.slot in slots for other in active) and active[:1] == [token]
+    standing = standing_tokens(configuration)
+    return not any(other.slot in slots for other in standing) and standing[:1] == [token]
 
 
 def end_of(token: ConnectionToken, configuration: ConnectionConfiguration) -> datetime | None:

@@ -340,10 +340,10 @@ def test_another_slot_than_the_vacant_one_gets_its_token_at_once():
     assert (made.mint, made.vacant, made.ended) == (("c",), (), ())
 
 
-def test_the_renewed_slot_may_be_replaced_before_its_token_is_in_the_secret():
+def test_the_renewed_token_stays_where_only_a_vacant_slot_is_left_though_it_is_pending():
     made = plan(a_configuration("a", tokens=(a_token("b", 3, PENDING),), vacant=("a",)), NOON)
 
-    assert (ended(made), made.mint, made.vacant) == ({"b": MANUAL}, ("a",), ())
+    assert (ended(made), made.mint, made.vacant) == ({}, (), ("a",))
 
 
 @pytest.mark.parametrize(
@@ -375,8 +375,12 @@ def test_a_token_ends_at_the_earlier_of_what_is_asked_and_what_is_on_record(aske
         pytest.param(("x",), (a_token("a", 1), a_token("b", 2)), {"b"}, id="whatever the order on record"),
         pytest.param(("x",), (a_token("x", 3, PENDING), a_token("a", 1)), {"x", "a"}, id="until the new one is Active"),
         pytest.param(("x",), (a_token("x", 3), a_token("a", 1)), {"x"}, id="and no longer"),
-        pytest.param(("x",), (a_token("b", 2, PENDING), a_token("a", 1)), {"a"}, id="not one that nobody has yet"),
-        pytest.param(("x",), (a_token("a", 1, PENDING),), set(), id="not one that nobody has yet, even alone"),
+        pytest.param(
+            ("x",), (a_token("b", 2, PENDING), a_token("a", 1)), {"a"}, id="not one that is Pending beside it"
+        ),
+        pytest.param(("x",), (a_token("a", 1, PENDING),), {"a"}, id="one that is Pending, before any is Active"),
+        pytest.param(("x",), (a_token("b", 2, PENDING), a_token("a", 1, PENDING)), {"b"}, id="the last of two Pending"),
+        pytest.param(("x",), (a_token("x", 2, PENDING), a_token("a", 1, PENDING)), {"x"}, id="unless one has a slot"),
         pytest.param(("a",), (a_token("b", 2), a_token("a", 1)), {"a"}, id="not where a slot has an Active token"),
         pytest.param(("x",), (a_revoked("b", 2), a_token("a", 1)), {"a"}, id="never a revoked one"),
     ],
