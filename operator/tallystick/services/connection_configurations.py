@@ -101,9 +101,11 @@ class ConnectionConfigurations:
             case connections.Settle():
                 return await self._settle(step, configuration, raw)
             case connections.Activate():
-                return await self._activate(configuration, raw, live_tokens(configuration))
+                active = await self._activate(configuration, raw, live_tokens(configuration))
+                self.census.note(active)
+                return self._at_rest(active)  # the watch tells of whatever has come between
             case connections.Rest():
-                return await self._rest(configuration, raw)
+                return self._at_rest(await self._record(configuration, raw))
 
     async def _settle(
         self, step: connections.Settle, configuration: ConnectionConfiguration, raw: Json
@@ -177,7 +179,7 @@ class ConnectionConfigurations:
         stored = await self._secrets.write(configuration, signatures)
         if isinstance(stored, Foreign):
             return await self._secret_is_foreign(configuration, raw, stored)
-        if not signatures.are_complete(configuration):
+        if not signatures.of(configuration).complete:
             return await self._go_on_without(configuration, raw, stored)
         if heals:
             self._audit_of("heal", configuration, None)
@@ -189,10 +191,11 @@ class ConnectionConfigurations:
         live = live_tokens(configuration)
         there = [token for token in live if token.token_id in stored.token_ids]
         if any(token.state is ConnectionTokenState.PENDING for token in there):
-            return await self._activate(configuration, raw, there)
+            await self._activate(configuration, raw, there)
+            return None
         lost = [token.slot for token in live if token not in there]
         if not lost:
-            return await self._rest(configuration, raw)
+            return self._at_rest(await self._record(configuration, raw))
         message = (
             f"the Secret has lost the token of {', '.join(lost)}, which cannot be signed again because the operator's "
             "settings or keys have changed; replace the slot in spec.tokens by another one"
@@ -201,7 +204,7 @@ class ConnectionConfigurations:
 
     async def _activate(
         self, configuration: ConnectionConfiguration, raw: Json, there: Sequence[ConnectionToken]
-    ) -> Outcome | None:
+    ) -> ConnectionConfiguration:
         """Say of the Pending tokens that are in the Secret now that they are Active."""
         pending = [token for token in there if token.state is ConnectionTokenState.PENDING]
         for token in reversed(pending):
@@ -210,11 +213,9 @@ class ConnectionConfigurations:
         tokens = [
             token.model_copy(update=active) if token in pending else token for token in configuration.status.tokens
         ]
-        await self._record(configuration, raw, {"tokens": tokens})
-        return None
+        return await self._record(configuration, raw, {"tokens": tokens})
 
-    async def _rest(self, configuration: ConnectionConfiguration, raw: Json) -> Outcome:
-        await self._record(configuration, raw)
+    def _at_rest(self, configuration: ConnectionConfiguration) -> Outcome:
         return Outcome(wake_at=self._wake_at(configuration))
 
     async def _secret_is_foreign(self, configuration: ConnectionConfiguration, raw: Json, found: Foreign) -> Outcome:
@@ -262,8 +263,8 @@ class ConnectionConfigurations:
         changes: Mapping[str, Any] | None = None,
         *,
         verdict: Verdict | None = None,
-    ) -> None:
-        """Write the status if it says something else than it should.
+    ) -> ConnectionConfiguration:
+        """Write the status if it says something else than it should, and return the object with it.
 
         Args:
             configuration: the object as it was read.
@@ -287,10 +288,11 @@ class ConnectionConfigurations:
             }
         )
         if status == configuration.status:
-            return
+            return configuration
         body = {**raw, "status": status.to_json()}
         stored = await self._cluster.replace_status(CONNECTION_CONFIGURATIONS, body)
         self._view.remember(CONNECTION_CONFIGURATIONS, stored)
+        return configuration.model_copy(update={"status": status})
 
     def _said(
         self,

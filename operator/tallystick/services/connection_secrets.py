@@ -28,23 +28,41 @@ class Foreign:
     owner: tuple[str, str] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The live tokens of an object, and the Secret of those that can be signed.
+
+    Attributes:
+        jwts: The tokens by their `jti`, less those that cannot be signed again.
+        complete: Whether none is missing.
+        secret: The Secret that holds them.
+        digest: Its content digest.
+    """
+
+    jwts: Mapping[str, str]
+    complete: bool
+    secret: Json
+    digest: bytes
+
+
 class Signatures:
     """The signed tokens of one object, while it is looked at: a signature costs more than all the rest of a look."""
 
     def __init__(self, issuer: Issuer) -> None:
         self._issuer = issuer
-        self._signed: dict[tuple[str, ...], Mapping[str, str]] = {}
+        self._signed: dict[tuple[str, ...], Signed] = {}
 
-    def of(self, configuration: ConnectionConfiguration) -> Mapping[str, str]:
-        """Return the live tokens by their `jti`, less those that cannot be signed again; raises NotYetError."""
-        recorded = tuple(token.token_id for token in live_tokens(configuration))
+    def of(self, configuration: ConnectionConfiguration) -> Signed:
+        """Sign the live tokens; raises NotYetError. What the Secret holds beside them never changes."""
+        recorded = (configuration.metadata.uid, *(token.token_id for token in live_tokens(configuration)))
         if recorded not in self._signed:
-            self._signed[recorded] = self._issuer.connection_tokens(configuration)
+            self._signed[recorded] = self._sign(configuration)
         return self._signed[recorded]
 
-    def are_complete(self, configuration: ConnectionConfiguration) -> bool:
-        """Tell whether all live tokens can be signed; raises NotYetError."""
-        return len(self.of(configuration)) == len(live_tokens(configuration))
+    def _sign(self, configuration: ConnectionConfiguration) -> Signed:
+        jwts = self._issuer.connection_tokens(configuration)
+        secret = self._issuer.connection_secret(configuration, jwts)
+        return Signed(jwts, len(jwts) == len(live_tokens(configuration)), secret, content_digest(secret))
 
 
 class ConnectionSecrets:
@@ -66,25 +84,22 @@ class ConnectionSecrets:
             signed = signatures.of(configuration)
         except NotYetError:
             return None  # without the signing keys no Secret is written, but revocation goes on
-        if not signatures.are_complete(configuration):
-            return None
-        return content_digest(self._issuer.connection_secret(configuration, signed))
+        return signed.digest if signed.complete else None
 
     async def write(self, configuration: ConnectionConfiguration, signatures: Signatures) -> Stored | Foreign:
         """Make the Secret as the status says. A token that cannot be signed again stays as it is held, or is lost."""
-        signed, complete = signatures.of(configuration), signatures.are_complete(configuration)
-        if self.seen(configuration) is None and complete:
+        signed = signatures.of(configuration)
+        if self.seen(configuration) is None and signed.complete:
             with suppress(AlreadyExistsError):  # somebody else's, which carries no label of ours; or the watch lags
-                await self._secrets.create(self._issuer.connection_secret(configuration, signed))
-                return Stored(frozenset(signed))
+                await self._secrets.create(signed.secret)
+                return Stored(frozenset(signed.jwts))
         held = await self._secrets.held(configuration.metadata.namespace, connection_secret_name(configuration))
         if held is not None and owner_uid(held) != configuration.metadata.uid:
             return Foreign(controller_of(held))
-        there = signed if complete else {**self._kept(configuration, held), **signed}
+        if signed.complete or held is None:
+            await self._secrets.restore(signed.secret, held)
+            return Stored(frozenset(signed.jwts))
+        kept = self._issuer.connection_tokens_held(configuration, held, self._clock.now())
+        there = {**kept, **signed.jwts}
         await self._secrets.restore(self._issuer.connection_secret(configuration, there), held)
         return Stored(frozenset(there))
-
-    def _kept(self, configuration: ConnectionConfiguration, held: Json | None) -> Mapping[str, str]:
-        if held is None:
-            return {}
-        return self._issuer.connection_tokens_held(configuration, held, self._clock.now())
