@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import urllib3
 
 from tallystick.cli.identities import Identity
@@ -26,7 +27,7 @@ from tests.harness import clock, failpoints
 from tests.harness.api import Api
 from tests.harness.installed import install_on
 from tests.harness.processes import ended, poll
-from tests.harness.system import REPOSITORY, ROOT
+from tests.harness.system import REPOSITORY, ROOT, System
 
 URL = "https://exchange.example"
 LEASE = {"kind": "Lease", "metadata": {"name": "tallystick-controller", "namespace": DEFAULT_NAMESPACE}}
@@ -54,7 +55,7 @@ class ControllerProcess:
 
 @dataclass(frozen=True, slots=True)
 class Controllers:
-    """Starts controllers on a plane, each with logs of its own, all with one clock that stands at the real time."""
+    """Starts controllers on a plane, each with logs of its own, all with one clock: the one in `folder`."""
 
     plane: ControlPlane
     admin: Api
@@ -62,6 +63,7 @@ class Controllers:
     identity: Identity
     numbers: "itertools.count[int]"
     url: str = URL
+    ca_file: Path | None = None
 
     @classmethod
     @contextmanager
@@ -73,6 +75,12 @@ class Controllers:
         (folder / "clock").write_text("0")
         with Api.connect(plane.kubeconfig, plane.binaries.kubectl) as admin:
             yield cls(plane, admin, folder, identity, itertools.count(1))
+
+    @classmethod
+    def beside(cls, system: System, admin: Api, identity: Identity) -> "Controllers":
+        """More controllers of a system, which are run as its own is; one leads when that one ends."""
+        up = system.up
+        return cls(system.plane, admin, up.folder, identity, itertools.count(1), up.url, up.ca_file)
 
     @contextmanager
     def running(self, *, failpoint: str = "") -> Iterator[ControllerProcess]:
@@ -101,6 +109,7 @@ class Controllers:
             "--public-urls": self.url,
             "--audit-log": str(self.folder / f"audit-{number}.jsonl"),
             "--health-listen": listen,
+            **({"--ca-file": str(self.ca_file)} if self.ca_file else {}),
         }
         environment = {**os.environ, clock.VARIABLE: str(self.folder / "clock"), "PYTHONPATH": str(REPOSITORY)}
         if failpoint:
@@ -125,3 +134,13 @@ def _ready(process: ControllerProcess) -> bool:
     with suppress(urllib3.exceptions.HTTPError):
         return '"ready"' in process.get("/readyz")
     return False
+
+
+@pytest.fixture(scope="module")
+def controllers(own_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controllers]:
+    """Controllers on a plane of a test file's own, which imports this name and `own_plane`. None runs at first."""
+    with Controllers.on(own_plane, tmp_path_factory.mktemp("controllers") / "run") as installed:
+        # The first one to lead makes the keyring, which later ones find.
+        with installed.leading():
+            pass
+        yield installed

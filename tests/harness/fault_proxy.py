@@ -1,6 +1,6 @@
 """A proxy between our processes and the API server that knows requests, and fails them by rules that may change.
 
-    with fault_proxy(plane) as proxy, running(plane, folder, kubeconfig=proxy.kubeconfig(of_user, file)) as system:
+    with fault_proxy(plane) as proxy, running(plane, folder, between=proxy) as system:
         proxy.rules = Rules(share=0.1, statuses=(429, 500), delay=0.2)
 
 It ends TLS under a certificate of the plane's CA, passes bearer tokens on, and speaks for the administrator alone to

@@ -6,6 +6,7 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from tallystick.kube.client import KubeCluster
 from tallystick.kube.connection import Connection
 from tallystick.localplane.plane import ControlPlane
 from tests.harness.api import Api
+
+_NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -36,14 +39,14 @@ def admin(plane: ControlPlane, installed: Installation) -> Iterator[Api]:
 @pytest.fixture(scope="session")
 def make_namespace(admin: Api) -> Callable[[str], str]:
     """Make namespaces that no other test uses."""
-    numbers = itertools.count(1)
+    return partial(new_namespace, admin)
 
-    def make(purpose: str) -> str:
-        name = f"{purpose}-{next(numbers)}"
-        admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}).must_succeed()
-        return name
 
-    return make
+def new_namespace(admin: Api, purpose: str) -> str:
+    """Make a namespace that no other test uses, on any plane, and return its name."""
+    name = f"{purpose}-{next(_NUMBERS)}"
+    admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}).must_succeed()
+    return name
 
 
 def install_on(kubeconfig: Path, installation: Installation, say: Callable[[str], None] = lambda _: None) -> None:

@@ -1,7 +1,6 @@
-"""One control plane for a whole test run.
+"""One control plane for a whole test run, and one for a test file that needs its own.
 
-`tests/conftest.py` imports both names: the fixture, and the hook that builds the binaries before any test's
-timeout runs.
+`tests/conftest.py` imports the one of the run, and the hook that builds the binaries before any test's timeout runs.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Build the control plane now if a collected test needs it: the first time takes minutes, and says so."""
     if session.config.option.collectonly:
         return
-    if any("plane" in getattr(item, "fixturenames", ()) for item in session.items):
+    if any({"plane", "own_plane"} & set(getattr(item, "fixturenames", ())) for item in session.items):
         find_binaries(_terminal(session.config))
 
 
@@ -24,6 +23,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def plane(pytestconfig: pytest.Config) -> Iterator[ControlPlane]:
     """A running control plane; its data is gone at the end."""
     with ControlPlane.start(say=_terminal(pytestconfig)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def own_plane() -> Iterator[ControlPlane]:
+    """A control plane that only the tests of one file use. The file imports this name, and has it in its `__all__`."""
+    with ControlPlane.start(say=lambda _: None) as running:
         yield running
 
 

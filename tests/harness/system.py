@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -32,13 +33,20 @@ class System:
     plane: ControlPlane
 
 
+class Between(Protocol):
+    """What the processes reach the API server through, such as a proxy."""
+
+    def kubeconfig(self, user: Path, file: Path) -> Path:
+        """Write the kubeconfig of a user anew, to go through it, and return where."""
+
+
 @contextmanager
 def running(
     plane: ControlPlane,
     folder: Path,
     *,
     failpoint: str = "",
-    kubeconfig: Path | None = None,
+    between: Between | None = None,
     root: Sequence[str] = ROOT,
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[System]:
@@ -48,17 +56,17 @@ def running(
         plane: the control plane.
         folder: where logs, tokens and the clock go.
         failpoint: where the processes die, such as `after:create:secrets`; '' is nowhere.
-        kubeconfig: another way to the plane, such as through a proxy; the plane's own where it is None.
+        between: the only way to the API server that the processes have; None: they are led there directly.
         root: another composition root for the processes.
         variables: further variables of their environment.
     """
-    way = kubeconfig or plane.kubeconfig
     clock_file = private_folder(folder) / "clock"
     clock_file.write_text("0")
     environment = {clock.VARIABLE: str(clock_file), "PYTHONPATH": str(REPOSITORY), **(variables or {})}
     if failpoint:
         environment[failpoints.VARIABLE] = failpoint
     options = UpOptions(listen=f"127.0.0.1:{free_ports(1)[0]}", root=root, environment=environment)
+    way = between.kubeconfig(plane.kubeconfig, folder / "kubeconfig") if between else plane.kubeconfig
     up = Up(options, folder, Connection(kubeconfig=way), way)
     try:
         up.start(lambda _: None)

@@ -1,6 +1,6 @@
 """A wire to the API server that can fall silent: it passes bytes, TLS from end to end, until it is told not to.
 
-with wire_to(plane) as wire, running(plane, folder, kubeconfig=wire.kubeconfig(of_user, file)) as system:
+with wire_to(plane) as wire, running(plane, folder, between=wire) as system:
     wire.swallow()   # nothing gets through and nothing is closed, as when a host or a route is lost
     wire.flow()      # new connections work again; what has lost bytes never will
 """

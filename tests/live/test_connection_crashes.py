@@ -8,14 +8,13 @@ import itertools
 import json
 import signal
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from tallystick.localplane.plane import ControlPlane
-from tests.harness.api import Api
 from tests.harness.audit_trail import Trail
 from tests.harness.connections import (
     a_connection,
@@ -25,10 +24,14 @@ from tests.harness.connections import (
     tokens_of,
     wait_for_active,
 )
-from tests.harness.controllers import LEASE, Controllers
+from tests.harness.controllers import LEASE, Controllers, controllers
+from tests.harness.installed import new_namespace
 from tests.harness.objects import read_token, value_of
+from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
+
+__all__ = ["controllers", "own_plane"]
 
 Json = dict[str, Any]
 
@@ -36,38 +39,6 @@ STATUS = "replace_status:connectionconfigurations"
 MINT = (STATUS, "create:secrets", STATUS)
 REVOKE = (STATUS, "replace:secrets")
 SWAP = (STATUS, "replace:secrets", STATUS)
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    with ControlPlane.start(say=lambda _: None) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def controllers(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controllers]:
-    with Controllers.on(plane, tmp_path_factory.mktemp("controllers") / "run") as installed:
-        # The first one to lead makes the keyring, which later ones find.
-        with installed.leading():
-            pass
-        yield installed
-
-
-@pytest.fixture(scope="module")
-def admin(controllers: Controllers) -> Api:
-    return controllers.admin
-
-
-@pytest.fixture(scope="module")
-def make_namespace(admin: Api) -> Callable[[], str]:
-    numbers = itertools.count(1)
-
-    def make() -> str:
-        name = f"connection-crash-{next(numbers)}"
-        admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}).must_succeed()
-        return name
-
-    return make
 
 
 @dataclass
@@ -154,12 +125,12 @@ def assert_one_token_each(story: Story, found: Json, serials: dict[str, int]) ->
 
 @pytest.mark.proof(gate=1, soak=2)
 def test_every_token_is_minted_once_though_a_controller_dies_between_any_two_writes(
-    controllers: Controllers, plane: ControlPlane, make_namespace: Callable[[], str], rounds: int, figure: Figure
+    controllers: Controllers, own_plane: ControlPlane, rounds: int, figure: Figure
 ) -> None:
     """With more than one round also right before each write and right after the last, and at a mere revocation."""
-    thorough, trail, deaths, tokens = rounds > 1, Trail(plane.audit_log), 0, 0
+    thorough, trail, deaths, tokens = rounds > 1, Trail(own_plane.audit_log), 0, 0
     for _ in range(rounds):
-        body = a_connection(make_namespace(), tokens=slots("old", "keep"))
+        body = a_connection(new_namespace(controllers.admin, "connection-crash"), tokens=slots("old", "keep"))
         story = Story(controllers, body)
 
         # The first tokens.

@@ -18,7 +18,6 @@ import urllib3
 
 from tallystick.crypto.keyring import PUBLISH_FOR
 from tallystick.domain.times import rfc3339, whole_second
-from tallystick.localplane.plane import ControlPlane
 from tallystick.services.keyrings import RETIRE_GRACE, stored_keyring
 from tests.harness.api import Api
 from tests.harness.connections import (
@@ -31,12 +30,15 @@ from tests.harness.connections import (
     tokens_of,
     wait_for_active,
 )
-from tests.harness.exchange import Exchange
 from tests.harness.objects import condition, read_token, wait_for_reason
-from tests.harness.pairing_site import Site, make_site
+from tests.harness.own_system import OwnSystem, own_system
+from tests.harness.pairing_site import Site
+from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 from tests.harness.rotation import published, restart_controller, rotate
-from tests.harness.system import System, running
+from tests.harness.system import System
+
+__all__ = ["own_plane", "own_system"]
 
 Json = dict[str, Any]
 
@@ -106,14 +108,8 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with (
-        ControlPlane.start(say=lambda _: None) as plane,
-        running(plane, tmp_path_factory.mktemp("license") / "up") as system,
-        Api.connect(plane.kubeconfig, plane.binaries.kubectl) as api,
-        Exchange.connect(system.up.url, issuer=system.up.url, ca_file=system.up.ca_file, clock=system.clock) as client,
-    ):
-        yield World(system, make_site(api, "default", client))
+def world(own_system: OwnSystem) -> World:
+    return World(own_system, own_system.site("license"))
 
 
 def values_in(api: Api, body: Json) -> set[str]:

@@ -5,12 +5,11 @@ On a control plane of its own, because the clock jumps by a day and the only con
 
 import itertools
 import json
-import os
 import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -18,19 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 
+from tallystick.cli.identities import Identity
 from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.install.installation import CONTROLLER, EXCHANGE
 from tallystick.localplane.children import Child
 from tallystick.localplane.plane import ControlPlane
-from tallystick.localplane.probe import free_ports
 from tallystick.services.keyrings import REFRESH_SECONDS
-from tests.harness import clock
 from tests.harness.api import Api
 from tests.harness.audit_trail import CONTROLLER_USER, Trail
 from tests.harness.connections import a_connection, connected, slots, token_in
-from tests.harness.controllers import LEASE, ControllerProcess
+from tests.harness.controllers import LEASE, ControllerProcess, Controllers
 from tests.harness.exchange import Exchange, another_client, replica
 from tests.harness.fleets import (
     EXCHANGE_USER,
@@ -43,9 +40,13 @@ from tests.harness.fleets import (
     wait_for_counts,
     wait_for_grades,
 )
+from tests.harness.own_system import OwnSystem
+from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
-from tests.harness.system import REPOSITORY, ROOT, System, running
+from tests.harness.system import System, running
+
+__all__ = ["own_plane"]
 
 Json = dict[str, Any]
 
@@ -94,20 +95,10 @@ class Yard:
 
 
 @pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    with ControlPlane.start(say=lambda _: None) as own:
-        yield own
-
-
-@pytest.fixture(scope="module")
-def yard(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+def yard(own_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     folder = tmp_path_factory.mktemp("presence")
-    with (
-        running(plane, folder / "up", variables={"HOSTNAME": NEAR}) as whole,
-        Api.connect(plane.kubeconfig, plane.binaries.kubectl) as api,
-        another_client(whole) as client,
-    ):
-        yield Yard(whole, api, client, folder)
+    with OwnSystem.of(running(own_plane, folder / "up", variables={"HOSTNAME": NEAR})) as whole:
+        yield Yard(whole, whole.admin, whole.exchange, folder)
 
 
 # Each age, and how many of two instances are good, silent and a problem then: one is of that age, one a second younger.
@@ -307,34 +298,10 @@ def _processes(yard: Yard) -> dict[str, tuple[int, bool]]:
     return {name: (child.pid, child.running) for name, child in yard.system.up.children.items()}
 
 
-@contextmanager
-def _standby(yard: Yard) -> Iterator[ControllerProcess]:
+def _standby(yard: Yard) -> AbstractContextManager[ControllerProcess]:
     """Run one more controller, as the system's own is run; it leads when that one ends."""
-    up, listen = yard.system.up, f"127.0.0.1:{free_ports(1)[0]}"
-    flags = {
-        "--kubeconfig": str(up.folder / "run" / f"{CONTROLLER}.kubeconfig"),
-        "--namespace": DEFAULT_NAMESPACE,
-        "--public-urls": up.url,
-        "--ca-file": str(up.ca_file),
-        "--audit-log": str(yard.folder / "audit-standby.jsonl"),
-        "--health-listen": listen,
-    }
-    command = [*ROOT, CONTROLLER, *itertools.chain.from_iterable(flags.items())]
-    environment = {**os.environ, clock.VARIABLE: str(up.folder / "clock"), "PYTHONPATH": str(REPOSITORY)}
-    child = Child.spawn(CONTROLLER, command, log=yard.folder / "standby.log", environment=environment)
-    process = ControllerProcess(child, f"http://{listen}")
-    try:
-        poll(lambda: _is_ready(process))
-        yield process
-    finally:
-        child.stop(grace=10.0)
-
-
-def _is_ready(process: ControllerProcess) -> bool:
-    assert process.child.running, process.child.last_words()
-    with suppress(urllib3.exceptions.HTTPError):
-        return '"ready"' in process.get("/readyz")
-    return False
+    identity = Identity(DEFAULT_NAMESPACE, CONTROLLER, yard.system.up.folder / "run")
+    return Controllers.beside(yard.system, yard.api, identity).running()
 
 
 def _scribbles(body: Json) -> dict[str, str]:

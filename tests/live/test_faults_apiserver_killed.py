@@ -2,7 +2,6 @@
 
 import collections
 import inspect
-import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -18,15 +17,16 @@ import urllib3
 from tallystick.crypto.keys import SigningKey
 from tallystick.handlers.controller import ControllerSettings
 from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
-from tallystick.localplane.plane import ControlPlane
-from tests.harness.api import Api
 from tests.harness.audit_trail import Mark, Trail
-from tests.harness.exchange import Exchange
 from tests.harness.objects import condition, secret_of, value_of
-from tests.harness.pairing_site import Site, make_site
+from tests.harness.own_system import OwnSystem, own_system
+from tests.harness.pairing_site import Site
+from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
-from tests.harness.system import System, running
+from tests.harness.system import System
+
+__all__ = ["own_plane", "own_system"]
 
 Json = dict[str, Any]
 Told = TypeVar("Told")
@@ -39,35 +39,6 @@ IN_FLIGHT = int(inspect.signature(ControllerSettings).parameters["workers"].defa
 # The backoff doubles from a quarter of a second, so that an outage of half a minute costs no more tries.
 MOST_TRIES = 8
 PATIENCE = 120.0
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    """A plane of one's own, to kill its API server."""
-    with ControlPlane.start(say=lambda _: None) as own:
-        yield own
-
-
-@pytest.fixture(scope="module")
-def own_system(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running(plane, tmp_path_factory.mktemp("killed") / "up") as whole:
-        yield whole
-
-
-@pytest.fixture
-def make_own_site(own_system: System) -> Iterator[Callable[[], Site]]:
-    up, own, numbers = own_system.up, own_system.plane, itertools.count(1)
-    with (
-        Api.connect(own.kubeconfig, own.binaries.kubectl) as api,
-        Exchange.connect(up.url, issuer=up.url, ca_file=up.ca_file, clock=own_system.clock) as client,
-    ):
-
-        def make() -> Site:
-            name = f"killed-{next(numbers)}"
-            api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}).must_succeed()
-            return make_site(api, name, client)
-
-        yield make
 
 
 @dataclass
@@ -182,11 +153,9 @@ CLAIMS, MASTERS = "update pairingtokens/status", "create mastertokens"
 
 
 @pytest.mark.proof(gate=1, soak=5)
-def test_what_a_killed_api_server_left_undone_is_done_once(
-    own_system: System, make_own_site: Callable[[], Site], rounds: int, figure: Figure
-) -> None:
+def test_what_a_killed_api_server_left_undone_is_done_once(own_system: OwnSystem, rounds: int, figure: Figure) -> None:
     for _ in range(rounds):
-        survive_a_kill(own_system, make_own_site(), figure)
+        survive_a_kill(own_system, own_system.site("killed"), figure)
 
 
 def survive_a_kill(system: System, site: Site, figure: Figure) -> None:

@@ -2,7 +2,6 @@
 
 import collections
 import inspect
-import itertools
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,15 +15,18 @@ from tallystick.crypto.keys import SigningKey
 from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
 from tallystick.kube.client import KubeCluster
 from tallystick.localplane.plane import ControlPlane
-from tests.harness.api import Api
 from tests.harness.audit_trail import Mark, Trail
-from tests.harness.exchange import Exchange, HttpAnswer
+from tests.harness.exchange import HttpAnswer
 from tests.harness.fault_proxy import Asked, FaultProxy, Match, Passed, Rules, fault_proxy
 from tests.harness.objects import secret_of, value_of
-from tests.harness.pairing_site import Site, make_site
+from tests.harness.own_system import OwnSystem
+from tests.harness.pairing_site import Site
+from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
-from tests.harness.system import System, running
+from tests.harness.system import running
+
+__all__ = ["own_plane"]
 
 Json = dict[str, Any]
 
@@ -35,42 +37,25 @@ MOST = 1.2
 
 
 @pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    with ControlPlane.start(say=lambda _: None) as own:
-        yield own
-
-
-@pytest.fixture(scope="module")
-def proxy(plane: ControlPlane) -> Iterator[FaultProxy]:
-    with fault_proxy(plane, seed=5) as running_proxy:
+def proxy(own_plane: ControlPlane) -> Iterator[FaultProxy]:
+    with fault_proxy(own_plane, seed=5) as running_proxy:
         yield running_proxy
 
 
 @pytest.fixture(scope="module")
-def own_system(plane: ControlPlane, proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def own_system(
+    own_plane: ControlPlane, proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OwnSystem]:
     """Controller and exchange, which reach the API server through the proxy alone."""
-    folder = tmp_path_factory.mktemp("errors")
-    way = proxy.kubeconfig(plane.kubeconfig, folder / "kubeconfig")
-    with running(plane, folder / "up", kubeconfig=way) as whole:
+    with OwnSystem.of(running(own_plane, tmp_path_factory.mktemp("errors") / "up", between=proxy)) as whole:
         yield whole
 
 
 @pytest.fixture
-def make_own_site(own_system: System, plane: ControlPlane, proxy: FaultProxy) -> Iterator[Callable[[], Site]]:
+def make_own_site(own_system: OwnSystem, proxy: FaultProxy) -> Iterator[Callable[[], Site]]:
     """Namespaces of one's own, and at the end a proxy that does nothing."""
-    up, numbers = own_system.up, itertools.count(1)
-    with (
-        Api.connect(plane.kubeconfig, plane.binaries.kubectl) as api,
-        Exchange.connect(up.url, issuer=up.url, ca_file=up.ca_file, clock=own_system.clock) as client,
-    ):
-
-        def make() -> Site:
-            name = f"errors-{time.monotonic_ns()}-{next(numbers)}"
-            api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}).must_succeed()
-            return make_site(api, name, client)
-
-        yield make
-        proxy.rules = Rules()
+    yield partial(own_system.site, "errors")
+    proxy.rules = Rules()
 
 
 # One token in ten requests fails.
@@ -204,7 +189,7 @@ def deliveries(story: Story) -> dict[str, str]:
 
 @pytest.mark.proof(gate=40, soak=400)
 def test_one_failure_in_ten_loses_no_token_and_starts_no_storm(
-    own_system: System, proxy: FaultProxy, make_own_site: Callable[[], Site], rounds: int, figure: Figure
+    own_system: OwnSystem, proxy: FaultProxy, make_own_site: Callable[[], Site], rounds: int, figure: Figure
 ) -> None:
     trail = Trail(own_system.plane.audit_log)
     floor, _ = cost_of(Story(make_own_site(), 4), proxy, trail)
@@ -279,7 +264,7 @@ def any_of(matches: list[Match]) -> Match:
 
 @pytest.mark.proof(gate=1, soak=20)
 def test_a_write_whose_answer_is_lost_is_done_once_and_burns_nothing(
-    own_system: System, proxy: FaultProxy, make_own_site: Callable[[], Site], rounds: int, figure: Figure
+    own_system: OwnSystem, proxy: FaultProxy, make_own_site: Callable[[], Site], rounds: int, figure: Figure
 ) -> None:
     trail, told, writes = Trail(own_system.plane.audit_log), collections.Counter[str](), 0
     for _ in range(rounds):

@@ -1,7 +1,6 @@
 """The API server falls silent and closes nothing, as when a host or a route is lost (F13): nobody waits for ever."""
 
 import inspect
-import itertools
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,13 +26,17 @@ from tallystick.services.keyrings import REFRESH_SECONDS
 from tallystick.web.finishing import Finishing
 from tests.harness.api import Api
 from tests.harness.controllers import LEASE, Controllers
-from tests.harness.exchange import Exchange, HttpAnswer, replica
+from tests.harness.exchange import HttpAnswer, replica
 from tests.harness.objects import wait_for_state
-from tests.harness.pairing_site import Site, make_site
+from tests.harness.own_system import OwnSystem
+from tests.harness.pairing_site import Site
+from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
 from tests.harness.system import System, running
 from tests.harness.wires import Wire, kubeconfig_at, wire_to
+
+__all__ = ["own_plane"]
 
 Json = dict[str, Any]
 
@@ -60,48 +63,29 @@ ISSUED_AGAIN_SECONDS = max(
 )
 # What the machine and the network may add to any of them.
 MARGIN = 3.0
-NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    with ControlPlane.start(say=lambda _: None) as own:
-        yield own
-
-
-@pytest.fixture(scope="module")
-def controllers_wire(plane: ControlPlane) -> Iterator[Wire]:
+def controllers_wire(own_plane: ControlPlane) -> Iterator[Wire]:
     """The only way to the API server that the system's own processes have."""
-    with wire_to(plane) as wire:
+    with wire_to(own_plane) as wire:
         yield wire
 
 
 @pytest.fixture(scope="module")
 def own_system(
-    plane: ControlPlane, controllers_wire: Wire, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[System]:
-    folder = tmp_path_factory.mktemp("hanging")
-    way = controllers_wire.kubeconfig(plane.kubeconfig, folder / "kubeconfig")
-    with running(plane, folder / "up", kubeconfig=way) as whole:
+    own_plane: ControlPlane, controllers_wire: Wire, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OwnSystem]:
+    with OwnSystem.of(running(own_plane, tmp_path_factory.mktemp("hanging") / "up", between=controllers_wire)) as whole:
         yield whole
 
 
-@pytest.fixture(scope="module")
-def admin(plane: ControlPlane) -> Iterator[Api]:
-    """The way behind the wires."""
-    with Api.connect(plane.kubeconfig, plane.binaries.kubectl) as api:
-        yield api
-
-
 @pytest.fixture
-def own_site(own_system: System, admin: Api, controllers_wire: Wire) -> Iterator[Site]:
+def own_site(own_system: OwnSystem, controllers_wire: Wire) -> Site:
     """A namespace of one's own, with a controller that leads."""
-    up, name = own_system.up, f"hanging-{next(NUMBERS)}"
     controllers_wire.flow()
-    up.restart_what_ended(lambda _: None)
-    admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}).must_succeed()
-    with Exchange.connect(up.url, issuer=up.url, ca_file=up.ca_file, clock=own_system.clock) as client:
-        yield make_site(admin, name, client)
+    own_system.up.restart_what_ended(lambda _: None)
+    return own_system.site("hanging")
 
 
 # The exchange.
@@ -116,9 +100,9 @@ class Wired:
 
 
 @pytest.fixture
-def wired(own_system: System, own_site: Site, plane: ControlPlane, tmp_path: Path) -> Iterator[Wired]:
+def wired(own_system: OwnSystem, own_site: Site, tmp_path: Path) -> Iterator[Wired]:
     kubeconfig = own_system.up.folder / "run" / f"{EXCHANGE}.kubeconfig"
-    with wire_to(plane) as wire:
+    with wire_to(own_system.plane) as wire:
         flags = {"--kubeconfig": str(wire.kubeconfig(kubeconfig, tmp_path / "kubeconfig"))}
         with replica(own_system, tmp_path / "exchange", flags=flags) as behind:
             site = Site(own_site.api, own_site.namespace, own_site.exchange.at(behind.url), own_site.bearer)
@@ -217,7 +201,7 @@ def is_issued(site: Site, name: str) -> bool:
 
 @pytest.mark.proof(gate=1, soak=3)
 def test_a_controller_whose_connections_fell_silent_finds_new_ones_and_goes_on(
-    own_system: System, own_site: Site, controllers_wire: Wire, rounds: int, figure: Figure
+    own_system: OwnSystem, own_site: Site, controllers_wire: Wire, rounds: int, figure: Figure
 ) -> None:
     own_site.issue("before")
     controller, leader = own_system.up.children[CONTROLLER].pid, holder(own_site.api)
@@ -242,12 +226,12 @@ def test_a_controller_whose_connections_fell_silent_finds_new_ones_and_goes_on(
 
 
 def test_a_leader_before_a_silent_api_server_gives_up_and_another_takes_over(
-    own_system: System, own_site: Site, plane: ControlPlane, controllers_wire: Wire, tmp_path: Path, figure: Figure
+    own_system: OwnSystem, own_site: Site, controllers_wire: Wire, tmp_path: Path, figure: Figure
 ) -> None:
     up = own_system.up
     own_site.issue("before")
     hung, leader = up.children[CONTROLLER], holder(own_site.api)
-    others = Controllers(plane, own_site.api, tmp_path, direct(own_system, plane, tmp_path), itertools.count(1), up.url)
+    others = Controllers.beside(own_system, own_system.admin, direct(own_system, tmp_path))
     with others.running() as other:
         assert not other.leads
         controllers_wire.swallow()
@@ -268,11 +252,9 @@ def test_a_leader_before_a_silent_api_server_gives_up_and_another_takes_over(
     assert issued <= LEASE_TIMES.duration + MARGIN
 
 
-def direct(system: System, plane: ControlPlane, folder: Path) -> Identity:
+def direct(system: System, folder: Path) -> Identity:
     """The controller's own account, by the way that does not fall silent."""
     identity = Identity(DEFAULT_NAMESPACE, CONTROLLER, folder)
-    kubeconfig_at(
-        urlsplit(plane.server).port or 0, system.up.folder / "run" / f"{CONTROLLER}.kubeconfig", identity.kubeconfig
-    )
-    (folder / "clock").write_text("0")
+    by_wire = system.up.folder / "run" / f"{CONTROLLER}.kubeconfig"
+    kubeconfig_at(urlsplit(system.plane.server).port or 0, by_wire, identity.kubeconfig)
     return identity

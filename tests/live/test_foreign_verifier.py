@@ -2,7 +2,6 @@
 
 import base64
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,15 +10,15 @@ import pytest
 
 from tallystick.crypto.keyring import PUBLISH_FOR
 from tallystick.crypto.keys import Algorithm, SigningKey
-from tallystick.localplane.plane import ControlPlane
-from tests.harness.api import Api
-from tests.harness.exchange import Exchange
 from tests.harness.foreign import ForeignVerifier, foreign_verifier_program
-from tests.harness.pairing_site import Site, claims_of, make_site
+from tests.harness.own_system import OwnSystem, own_system
+from tests.harness.pairing_site import Site, claims_of
+from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
 from tests.harness.rotation import published, rotate
-from tests.harness.system import System, running
+
+__all__ = ["own_plane", "own_system"]
 
 ALGORITHMS: tuple[Algorithm, ...] = ("ES256", "RS256")
 TYPES = ("pairing+jwt", "at+jwt")
@@ -42,30 +41,14 @@ class Sample:
 
 
 @pytest.fixture(scope="module")
-def own_system(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A plane of one's own, whose signing key changes its kind."""
-    with (
-        ControlPlane.start(say=lambda _: None, binaries=plane.binaries) as own,
-        running(own, tmp_path_factory.mktemp("foreign") / "up") as whole,
-    ):
-        yield whole
-
-
-@pytest.fixture(scope="module")
-def samples(own_system: System) -> dict[tuple[str, str], Sample]:
+def samples(own_system: OwnSystem) -> dict[tuple[str, str], Sample]:
     """One token of each type under each algorithm. The keyring holds both keys at the end."""
-    up, plane = own_system.up, own_system.plane
-    with (
-        Api.connect(plane.kubeconfig, plane.binaries.kubectl) as api,
-        Exchange.connect(up.url, issuer=up.url, ca_file=up.ca_file, clock=own_system.clock) as client,
-    ):
-        site = make_site(api, "default", client)
-        taken = _take(site, "ES256")
-        rotate(own_system, "RS256")
-        poll(lambda: len(published(client)) == 2)
-        own_system.clock.advance(PUBLISH_FOR)
-        taken |= _take(site, "RS256")
-    return taken
+    site = own_system.site("foreign")
+    taken = _take(site, "ES256")
+    rotate(own_system, "RS256")
+    poll(lambda: len(published(site.exchange)) == 2)
+    own_system.clock.advance(PUBLISH_FOR)
+    return taken | _take(site, "RS256")
 
 
 def _take(site: Site, alg: str) -> dict[tuple[str, str], Sample]:
@@ -75,7 +58,7 @@ def _take(site: Site, alg: str) -> dict[tuple[str, str], Sample]:
 
 
 @pytest.fixture(scope="module")
-def verifier(own_system: System) -> ForeignVerifier:
+def verifier(own_system: OwnSystem) -> ForeignVerifier:
     return ForeignVerifier.of_issuer(foreign_verifier_program(), own_system.up.url, own_system.up.ca_file)
 
 
@@ -86,7 +69,7 @@ def sample(samples: dict[tuple[str, str], Sample], request: pytest.FixtureReques
 
 
 @pytest.fixture
-def now(own_system: System) -> datetime:
+def now(own_system: OwnSystem) -> datetime:
     return own_system.clock.now()
 
 

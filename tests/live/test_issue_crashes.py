@@ -3,11 +3,9 @@
 On a control plane of its own, because only one controller can lead on a plane.
 """
 
-import itertools
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,8 +14,8 @@ from tallystick.install.installation import Installation
 from tallystick.localplane.plane import ControlPlane
 from tests.harness.api import Api
 from tests.harness.audit_trail import Trail
-from tests.harness.controllers import Controllers
-from tests.harness.installed import install_on
+from tests.harness.controllers import Controllers, controllers
+from tests.harness.installed import install_on, new_namespace
 from tests.harness.objects import (
     a_pairing_token,
     issued,
@@ -25,7 +23,10 @@ from tests.harness.objects import (
     wait_for_reason,
     wait_for_state,
 )
+from tests.harness.plane import own_plane
 from tests.harness.processes import poll
+
+__all__ = ["controllers", "own_plane"]
 
 Json = dict[str, Any]
 
@@ -34,45 +35,18 @@ FORGED = "somebody-else"
 
 
 @pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    with ControlPlane.start(say=lambda _: None) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def controllers(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controllers]:
-    with Controllers.on(plane, tmp_path_factory.mktemp("controllers") / "run") as installed:
-        # The first one to lead makes the keyring, which later ones find.
-        with installed.leading():
-            pass
-        yield installed
-
-
-@pytest.fixture(scope="module")
 def admin(controllers: Controllers) -> Api:
     return controllers.admin
 
 
 @pytest.fixture(scope="module")
-def trail(plane: ControlPlane) -> Trail:
-    return Trail(plane.audit_log)
-
-
-@pytest.fixture(scope="module")
-def make_namespace(admin: Api) -> Callable[[], str]:
-    numbers = itertools.count(1)
-
-    def make() -> str:
-        name = f"crash-{next(numbers)}"
-        admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}).must_succeed()
-        return name
-
-    return make
+def trail(own_plane: ControlPlane) -> Trail:
+    return Trail(own_plane.audit_log)
 
 
 @pytest.fixture
-def namespace(make_namespace: Callable[[], str]) -> str:
-    return make_namespace()
+def namespace(admin: Api) -> str:
+    return new_namespace(admin, "crash")
 
 
 # Killed between two steps.
@@ -127,9 +101,8 @@ def test_a_revocation_is_carried_out_though_the_controller_is_killed(
 
 
 def test_nothing_is_written_by_a_restart_but_the_lease(
-    controllers: Controllers, admin: Api, trail: Trail, make_namespace: Callable[[], str]
+    controllers: Controllers, admin: Api, trail: Trail, namespace: str
 ) -> None:
-    namespace = make_namespace()
     bodies = {
         "Issued": a_pairing_token(namespace, "site-a"),
         "Revoked": a_pairing_token(namespace, "site-b", revoked=True),
@@ -223,7 +196,7 @@ def forged_is_stored(admin: Api, namespace: str) -> bool:
 
 
 def test_nothing_is_minted_while_the_policy_that_stamps_the_requester_is_missing(
-    controllers: Controllers, plane: ControlPlane, admin: Api, trail: Trail, namespace: str
+    controllers: Controllers, own_plane: ControlPlane, admin: Api, trail: Trail, namespace: str
 ) -> None:
     body = a_pairing_token(namespace)
     admin.create(body).must_succeed()
@@ -235,7 +208,7 @@ def test_nothing_is_minted_while_the_policy_that_stamps_the_requester_is_missing
     with controllers.leading():
         wait_for_reason(admin, body, "RequesterPolicyMissing")
         without_policy = admin.find(secret_of(body))
-        install_on(plane.kubeconfig, Installation())
+        install_on(own_plane.kubeconfig, Installation())
         token = wait_for_state(admin, body, "Active", seconds=20)
 
     assert without_policy is None
@@ -249,14 +222,14 @@ def test_nothing_is_minted_while_the_policy_that_stamps_the_requester_is_missing
 
 
 def test_a_token_is_refused_at_admission_while_only_the_stamp_is_missing(
-    controllers: Controllers, plane: ControlPlane, admin: Api, namespace: str
+    controllers: Controllers, own_plane: ControlPlane, admin: Api, namespace: str
 ) -> None:
     name = Installation().cluster_name("requester")
     admin.delete({"kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": name}}).must_succeed()
     try:
         refused = poll(lambda: admin.create(a_pairing_token(namespace, "site-a"), dry_run=True).message)
     finally:
-        install_on(plane.kubeconfig, Installation())
+        install_on(own_plane.kubeconfig, Installation())
 
     assert "requestedBy must be the requester" in refused
 

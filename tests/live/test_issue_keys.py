@@ -5,46 +5,25 @@ On a control plane of its own, whose clock nobody else has moved: the command li
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
-from tallystick.localplane.plane import ControlPlane
 from tests.harness.api import Api
 from tests.harness.exchange import Exchange
 from tests.harness.objects import a_pairing_token, issued, read_token, secret_of, value_of, wait_for_state
+from tests.harness.own_system import OwnSystem, own_system
+from tests.harness.plane import own_plane
 from tests.harness.processes import poll
-from tests.harness.system import System, running
+from tests.harness.rotation import restart_controller
+from tests.harness.system import System
+
+__all__ = ["own_plane", "own_system"]
 
 Json = dict[str, Any]
 
 NAMESPACE = "default"
 # An exchange reads the keyring every 5 s.
 PUBLISHED_WITHIN = 8.0
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with (
-        ControlPlane.start(say=lambda _: None) as plane,
-        running(plane, tmp_path_factory.mktemp("keys") / "up") as whole,
-    ):
-        yield whole
-
-
-@pytest.fixture(scope="module")
-def admin(system: System) -> Iterator[Api]:
-    with Api.connect(system.plane.kubeconfig, system.plane.binaries.kubectl) as api:
-        yield api
-
-
-@pytest.fixture(scope="module")
-def exchange(system: System) -> Iterator[Exchange]:
-    up = system.up
-    with Exchange.connect(up.url, issuer=up.url, ca_file=up.ca_file, clock=system.clock) as client:
-        yield client
 
 
 def keys(system: System, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -78,16 +57,17 @@ def signed_with(admin: Api, name: str, **spec: Any) -> tuple[str, str]:
 
 
 def test_a_rotated_key_is_published_then_signs_and_the_old_one_stays_while_it_is_named(
-    system: System, admin: Api, exchange: Exchange
+    own_system: OwnSystem,
 ) -> None:
+    admin, exchange, clock = own_system.admin, own_system.exchange, own_system.clock
     long_lived = a_pairing_token(NAMESPACE, "long-lived", ttl="24h")
     old_key, _ = signed_with(admin, "long-lived", ttl="24h")
     secret = admin.get(secret_of(long_lived))
     assert published(exchange) == {old_key: "EC"}
 
     # Published at once, and two at a time are refused.
-    rotated = keys(system, "rotate", "--algorithm", "RS256")
-    refused = keys(system, "rotate")
+    rotated = keys(own_system, "rotate", "--algorithm", "RS256")
+    refused = keys(own_system, "rotate")
     keyring = poll(lambda: len(both := published(exchange)) == 2 and both, seconds=PUBLISHED_WITHIN)
     assert isinstance(keyring, dict)
     (new_key,) = keyring.keys() - {old_key}
@@ -98,9 +78,9 @@ def test_a_rotated_key_is_published_then_signs_and_the_old_one_stays_while_it_is
 
     # It signs when the last verifier can have fetched it: max-age of the JWKS and a minute.
     assert signed_with(admin, "at-once") == (old_key, "ES256")
-    system.clock.advance(timedelta(minutes=5))
+    clock.advance(timedelta(minutes=5))
     assert signed_with(admin, "max-age-is-over") == (old_key, "ES256")
-    system.clock.advance(timedelta(minutes=1))
+    clock.advance(timedelta(minutes=1))
     assert signed_with(admin, "in-time") == (new_key, "RS256")
 
     # What the old key signed is healed with the old key, and a command shows who needs it.
@@ -110,35 +90,29 @@ def test_a_rotated_key_is_published_then_signs_and_the_old_one_stays_while_it_is
     assert healed["data"] == secret["data"]
     # By the real clock, which the command line lives by, the new key does not sign yet.
     in_use = {old_key: ["ES256", "signing", "2"], new_key: ["RS256", "published", "1"]}
-    poll(lambda: listed(system) == in_use, seconds=10)
+    poll(lambda: listed(own_system) == in_use, seconds=10)
 
     # A leader drops it an hour later at the soonest, and not while a live token names it.
-    system.clock.advance(timedelta(hours=2))
-    restart_controller(system)
+    clock.advance(timedelta(hours=2))
+    restart_controller(own_system)
     signed_with(admin, "after-a-restart")
-    assert old_key in listed(system)
+    assert old_key in listed(own_system)
     admin.merge(long_lived, {"spec": {"revoked": True}}).must_succeed()
     wait_for_state(admin, long_lived, "Revoked")
-    restart_controller(system)
-    poll(lambda: listed(system).keys() == {new_key})
+    restart_controller(own_system)
+    poll(lambda: listed(own_system).keys() == {new_key})
     poll(lambda: published(exchange) == {new_key: "RSA"}, seconds=PUBLISHED_WITHIN)
 
 
-def test_an_unknown_algorithm_is_refused_with_the_known_ones(system: System) -> None:
-    refused = keys(system, "rotate", "--algorithm", "HS256")
+def test_an_unknown_algorithm_is_refused_with_the_known_ones(own_system: OwnSystem) -> None:
+    refused = keys(own_system, "rotate", "--algorithm", "HS256")
 
     assert refused.returncode == 1
     assert refused.stderr == "error: --algorithm HS256 is not known; choose one of ES256, RS256\n"
 
 
-def test_keys_of_a_namespace_without_an_operator_are_not_found(system: System) -> None:
-    refused = keys(system, "list", "--namespace", "default")
+def test_keys_of_a_namespace_without_an_operator_are_not_found(own_system: OwnSystem) -> None:
+    refused = keys(own_system, "list", "--namespace", "default")
 
     assert refused.returncode == 1
     assert "there is no Secret default/tallystick-keyring" in refused.stderr
-
-
-def restart_controller(system: System) -> None:
-    """End the controller and start it again; the next thing that it issues shows that it leads."""
-    system.up.children["controller"].stop()
-    system.up.restart_what_ended(lambda _: None)

@@ -16,13 +16,14 @@ from tallystick.crypto.keys import SigningKey
 from tallystick.localplane.folders import private_folder
 from tallystick.localplane.plane import ControlPlane
 from tests.harness import leaks
-from tests.harness.api import Api
 from tests.harness.canary import Hit, Sinks, files, number_of, objects, of_key, of_value, processes, search
-from tests.harness.exchange import Exchange
-from tests.harness.pairing_site import make_site
+from tests.harness.own_system import OwnSystem
+from tests.harness.plane import own_plane
 from tests.harness.proofs import Figure
 from tests.harness.secret_life import KEYRING, Life, Planted
-from tests.harness.system import System, running
+from tests.harness.system import running
+
+__all__ = ["own_plane"]
 
 OURS = "/apis/tallystick.dev/v1alpha1"
 PAGES = ("/metrics", "/readyz", "/healthz")
@@ -58,28 +59,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory, planted: Planted) -> Path:
 
 
 @pytest.fixture(scope="module")
-def own_system(plane: ControlPlane, folder: Path, planted: Planted) -> Iterator[System]:
+def own_system(own_plane: ControlPlane, folder: Path, planted: Planted) -> Iterator[OwnSystem]:
     variables = {
         leaks.ORDERS_VARIABLE: str(private_folder(folder / "orders")),
         leaks.PLANTED_VARIABLE: planted.values["variable"],
         "TMPDIR": str(private_folder(folder / "tmp")),
         "TALLYSTICK_LOG_LEVEL": "DEBUG",
     }
-    with (
-        ControlPlane.start(say=lambda _: None, binaries=plane.binaries) as own,
-        running(own, folder / "up", root=leaks.ROOT, variables=variables) as whole,
-    ):
+    with OwnSystem.of(running(own_plane, folder / "up", root=leaks.ROOT, variables=variables)) as whole:
         yield whole
 
 
 @pytest.fixture(scope="module")
-def life(own_system: System, folder: Path, planted: Planted) -> Iterator[Life]:
-    up, own = own_system.up, own_system.plane
-    with (
-        Api.connect(own.kubeconfig, own.binaries.kubectl) as api,
-        Exchange.connect(up.url, issuer=up.url, ca_file=up.ca_file, clock=own_system.clock) as client,
-    ):
-        yield Life(own_system, make_site(api, "default", client), folder, planted)
+def life(own_system: OwnSystem, folder: Path, planted: Planted) -> Life:
+    return Life(own_system, own_system.site("secrecy"), folder, planted)
 
 
 def everything(life: Life) -> Sinks:

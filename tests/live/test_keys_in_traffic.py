@@ -17,17 +17,19 @@ from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.crypto.keyring import PUBLISH_FOR
 from tallystick.crypto.keys import Algorithm, SigningKey
 from tallystick.domain.names import KEYRING_SECRET
-from tallystick.localplane.plane import ControlPlane
 from tallystick.services.keyrings import RETIRE_GRACE, stored_keyring
-from tests.harness.api import Api
 from tests.harness.exchange import Exchange, replica
 from tests.harness.key_traffic import OfflineVerifier, Traffic, traffic
 from tests.harness.objects import read_token, wait_for_state
-from tests.harness.pairing_site import Site, make_site
+from tests.harness.own_system import OwnSystem, own_system
+from tests.harness.pairing_site import Site
+from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
 from tests.harness.rotation import STRIDE, published, restart_controller, rotate
-from tests.harness.system import System, running
+from tests.harness.system import System
+
+__all__ = ["own_plane", "own_system"]
 
 KEYRING_AGE = "tallystick_keyring_age_seconds "
 DAY = timedelta(days=1)
@@ -95,16 +97,9 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def installation(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    folder = tmp_path_factory.mktemp("keys-in-traffic")
-    with (
-        ControlPlane.start(say=lambda _: None, binaries=plane.binaries) as own,
-        running(own, folder / "up") as system,
-        replica(system, folder / "second") as second,
-        Api.connect(own.kubeconfig, own.binaries.kubectl) as api,
-        Exchange.connect(system.up.url, issuer=system.up.url, ca_file=system.up.ca_file, clock=system.clock) as client,
-    ):
-        yield Installation(system, make_site(api, "default", client), (system.up.url, second.url))
+def installation(own_system: OwnSystem, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with replica(own_system, tmp_path_factory.mktemp("second") / "exchange") as second:
+        yield Installation(own_system, own_system.site("traffic"), (own_system.up.url, second.url))
 
 
 def kid_of(token: str) -> str:

@@ -12,6 +12,9 @@ from tallystick.localplane.plane import ControlPlane
 from tests.harness.api import Api
 from tests.harness.grants import grant
 from tests.harness.installed import install_on
+from tests.harness.plane import own_plane
+
+__all__ = ["own_plane"]
 
 Json = dict[str, Any]
 
@@ -21,16 +24,13 @@ SERVICE = {"purpose": "Service", "useCase": "mission-control"}
 
 
 @pytest.fixture(scope="module")
-def admin() -> Iterator[Api]:
-    """The administrator of a fresh plane with both releases."""
-    with (
-        ControlPlane.start(say=lambda _: None) as plane,
-        Api.connect(plane.kubeconfig, plane.binaries.kubectl) as api,
-    ):
+def admin(own_plane: ControlPlane) -> Iterator[Api]:
+    """The administrator of a plane with both releases."""
+    with Api.connect(own_plane.kubeconfig, own_plane.binaries.kubectl) as api:
         for namespace in ("mine", "theirs", "nobodys"):
             api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}).must_succeed()
         for installation in (STAMPING, TRUSTING):
-            install_on(plane.kubeconfig, installation)
+            install_on(own_plane.kubeconfig, installation)
         yield api
 
 
