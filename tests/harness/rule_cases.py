@@ -1,12 +1,19 @@
 """Tables of rules: what a case is, and how a test runs for every case and every way to write."""
 
+import itertools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
 
+from tallystick.api.meta import API_VERSION
+from tallystick.install.installation import Installation
+from tests.harness.api import Answer, Api
 from tests.harness.writers import STATUS_WRITERS, WRITERS
 
 Json = dict[str, Any]
+
+StatusWriter = Callable[[Api, Json, Json], Answer]
 
 
 class Refused(NamedTuple):
@@ -35,3 +42,38 @@ every_creator = pytest.mark.parametrize(
     "writer", [w for w in WRITERS if w.name != "replace"], ids=["kubectl apply", "create", "server-side apply"]
 )
 every_status_writer = pytest.mark.parametrize("write_status", STATUS_WRITERS.values(), ids=list(STATUS_WRITERS))
+
+
+def objects_of(kind: str, namespace: str) -> Callable[[Json], Json]:
+    """Return what builds objects of a kind, from their specs, under names that nobody uses yet."""
+    numbers = itertools.count(1)
+
+    def build(spec: Json) -> Json:
+        metadata = {"name": f"{kind.lower()}-{next(numbers)}", "namespace": namespace}
+        return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
+
+    return build
+
+
+def with_every_right(admin: Api, installed: Installation, component: str) -> Api:
+    """Take a component's name, which the policies ask for, and every right: what refuses it is a rule."""
+    return admin.as_user(installed.service_account(component), "system:masters")
+
+
+def prepare(controller: Api, new: Json, status: Json, write_status: StatusWriter) -> None:
+    """Bring a new object's status to where a case begins."""
+    write_status(controller, new, new | {"status": status}).must_succeed()
+
+
+def ask_for_status(
+    admin: Api,
+    controller: Api,
+    new: Json,
+    case: Refused | Allowed,
+    write_status: StatusWriter,
+    prepare: Callable[[Api, Json, Json, StatusWriter], None] = prepare,
+) -> Answer:
+    """Create an object whose status is as it was in a case, and give the answer to the status that is asked for."""
+    admin.create(new).must_succeed()
+    prepare(controller, new, case.before, write_status)
+    return write_status(controller, new | {"status": case.before}, new | {"status": case.after})

@@ -1,6 +1,6 @@
 """The machine of the slots at the real API, with the controller and the exchange at work.
 
-The API server's answers are compared with the admission that `tests/harness/slot_machine.py` has by hand, both ways:
+The API server's answers are compared with the admission that `tests/harness/slot_admission.py` has by hand, both ways:
 what the one refuses with some of our texts, the other refuses with the same ones.
 """
 
@@ -24,18 +24,10 @@ from tests.harness.objects import value_of, wait_until_gone
 from tests.harness.pairing_site import Site, claims_of
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
-from tests.harness.slot_machine import (
-    HOLD,
-    NAME,
-    OF_EDITS,
-    OF_STATUSES,
-    REASONS,
-    Rest,
-    SlotMachine,
-    acceptable,
-    deleting,
-    figures,
-)
+from tests.harness.slot_admission import OF_EDITS, OF_STATUSES
+from tests.harness.slot_history import REASONS
+from tests.harness.slot_machine import HOLD, NAME, Rest, SlotMachine, figures
+from tests.harness.slot_states import acceptable, deleting
 from tests.harness.system import System
 from tests.harness.writers import merge_patch
 

@@ -21,19 +21,14 @@ from tests.harness.objects import value_of
 from tests.harness.pairing_site import Site, claims_of
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
-from tests.harness.slot_machine import (
-    OF_EDITS,
-    History,
-    acceptable,
-    at_rest,
-    secret_of_rest,
-    slots_of,
-    tokens_of,
-)
+from tests.harness.slot_admission import OF_EDITS
+from tests.harness.slot_history import History
+from tests.harness.slot_states import acceptable, at_rest, secret_of_rest, slots_of, tokens_of
 from tests.harness.system import System
 from tests.harness.together import at_once
 
 Json = dict[str, Any]
+
 Change = Callable[[list[str]], list[str]]
 
 RESTS_EVERY = 5

@@ -1,15 +1,23 @@
 """Every static rule of MasterToken on a real API server, by every way to write: what it refuses, with which text."""
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tallystick.api.meta import API_VERSION
 from tallystick.install.installation import Installation
 from tests.harness.api import Api
-from tests.harness.rule_cases import Allowed, Refused, by_id, every_creator, every_status_writer, every_writer
+from tests.harness.rule_cases import (
+    Allowed,
+    Refused,
+    ask_for_status,
+    by_id,
+    every_creator,
+    every_status_writer,
+    every_writer,
+    objects_of,
+    with_every_right,
+)
 from tests.harness.writers import Writer
 
 Json = dict[str, Any]
@@ -102,21 +110,12 @@ STATUS_ALLOWED = [
 
 @pytest.fixture(scope="module")
 def exchange(admin: Api, installed: Installation) -> Api:
-    """The exchange's name, which the policies ask for, with every right: what refuses it is a rule."""
-    return admin.as_user(installed.service_account("exchange"), "system:masters")
+    return with_every_right(admin, installed, "exchange")
 
 
 @pytest.fixture(scope="module")
 def token(make_namespace: Callable[[str], str]) -> Callable[[Json], Json]:
-    """Build MasterTokens of names that nobody uses yet."""
-    namespace = make_namespace("master-rules")
-    numbers = itertools.count(1)
-
-    def build(spec: Json) -> Json:
-        metadata = {"name": f"mtok-{next(numbers)}", "namespace": namespace}
-        return {"apiVersion": API_VERSION, "kind": "MasterToken", "metadata": metadata, "spec": spec}
-
-    return build
+    return objects_of("MasterToken", make_namespace("master-rules"))
 
 
 @every_creator
@@ -156,12 +155,7 @@ def test_an_edit_is_allowed(exchange: Api, token: Any, writer: Writer, case: All
 @every_status_writer
 @by_id(STATUS_REFUSED)
 def test_a_status_is_refused_with_its_text(exchange: Api, token: Any, write_status: Any, case: Refused) -> None:
-    new = token(SPEC)
-    before, after = new | {"status": case.before}, new | {"status": case.after}
-    exchange.create(new).must_succeed()
-    write_status(exchange, new, before).must_succeed()
-
-    answer = write_status(exchange, before, after)
+    answer = ask_for_status(exchange, exchange, token(SPEC), case, write_status)
 
     assert not answer.succeeded
     assert case.text in answer.message
@@ -170,12 +164,7 @@ def test_a_status_is_refused_with_its_text(exchange: Api, token: Any, write_stat
 @every_status_writer
 @by_id(STATUS_ALLOWED)
 def test_a_status_is_allowed(exchange: Api, token: Any, write_status: Any, case: Allowed) -> None:
-    new = token(SPEC)
-    before, after = new | {"status": case.before}, new | {"status": case.after}
-    exchange.create(new).must_succeed()
-    write_status(exchange, new, before).must_succeed()
-
-    answer = write_status(exchange, before, after)
+    answer = ask_for_status(exchange, exchange, token(SPEC), case, write_status)
 
     assert answer.succeeded, answer.message
     assert answer.body["status"] == {"observedGeneration": -1} | case.after

@@ -30,17 +30,10 @@ from tests.builders import ISSUER
 from tests.fakes import NOON, CountingIds
 from tests.harness.fuzzing import seed_of
 from tests.harness.proofs import Figure
-from tests.harness.slot_machine import (
-    OF_EDITS,
-    REASONS,
-    Rest,
-    SlotMachine,
-    acceptable,
-    deleting,
-    figures,
-    live_of,
-    refusals,
-)
+from tests.harness.slot_admission import OF_EDITS, refusals
+from tests.harness.slot_history import REASONS
+from tests.harness.slot_machine import Rest, SlotMachine, figures
+from tests.harness.slot_states import acceptable, deleting, live_of
 
 Json = dict[str, Any]
 

@@ -15,7 +15,7 @@ from tallystick.services.ports import UnavailableError
 from tests.builders import ISSUER, OTHER_UID, REQUESTER, THUMBPRINT, UID, issued_status, raw_pairing_token
 from tests.fakes import NOON
 from tests.unit.services import connected as connections
-from tests.unit.services import test_redeem as ends
+from tests.unit.services import ends
 from tests.unit.services.connected import connected
 from tests.unit.services.reviews import GATEWAY, ReviewingCluster
 from tests.unit.services.world import NAME, NAMESPACE, World

@@ -10,7 +10,7 @@ from tallystick.services.master_tokens import MasterTokens
 from tallystick.services.ports import UnavailableError
 from tallystick.services.surroundings import Surroundings
 from tests.fakes import NOON
-from tests.unit.services import test_redeem as ends
+from tests.unit.services import ends
 from tests.unit.services.world import NAME, NAMESPACE
 
 ONE_STATUS = [("replace_status", "mastertokens")]

@@ -5,8 +5,7 @@ import pytest
 from tallystick.domain.errors import ExchangeRefusedError, NotYetError
 from tallystick.services.ports import ConflictError
 from tests.builders import OTHER_THUMBPRINT, THUMBPRINT
-from tests.unit.services.faults import Fault, double_faults, single_faults
-from tests.unit.services.test_redeem import (
+from tests.unit.services.ends import (
     master_going,
     master_gone,
     master_revoked_by_a_holder,
@@ -16,6 +15,7 @@ from tests.unit.services.test_redeem import (
     pairing_revoked_by_a_holder,
     pairing_revoked_in_spec,
 )
+from tests.unit.services.faults import Fault, double_faults, single_faults
 from tests.unit.services.world import World
 
 # get, swap, create, get, get; and as many again for what is retried.

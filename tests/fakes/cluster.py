@@ -1,118 +1,32 @@
-"""Fakes that store: an API server in memory, a clock that is moved by hand, ids that count, logs that are lists.
+"""An API server in memory.
 
 `FakeCluster` answers as kube-apiserver 1.36 does where our code can tell the difference: resource versions,
 uid preconditions, the status subresource, generations, no-op writes, immutable Secrets. It knows no schema, no CEL
 and no garbage collector.
 """
 
-import base64
 import copy
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from tallystick.api.meta import GROUP, Resource
-from tallystick.services.ports import (
-    AlreadyExistsError,
-    Clock,
-    ConflictError,
-    Json,
-    NotFoundError,
-    RefusedError,
+from tallystick.api.meta import Resource
+from tallystick.services.ports import AlreadyExistsError, Clock, ConflictError, Json, NotFoundError, RefusedError
+from tests.fakes.clock import CountingIds, FakeClock
+from tests.fakes.stored import (
+    Key,
+    as_stored,
+    desired,
+    has_status,
+    key_of,
+    key_of_seen,
+    metadata_of,
+    selects,
+    with_server_fields,
 )
 
-NOON = datetime(2030, 1, 1, 12, 0, 0, tzinfo=UTC)
 WRITES = frozenset({"create", "replace", "replace_status", "delete"})
-
-
-class FakeClock:
-    """Time that stands still until a test moves it."""
-
-    def __init__(self, start: datetime = NOON) -> None:
-        self._now = start
-        self._monotonic = 1000.0
-        self.pauses: list[float] = []
-
-    def now(self) -> datetime:
-        return self._now
-
-    def monotonic(self) -> float:
-        return self._monotonic
-
-    async def pause(self, seconds: float) -> None:
-        """Remember for how long somebody would wait; no time passes."""
-        self.pauses.append(seconds)
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        self.jump(seconds)
-        self._monotonic += seconds
-
-    def jump(self, seconds: float) -> None:
-        """Set the wall clock forward or back, as NTP or a person does; no time passes."""
-        self._now += timedelta(seconds=seconds)
-
-
-class CountingIds:
-    """UUIDv4 lookalikes: ...0001, ...0002."""
-
-    def __init__(self) -> None:
-        self._last = 0
-
-    def new(self) -> str:
-        self._last += 1
-        return f"00000000-0000-4000-8000-{self._last:012x}"
-
-
-class AuditLine(NamedTuple):
-    """One decision, as it was recorded."""
-
-    action: str
-    outcome: str
-    facts: dict[str, str | int | None]
-
-
-class MemoryAudit:
-    """An audit log in a list."""
-
-    def __init__(self) -> None:
-        self.lines: list[AuditLine] = []
-
-    def record(self, action: str, outcome: str, **facts: str | int | None) -> None:
-        self.lines.append(AuditLine(action, outcome, facts))
-
-    def decisions(self) -> list[tuple[str, str]]:
-        """The (action, outcome) of every line, in order."""
-        return [(line.action, line.outcome) for line in self.lines]
-
-
-class WarningEvent(NamedTuple):
-    """One Warning event, and which object it is about."""
-
-    kind: str
-    namespace: str
-    name: str
-    reason: str
-    message: str
-
-
-class MemoryEvents:
-    """Events in a list, neither aggregated nor limited."""
-
-    def __init__(self) -> None:
-        self.warnings: list[WarningEvent] = []
-
-    def warn(self, about: Json, reason: str, message: str) -> None:
-        meta = about["metadata"]
-        self.warnings.append(
-            WarningEvent(about.get("kind", ""), meta.get("namespace", ""), meta["name"], reason, message)
-        )
-
-    def reasons(self) -> list[str]:
-        """The reasons, in order."""
-        return [warning.reason for warning in self.warnings]
 
 
 class Call(NamedTuple):
@@ -136,9 +50,6 @@ class _Fault:
     applied: bool = False
 
 
-_Key = tuple[str, str, str, str]  # group, plural, namespace, name
-
-
 @dataclass
 class FakeCluster:
     """`services.ports.Cluster` in memory. What goes in and comes out is copied."""
@@ -146,7 +57,7 @@ class FakeCluster:
     clock: Clock = field(default_factory=FakeClock)
     calls: list[Call] = field(default_factory=list)
     terminating: set[str] = field(default_factory=set)  # namespaces in which nothing may be created any more
-    _objects: dict[_Key, Json] = field(default_factory=dict)
+    _objects: dict[Key, Json] = field(default_factory=dict)
     _faults: deque[_Fault] = field(default_factory=deque)
     _version: int = 1000
     _uids: CountingIds = field(default_factory=CountingIds)
@@ -155,7 +66,7 @@ class FakeCluster:
 
     def put(self, resource: Resource, body: Json) -> Json:
         """Store an object with its status, as it stands; uid, version and generation are filled in where absent."""
-        key = _key_of(resource, body)
+        key = key_of(resource, body)
         stored = self._born(resource, body)
         given = {name: value for name, value in body["metadata"].items() if name in {"uid", "generation"}}
         stored["metadata"] |= given
@@ -169,7 +80,7 @@ class FakeCluster:
         key = (resource.group, resource.plural, namespace, name)
         changed = copy.deepcopy(self._objects[key])
         change(changed)
-        return self._store(key, self._objects[key], changed, has_generation=_has_status(resource))
+        return self._store(key, self._objects[key], changed, has_generation=has_status(resource))
 
     def remove(self, resource: Resource, namespace: str, name: str) -> None:
         """Delete an object, whatever its version."""
@@ -222,15 +133,15 @@ class FakeCluster:
                     body
                     for body in self.all(resource)
                     if namespace in ("", body["metadata"].get("namespace", ""))
-                    and _selects(label_selector, body["metadata"].get("labels", {}))
+                    and selects(label_selector, body["metadata"].get("labels", {}))
                 ]
             }
 
         for body in self._perform(Call("list", resource.plural, namespace, ""), listed)["items"]:
-            yield _metadata_of(body) if metadata_only else body
+            yield metadata_of(body) if metadata_only else body
 
     async def create(self, resource: Resource, body: Json, *, dry_run: bool = False) -> Json:
-        key = _key_of(resource, body)
+        key = key_of(resource, body)
 
         def created() -> Json:
             if key[2] in self.terminating:
@@ -249,25 +160,25 @@ class FakeCluster:
         return self._perform(Call("dry_run" if dry_run else "create", *key[1:]), created)
 
     async def replace(self, resource: Resource, body: Json) -> Json:
-        key = _key_of_seen(resource, body)
+        key = key_of_seen(resource, body)
 
         def replaced() -> Json:
             seen = self._unchanged(key, body)
             if seen.get("immutable") and body.get("data") != seen.get("data"):
                 raise RefusedError("data: Forbidden: field is immutable when `immutable` is set")
-            changed = _with_server_fields(_as_stored(body), seen)
-            if _has_status(resource):
+            changed = with_server_fields(as_stored(body), seen)
+            if has_status(resource):
                 changed.pop("status", None)
                 changed |= {"status": seen["status"]} if "status" in seen else {}
-            return self._store(key, seen, changed, has_generation=_has_status(resource))
+            return self._store(key, seen, changed, has_generation=has_status(resource))
 
         return self._perform(Call("replace", *key[1:]), replaced)
 
     async def replace_status(self, resource: Resource, body: Json) -> Json:
-        key = _key_of_seen(resource, body)
+        key = key_of_seen(resource, body)
 
         def replaced() -> Json:
-            if not _has_status(resource):
+            if not has_status(resource):
                 raise NotFoundError("the server could not find the requested resource")
             seen = self._unchanged(key, body)
             changed = seen | {"status": copy.deepcopy(body.get("status", {}))}
@@ -317,13 +228,13 @@ class FakeCluster:
                 return fault
         return None
 
-    def _found(self, key: _Key) -> Json:
+    def _found(self, key: Key) -> Json:
         if key not in self._objects:
             msg = f'{key[1]} "{key[3]}" not found'
             raise NotFoundError(msg)
         return self._objects[key]
 
-    def _unchanged(self, key: _Key, body: Json) -> Json:
+    def _unchanged(self, key: Key, body: Json) -> Json:
         """The stored object, if `body` names its version and uid."""
         seen = self._found(key)
         version = body["metadata"]["resourceVersion"]
@@ -336,7 +247,7 @@ class FakeCluster:
         return seen
 
     def _born(self, resource: Resource, body: Json) -> Json:
-        stored = _as_stored(body)
+        stored = as_stored(body)
         self._version += 1
         stored["metadata"] |= {
             "uid": self._uids.new(),
@@ -344,84 +255,20 @@ class FakeCluster:
             "creationTimestamp": f"{self.clock.now():%Y-%m-%dT%H:%M:%SZ}",
         }
         stored |= {"apiVersion": resource.api_version, "kind": resource.kind}
-        if _has_status(resource):
+        if has_status(resource):
             # Status is dropped on create, as for every kind with that subresource.
             stored.pop("status", None)
             stored["metadata"]["generation"] = 1
         return stored
 
-    def _store(self, key: _Key, seen: Json, changed: Json, *, has_generation: bool) -> Json:
+    def _store(self, key: Key, seen: Json, changed: Json, *, has_generation: bool) -> Json:
         """Store a change with a new version; a write that changes nothing keeps the version, as in etcd."""
         if changed == seen:
             return seen
         self._version += 1
         changed = copy.deepcopy(changed)
         changed["metadata"]["resourceVersion"] = str(self._version)
-        if has_generation and _desired(changed) != _desired(seen):
+        if has_generation and desired(changed) != desired(seen):
             changed["metadata"]["generation"] = seen["metadata"]["generation"] + 1
         self._objects[key] = changed
         return changed
-
-
-def _has_status(resource: Resource) -> bool:
-    """All our kinds have the status subresource; Secrets, ConfigMaps, Leases and Events have none."""
-    return resource.group == GROUP
-
-
-def _key_of(resource: Resource, body: Json) -> _Key:
-    meta = body["metadata"]
-    if not meta.get("name"):
-        raise RefusedError("metadata.name: Required value: name is required")
-    return (resource.group, resource.plural, meta.get("namespace", ""), meta["name"])
-
-
-def _key_of_seen(resource: Resource, body: Json) -> _Key:
-    if not body["metadata"].get("resourceVersion") or not body["metadata"].get("uid"):
-        # As the real client does before it sends anything: a blind write is a fault of the program (I22).
-        raise ValueError("a conditional write needs the uid and the resourceVersion that it means")
-    return _key_of(resource, body)
-
-
-def _as_stored(body: Json) -> Json:
-    """A copy in the server's form: a Secret's write-only `stringData` becomes `data`."""
-    stored = copy.deepcopy(body)
-    plain = stored.pop("stringData", {})
-    encoded = {name: base64.b64encode(text.encode()).decode() for name, text in plain.items()}
-    if encoded:
-        stored["data"] = stored.get("data", {}) | encoded
-    return stored
-
-
-def _with_server_fields(body: Json, seen: Json) -> Json:
-    """What a client cannot change keeps its stored value."""
-    fixed = ("uid", "resourceVersion", "creationTimestamp", "generation", "deletionTimestamp")
-    own = {name: value for name, value in body["metadata"].items() if name not in fixed}
-    kept = {name: seen["metadata"][name] for name in fixed if name in seen["metadata"]}
-    return body | {"apiVersion": seen["apiVersion"], "kind": seen["kind"], "metadata": own | kept}
-
-
-def _desired(body: Json) -> Json:
-    return {name: value for name, value in body.items() if name not in ("metadata", "status")}
-
-
-def _metadata_of(body: Json) -> Json:
-    return {
-        "apiVersion": "meta.k8s.io/v1",
-        "kind": "PartialObjectMetadata",
-        "metadata": body["metadata"],
-    }
-
-
-def _selects(selector: str, labels: dict[str, str]) -> bool:
-    """Whether an equality selector (`a=b,c!=d,e`) holds."""
-    return all(_holds(term, labels) for term in selector.split(",") if term)
-
-
-def _holds(term: str, labels: dict[str, str]) -> bool:
-    if "!=" in term:
-        name, _, value = term.partition("!=")
-        return labels.get(name) != value
-    if "=" in term:
-        name, _, value = term.replace("==", "=").partition("=")
-        return labels.get(name) == value
-    return term in labels

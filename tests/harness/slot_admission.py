@@ -1,0 +1,91 @@
+"""Which texts refuse a write of a ConnectionConfiguration, written by hand from the CEL of its rules.
+
+That is `api/connection_configuration_rules.py`, for the fields that the slot machine writes. The real API must answer
+the same.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from tests.harness.slot_states import last_serial_of, license_of, live_of, slots_of, standing_of, tokens_of, vacant_of
+
+Json = dict[str, Any]
+
+NO_SLOT = "should have at least 1 items"  # the server's own words, beside ours
+LIMIT = "cannot generate a new token: 2 of 2 tokens are active; revoke one first"
+NOT_UNIQUE = "slot names must be unique"
+ONLY_ACTIVE = (
+    "cannot revoke the only active token; generate a new token first (add a slot), register it on all instances, "
+    "then revoke this one"
+)
+STILL_REVOKED = "a slot of this name is still being revoked: wait until it has left status.tokens, or use another name"
+STILL_REMOVED = (
+    "a slot of this name is still being removed: wait until it has left status.vacantSlots, or use another name"
+)
+END_NOT_RECORDED = (
+    "the end of the licence is still being recorded: wait until status.tokens[].notAfter shows it, then change it"
+)
+IMMUTABLE_TYPE = "deploymentType is immutable: tokens are tied to it; create a separate ConnectionConfiguration"
+OF_EDITS = (NO_SLOT, LIMIT, NOT_UNIQUE, ONLY_ACTIVE, STILL_REVOKED, STILL_REMOVED, END_NOT_RECORDED, IMMUTABLE_TYPE)
+OF_STATUSES = (
+    "status.lastSerial cannot be lowered",
+    "at most 2 tokens may be pending or active",
+    "status.tokens cannot run ahead of status.lastSerial",
+    "a revoked token never becomes active again",
+    "a token that has left status.tokens never comes back",
+)
+
+
+def refusals(before: Json | None, after: Json) -> frozenset[str]:
+    """Say which of the texts answer a write; none: it is stored. `before` is None for a create."""
+    broken = [*_of_itself(after), *(_of_an_edit(before, after) if before else ())]
+    return frozenset(broken)
+
+
+def _of_itself(after: Json) -> Iterator[str]:
+    names, tokens = slots_of(after), tokens_of(after)
+    if not names:
+        yield NO_SLOT
+    if len(names) > 2:
+        yield LIMIT
+    if len(set(names)) < len(names):
+        yield NOT_UNIQUE
+    if len(live_of(after)) > 2:
+        yield OF_STATUSES[1]
+    if any(token["serial"] > last_serial_of(after) for token in tokens):
+        yield OF_STATUSES[2]
+
+
+def _of_an_edit(before: Json, after: Json) -> Iterator[str]:
+    old, new = slots_of(before), slots_of(after)
+    live = {token["slot"] for token in live_of(before)}
+    standing = {token["slot"] for token in standing_of(before)}
+    kept = set(old) & set(new)
+    if before["spec"]["deploymentType"] != after["spec"]["deploymentType"]:
+        yield IMMUTABLE_TYPE
+    if not kept or (old != new and standing and not kept & standing):
+        yield ONLY_ACTIVE
+    if (set(new) - set(old)) & live:
+        yield STILL_REVOKED
+    if (set(new) - set(old)) & set(vacant_of(before)):
+        yield STILL_REMOVED
+    end, asked = license_of(before), license_of(after)
+    not_earlier = asked is None or (end is not None and asked > end)
+    if end is not None and not_earlier and not all(_ends_by(token, end) for token in live_of(before)):
+        yield END_NOT_RECORDED
+    yield from _of_a_status(before, after)
+
+
+def _of_a_status(before: Json, after: Json) -> Iterator[str]:
+    known = {token["tokenID"]: token for token in tokens_of(before)}
+    if last_serial_of(after) < last_serial_of(before):
+        yield OF_STATUSES[0]
+    if any(known.get(token["tokenID"], token)["state"] == "Revoked" for token in live_of(after)):
+        yield OF_STATUSES[3]
+    if any(token["tokenID"] not in known and token["serial"] <= last_serial_of(before) for token in tokens_of(after)):
+        yield OF_STATUSES[4]
+
+
+def _ends_by(token: Json, end: datetime) -> bool:
+    return "notAfter" in token and datetime.fromisoformat(token["notAfter"]) <= end

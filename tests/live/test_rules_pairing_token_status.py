@@ -1,0 +1,195 @@
+"""Every rule for a status of a PairingToken on a real API server, by every way to write, with its text."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tallystick.install.installation import Installation
+from tests.harness.api import Api
+from tests.harness.rule_cases import (
+    Allowed,
+    Refused,
+    ask_for_status,
+    by_id,
+    every_status_writer,
+    objects_of,
+    with_every_right,
+)
+from tests.harness.writers import STATUS_WRITERS
+from tests.live.rules_pairing_token import REVOKED, SERVICE
+
+Json = dict[str, Any]
+
+CLAIM = {
+    "claimID": "c-1",
+    "masterTokenID": "m-1",
+    "kid": "k-1",
+    "scope": ["mission-control:admin"],
+    "time": "2030-01-01T12:00:00Z",
+}
+USED = {"state": "Used", "serial": 1, "claim": CLAIM}
+FINAL = "a spent token never becomes active again"
+
+STATUS_REFUSED = [
+    Refused("ahead of the spec", {}, {"serial": 2}, "status.serial cannot run ahead of spec.serial"),
+    Refused("serial removed", {"serial": 1}, {"state": "Pending"}, "status.serial cannot be lowered"),
+    Refused("revokedThrough ahead", {}, {"revokedThrough": 2}, "status.revokedThrough cannot run ahead of spec.serial"),
+    Refused("revokedThrough removed", REVOKED, {"state": "Revoked", "serial": 1}, "revokedThrough cannot be lowered"),
+    Refused(
+        "revoked without revokedThrough",
+        {"state": "Active", "serial": 1},
+        {"state": "Revoked", "serial": 1},
+        "state Revoked needs status.revokedThrough to be at least status.serial",
+    ),
+    Refused("used to active", USED, USED | {"state": "Active"}, FINAL),
+    Refused("used to expired", USED, USED | {"state": "Expired"}, FINAL),
+    Refused("used to nothing", USED, {"serial": 1, "claim": CLAIM}, FINAL),
+    Refused("expired to active", {"state": "Expired", "serial": 1}, {"state": "Active", "serial": 1}, FINAL),
+    Refused("expired to used", {"state": "Expired", "serial": 1}, {"state": "Used", "serial": 1}, FINAL),
+    Refused("revoked to active", REVOKED, REVOKED | {"state": "Active"}, FINAL),
+    Refused("revoked to used", REVOKED, REVOKED | {"state": "Used"}, FINAL),
+    Refused("claim changed", USED, USED | {"claim": CLAIM | {"claimID": "c-2"}}, "a claim is final"),
+    Refused("claim re-timed", USED, USED | {"claim": CLAIM | {"time": "2030-01-01T12:00:01Z"}}, "a claim is final"),
+    Refused("claim removed", USED, {"state": "Used", "serial": 1}, "a claim is final"),
+    Refused(
+        "claim of an active token kept active",
+        {"state": "Active", "serial": 1},
+        USED | {"state": "Active"},
+        "only an Active",
+    ),
+    Refused("claim of a pending token", {"state": "Pending"}, USED, "only an Active token can be claimed"),
+    Refused("claim of a new token", {}, USED, "only an Active token can be claimed"),
+    Refused(
+        "claim of an expired token",
+        {"state": "Expired", "serial": 1},
+        REVOKED | {"claim": CLAIM},
+        "only an Active token can be claimed",
+    ),
+    Refused("claim of a revoked token", REVOKED, REVOKED | {"claim": CLAIM}, "only an Active token can be claimed"),
+    Refused("unknown state", {}, {"state": "Claimed"}, "status.state"),
+]
+
+STATUS_ALLOWED = [
+    Allowed("pending to active", {"state": "Pending"}, {"state": "Active", "serial": 1}),
+    Allowed("active to used, with its claim", {"state": "Active", "serial": 1}, USED),
+    Allowed("active to expired", {"state": "Active", "serial": 1}, {"state": "Expired", "serial": 1}),
+    Allowed("active to revoked", {"state": "Active", "serial": 1}, REVOKED),
+    Allowed("revoked before it was issued", {}, {"state": "Revoked"}),
+    Allowed("expired to revoked", {"state": "Expired", "serial": 1}, REVOKED),
+    Allowed("used to revoked, with its claim", {**USED}, REVOKED | {"claim": CLAIM}),
+    Allowed("used, with conditions", USED, USED | {"observedGeneration": 1, "usedTime": "2030-01-01T12:00:00Z"}),
+]
+
+
+@pytest.fixture(scope="module")
+def token(make_namespace: Callable[[str], str]) -> Callable[[Json], Json]:
+    return objects_of("PairingToken", make_namespace("pairing-rules"))
+
+
+@pytest.fixture(scope="module")
+def controller(admin: Api, installed: Installation) -> Api:
+    return with_every_right(admin, installed, "controller")
+
+
+@every_status_writer
+@by_id(STATUS_REFUSED)
+def test_a_status_is_refused_with_its_text(
+    admin: Api, controller: Api, token: Any, write_status: Any, case: Refused
+) -> None:
+    answer = ask_for_status(admin, controller, token(SERVICE), case, write_status, prepare)
+
+    assert not answer.succeeded
+    assert case.text in answer.message
+
+
+@every_status_writer
+@by_id(STATUS_ALLOWED)
+def test_a_status_is_allowed(admin: Api, controller: Api, token: Any, write_status: Any, case: Allowed) -> None:
+    answer = ask_for_status(admin, controller, token(SERVICE), case, write_status, prepare)
+
+    assert answer.succeeded, answer.message
+    assert answer.body["status"] == {"observedGeneration": -1} | case.after
+
+
+@every_status_writer
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        ({"state": "Active", "serial": 2, "revokedThrough": 1}, ""),
+        ({"state": "Active", "serial": 2}, "status.revokedThrough cannot be lowered"),
+        (REVOKED | {"state": "Active"}, FINAL),
+        ({"state": "Revoked", "serial": 2, "revokedThrough": 1}, "state Revoked needs status.revokedThrough"),
+        ({"state": "Used", "serial": 2, "revokedThrough": 1, "claim": CLAIM}, "only an Active token can be claimed"),
+    ],
+    ids=["active", "revocation forgotten", "old serial", "half revoked", "claimed unissued"],
+)
+def test_a_new_serial_starts_afresh_and_forgets_no_revocation(
+    admin: Api, controller: Api, token: Any, write_status: Any, status: Json, text: str
+) -> None:
+    body = token(SERVICE)
+    admin.create(body | {"spec": SERVICE | {"revoked": True}}).must_succeed()
+    write_status(controller, body, body | {"status": REVOKED}).must_succeed()
+    reissued = body | {"spec": SERVICE | {"serial": 2}}
+    admin.replace(reissued).must_succeed()
+
+    answer = write_status(controller, reissued | {"status": REVOKED}, reissued | {"status": status})
+
+    assert answer.succeeded == (text == "")
+    assert text in answer.message
+
+
+@every_status_writer
+def test_a_new_serial_drops_the_claim_of_the_one_before(
+    admin: Api, controller: Api, token: Any, write_status: Any
+) -> None:
+    body = token(SERVICE)
+    admin.create(body).must_succeed()
+    prepare(controller, body, USED, write_status)
+    admin.merge(body, {"spec": {"serial": 2}}).must_succeed()
+
+    kept = write_status(controller, body | {"status": USED}, body | {"status": USED | {"state": "Active", "serial": 2}})
+    dropped = write_status(controller, body | {"status": USED}, body | {"status": {"state": "Active", "serial": 2}})
+
+    assert "only an Active token can be claimed" in kept.message
+    assert dropped.succeeded, dropped.message
+
+
+@every_status_writer
+def test_a_serial_that_is_revoked_before_it_was_issued_may_keep_the_claim_of_the_one_before_but_no_other(
+    admin: Api, controller: Api, token: Any, write_status: Any
+) -> None:
+    body = token(SERVICE)
+    admin.create(body).must_succeed()
+    prepare(controller, body, USED, write_status)
+    admin.merge(body, {"spec": {"serial": 2}}).must_succeed()
+    admin.merge(body, {"spec": {"revoked": True}}).must_succeed()
+    revoked = {"state": "Revoked", "serial": 2, "revokedThrough": 2}
+    before = body | {"status": USED}
+
+    forged = write_status(controller, before, body | {"status": revoked | {"claim": CLAIM | {"claimID": "c-2"}}})
+    kept = write_status(controller, before, body | {"status": revoked | {"claim": CLAIM}})
+
+    assert "only an Active token can be claimed" in forged.message
+    assert kept.succeeded, kept.message
+
+
+def test_a_status_that_is_emptied_keeps_claim_and_state(admin: Api, controller: Api, token: Any) -> None:
+    body = token(SERVICE)
+    admin.create(body).must_succeed()
+    prepare(controller, body, USED, STATUS_WRITERS["status patch"])
+
+    emptied = controller.merge(body, {"status": None}, subresource="status")
+
+    assert "a claim is final" in emptied.message
+    assert FINAL in emptied.message
+
+
+def prepare(controller: Api, new: Json, status: Json, write_status: Any) -> None:
+    """Bring a new token's status to where a case begins; a claim is reached through Active alone."""
+    if "claim" in status:
+        active = new | {"status": {"state": "Active", "serial": 1}}
+        write_status(controller, new, active).must_succeed()
+        write_status(controller, active, new | {"status": status}).must_succeed()
+    elif status:
+        write_status(controller, new, new | {"status": status}).must_succeed()
