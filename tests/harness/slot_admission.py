@@ -26,8 +26,13 @@ STILL_REMOVED = (
 END_NOT_RECORDED = (
     "the end of the licence is still being recorded: wait until status.tokens[].notAfter shows it, then change it"
 )
+OUTLIVED = (
+    "the token that would stay ends within seconds, before the licence does: wait until status.tokens shows it as "
+    "revoked, then edit the slots"
+)
 IMMUTABLE_TYPE = "deploymentType is immutable: tokens are tied to it; create a separate ConnectionConfiguration"
 OF_EDITS = (NO_SLOT, LIMIT, NOT_UNIQUE, ONLY_ACTIVE, STILL_REVOKED, STILL_REMOVED, END_NOT_RECORDED, IMMUTABLE_TYPE)
+RARELY = (OUTLIVED,)  # it takes an edit in the last seconds of a licence
 OF_STATUSES = (
     "status.lastSerial cannot be lowered",
     "at most 2 tokens may be pending or active",
@@ -66,6 +71,9 @@ def _of_an_edit(before: Json, after: Json) -> Iterator[str]:
         yield IMMUTABLE_TYPE
     if not kept or (old != new and standing and not kept & standing):
         yield ONLY_ACTIVE
+    staying = [token for token in live_of(before) if token["slot"] in new]
+    if old != new and staying and all(_is_outlived(token, live_of(before)) for token in staying):
+        yield OUTLIVED
     if (set(new) - set(old)) & live:
         yield STILL_REVOKED
     if (set(new) - set(old)) & set(vacant_of(before)):
@@ -87,5 +95,13 @@ def _of_a_status(before: Json, after: Json) -> Iterator[str]:
         yield OF_STATUSES[4]
 
 
+def _is_outlived(token: Json, others: list[Json]) -> bool:
+    return "notAfter" in token and not all(_ends_by(other, _end_of(token)) for other in others)
+
+
 def _ends_by(token: Json, end: datetime) -> bool:
-    return "notAfter" in token and datetime.fromisoformat(token["notAfter"]) <= end
+    return "notAfter" in token and _end_of(token) <= end
+
+
+def _end_of(token: Json) -> datetime:
+    return datetime.fromisoformat(token["notAfter"])

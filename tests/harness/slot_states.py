@@ -23,7 +23,8 @@ def live_of(body: Json) -> list[Json]:
 
 def standing_of(body: Json) -> list[Json]:
     """Whatever somebody may rely on: what is Active; before that, what may be in the Secret already."""
-    return [token for token in live_of(body) if token["state"] == "Active"] or live_of(body)
+    active = [token for token in live_of(body) if token["state"] == "Active"]
+    return active or sorted(live_of(body), key=lambda token: int(token["serial"]))[:1]
 
 
 def last_serial_of(body: Json) -> int:

@@ -24,7 +24,7 @@ from tests.harness.objects import value_of, wait_until_gone
 from tests.harness.pairing_site import Site, claims_of
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
-from tests.harness.slot_admission import OF_EDITS, OF_STATUSES
+from tests.harness.slot_admission import OF_EDITS, OF_STATUSES, RARELY
 from tests.harness.slot_history import REASONS
 from tests.harness.slot_machine import HOLD, NAME, Rest, SlotMachine, figures
 from tests.harness.slot_states import acceptable, deleting
@@ -37,7 +37,7 @@ STEPS = 16
 # The exchange may share a reading for a second; so what was edited is judged by and by.
 JUDGED_EVERY = 3
 SECONDS = 40.0
-KNOWN = (*OF_EDITS, *OF_STATUSES)
+KNOWN = (*OF_EDITS, *RARELY, *OF_STATUSES)
 CONFLICT = "the object has been modified"
 
 

@@ -45,6 +45,11 @@ UNRECORDED = (
     "the end of the licence is still being recorded: wait until status.tokens[].notAfter shows it, then change it"
 )
 SECRET_STAYS = "secretName is immutable"
+OUTLIVED = (
+    "the token that would stay ends within seconds, before the licence does: wait until status.tokens shows it as "
+    "revoked, then edit the slots"
+)
+LICENSED_A, LICENSED_AB = SLOT_A | LICENSED, SLOTS_AB | LICENSED
 
 
 class RefusedEdit(NamedTuple):
@@ -109,6 +114,7 @@ EDIT_REFUSED = [
             ("without a token, though it is pending itself", [record("a", 1, "Pending")], slots("b")),
             ("that is revoked, though it is pending itself", [record("a", 2, "Pending"), revoked("b")], slots("b")),
             ("that is pending", [record("b", 2, "Pending"), record("a")], slots("b")),
+            ("that is pending, as it is itself", [record("b", 2, "Pending"), record("a", 1, "Pending")], slots("b")),
             ("that is revoked", [record("a", 2), revoked("b")], slots("b")),
             ("that is pending and one more", [record("b", 2, "Pending"), record("a")], slots("b", "c")),
         )
@@ -119,6 +125,25 @@ EDIT_REFUSED = [
         [record("c", 3)],
         KUBERNETES | {"tokens": slots("b", "c")},
         ONLY_ACTIVE,
+    ),
+    *(
+        RefusedEdit(f"one dropped that outlives the other, {state}", before, tokens, after, OUTLIVED)
+        for state, before, tokens, after in (
+            ("by its record", LICENSED_AB, [record("b", 2, notAfter=END), record("a", notAfter=EARLIER)], LICENSED_A),
+            (
+                "though it is pending",
+                LICENSED_AB,
+                [record("b", 2, "Pending", notAfter=END), record("a", notAfter=EARLIER)],
+                LICENSED_A,
+            ),
+            ("as it has no end", SLOTS_AB, [record("b", 2), record("a", notAfter=EARLIER)], SLOT_A),
+            (
+                "for another one",
+                SLOTS_AB,
+                [record("b", 2), record("a", notAfter=EARLIER)],
+                KUBERNETES | {"tokens": slots("a", "c")},
+            ),
+        )
     ),
     RefusedEdit("another type", KUBERNETES, [], {"deploymentType": "ReverseProxy"}, TYPE_STAYS),
     RefusedEdit("another type of a proxy", PROXY, [record("default")], KUBERNETES, TYPE_STAYS),
@@ -158,16 +183,55 @@ EDIT_ALLOWED = [
     AllowedEdit("the newer one dropped", SLOTS_AB, [record("b", 2), record("a")], SLOT_A),
     AllowedEdit("a pending one dropped", SLOTS_AB, [record("b", 2, "Pending"), record("a")], SLOT_A),
     AllowedEdit(
-        "one dropped before any is active",
+        "the later one dropped before any is active",
         SLOTS_AB,
         [record("b", 2, "Pending"), record("a", 1, "Pending")],
-        KUBERNETES | {"tokens": slots("b")},
+        SLOT_A,
     ),
     AllowedEdit(
         "one revoked and another generated",
         SLOTS_AB,
         [record("b", 2), record("a")],
         KUBERNETES | {"tokens": slots("a", "c")},
+    ),
+    *(
+        AllowedEdit(f"one dropped {case}", before, tokens, after)
+        for case, before, tokens, after in (
+            (
+                "of two that end together",
+                LICENSED_AB,
+                [record("b", 2, notAfter=END), record("a", notAfter=END)],
+                LICENSED_A,
+            ),
+            (
+                "that the other outlives",
+                LICENSED_AB,
+                [record("b", 2, notAfter=EARLIER), record("a", notAfter=END)],
+                LICENSED_A,
+            ),
+            ("that has an end beside one without", SLOTS_AB, [record("b", 2, notAfter=END), record("a")], SLOT_A),
+            (
+                "that would have outlived the other, but is revoked",
+                LICENSED_AB,
+                [
+                    record("a", 3, notAfter=EARLIER),
+                    record("b", 2, "Revoked", notAfter=END, revokedTime=EARLIER, reason="Manual"),
+                ],
+                LICENSED_A,
+            ),
+        )
+    ),
+    AllowedEdit(
+        "the spec but not the slots, while one outlives the other",
+        LICENSED_AB,
+        [record("b", 2, notAfter=END), record("a", notAfter=EARLIER)],
+        LICENSED_AB | {"displayName": "Küche"},
+    ),
+    AllowedEdit(
+        "a slot added, while one token ends before the licence",
+        LICENSED_A,
+        [record("a", notAfter=EARLIER)],
+        LICENSED_AB,
     ),
     AllowedEdit("another order", SLOTS_AB, [record("a")], KUBERNETES | {"tokens": slots("b", "a")}),
     AllowedEdit("a slot that is back once its token is revoked", SLOT_A, [record("a", 2), revoked("b")], SLOTS_AB),

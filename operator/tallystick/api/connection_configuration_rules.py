@@ -57,6 +57,7 @@ ROTATION_POLICY_RULES = (
 
 _OLD_TOKENS, _TOKENS = "oldSelf.status.tokens", "self.status.tokens"
 _KNOWN = holds(_OLD_TOKENS)
+_KEPT = "s.state != 'Revoked' && self.spec.tokens.exists(t, t.name == s.slot)"
 
 ROOT_RULES = (
     NAME_FITS,
@@ -75,14 +76,25 @@ ROOT_RULES = (
         field_path=".spec.tokens",
     ),
     # `[a]` -> `[a,b]` -> `[b]`, before b is minted, would revoke the only token that anybody has; before a is Active,
-    # too, for a Pending token may be in the Secret already.
+    # too, for it may be in the Secret already, and what was planned later only if it is.
     Rule(
         f"self.spec.tokens == oldSelf.spec.tokens || !({_KNOWN}) || "
         f"{_OLD_TOKENS}.all(s, s.state == 'Revoked') || "
         "self.spec.tokens.exists(t, oldSelf.spec.tokens.exists(o, o.name == t.name) && "
         f"{_OLD_TOKENS}.exists(s, s.slot == t.name && (s.state == 'Active' || "
-        f"(s.state == 'Pending' && !{_OLD_TOKENS}.exists(a, a.state == 'Active')))))",
+        f"(s.state == 'Pending' && !{_OLD_TOKENS}.exists(o, o.state == 'Active' || "
+        "(o.state == 'Pending' && o.serial < s.serial))))))",
         _ONLY_ACTIVE,
+        field_path=".spec.tokens",
+    ),
+    # A licence that is extended in its last seconds does not save the tokens that there are (domain/slots.py): one that
+    # was generated since outlives them, and to drop it for one of them would leave nothing.
+    Rule(
+        f"self.spec.tokens == oldSelf.spec.tokens || !({_KNOWN}) || !{_OLD_TOKENS}.exists(s, {_KEPT}) || "
+        f"{_OLD_TOKENS}.exists(s, {_KEPT} && !{_OLD_TOKENS}.exists(o, o.state != 'Revoked' && has(s.notAfter) && "
+        "(!has(o.notAfter) || o.notAfter > s.notAfter)))",
+        "the token that would stay ends within seconds, before the licence does: wait until status.tokens shows it as "
+        "revoked, then edit the slots",
         field_path=".spec.tokens",
     ),
     # An end that passes unrecorded, and is then moved, would have revoked nothing: the tokens would live again.

@@ -6,8 +6,8 @@
                                                       the object goes (ConfigurationDeleted)
 
 Those are the only three reasons (R37). Revoked is for ever; two are alive at most (R24); and while the licence is
-valid one stays alive through every edit, because the edit has to keep an Active slot, or a Pending one before any is
-Active (R31, S9, in the CRD).
+valid one stays alive through every edit, because the edit has to keep an Active slot, or the first Pending one before
+any is Active (R31, S9, in the CRD).
 """
 
 from collections.abc import Iterable
@@ -95,9 +95,10 @@ def active_tokens(configuration: ConnectionConfiguration) -> list[ConnectionToke
 def standing_tokens(configuration: ConnectionConfiguration) -> list[ConnectionToken]:
     """Return the tokens that somebody may rely on, newest first: the Active ones.
 
-    Before there is any, those that are Pending: they may have been read from the Secret already.
+    Before there is any, the Pending one that was planned first: it may have been read from the Secret already, and
+    another one only if it has been, too.
     """
-    return active_tokens(configuration) or live_tokens(configuration)
+    return active_tokens(configuration) or live_tokens(configuration)[-1:]
 
 
 def has_place(token: ConnectionToken, configuration: ConnectionConfiguration) -> bool:

@@ -206,8 +206,11 @@ def test_r37_there_are_three_reasons():
             ("x",), (a_token("b", 2, PENDING), a_token("a", 1)), {"a"}, id="not one that is Pending beside it"
         ),
         pytest.param(("x",), (a_token("a", 1, PENDING),), {"a"}, id="one that is Pending, before any is Active"),
-        pytest.param(("x",), (a_token("b", 2, PENDING), a_token("a", 1, PENDING)), {"b"}, id="the last of two Pending"),
-        pytest.param(("x",), (a_token("x", 2, PENDING), a_token("a", 1, PENDING)), {"x"}, id="unless one has a slot"),
+        pytest.param(
+            ("x",), (a_token("b", 2, PENDING), a_token("a", 1, PENDING)), {"a"}, id="the first of two Pending"
+        ),
+        pytest.param(("x",), (a_token("x", 2, PENDING), a_token("a", 1, PENDING)), {"x", "a"}, id="beside a later one"),
+        pytest.param(("x",), (a_token("a", 2, PENDING), a_token("x", 1, PENDING)), {"x"}, id="unless it has a slot"),
         pytest.param(("a",), (a_token("b", 2), a_token("a", 1)), {"a"}, id="not where a slot has an Active token"),
         pytest.param(("x",), (a_revoked("b", 2), a_token("a", 1)), {"a"}, id="never a revoked one"),
     ],

@@ -30,7 +30,7 @@ from tests.builders import ISSUER
 from tests.fakes import NOON, CountingIds
 from tests.harness.fuzzing import seed_of
 from tests.harness.proofs import Figure
-from tests.harness.slot_admission import OF_EDITS, refusals
+from tests.harness.slot_admission import OF_EDITS, OUTLIVED, refusals
 from tests.harness.slot_history import REASONS
 from tests.harness.slot_machine import Rest, SlotMachine, figures
 from tests.harness.slot_states import acceptable, deleting, live_of
@@ -246,3 +246,25 @@ def test_whatever_happens_the_slots_keep_their_promises(
     # Machines that went nowhere would prove nothing.
     assert {text for text in OF_EDITS if counts[text]} == set(OF_EDITS)
     assert reasons.keys() == REASONS
+
+
+def test_what_ends_within_seconds_does_not_stand_for_what_outlives_it() -> None:
+    """A licence that is extended in its last seconds does not save the token that there is; one made since lives on."""
+    world = PureWorld()
+    soon, later = (rfc3339(NOON + after) for after in (timedelta(seconds=30), timedelta(days=1)))
+
+    def asked_for(*names: str, end: str = later) -> Json:
+        spec = {"deploymentType": "Kubernetes", "licenseExpiresAt": end, "tokens": [{"name": name} for name in names]}
+        return {**(world.read() or {"metadata": {"name": "dc-west"}}), "spec": spec}
+
+    world.create(asked_for("a", end=soon))
+    world.rest()
+    world.pass_time(15)
+    assert world.write(asked_for("a", "b")) == frozenset()
+    world.rest()
+    world.pass_time(15)
+
+    assert world.write(asked_for("a", "c")) == {OUTLIVED}
+    world.rest()
+    assert world.write(asked_for("b", "c")) == frozenset()
+    assert {token["slot"] for token in live_of(world.rest().body or {})} == {"b", "c"}
