@@ -28,7 +28,7 @@ from tallystick.localplane.certificates import KeyPair
 from tallystick.localplane.pki import issue_serving_certificate
 from tallystick.localplane.plane import ControlPlane
 from tests.harness.objects import read_token
-from tests.harness.wires import HOST, kubeconfig_at, serving
+from tests.harness.wires import http_server, kubeconfig_at, serving
 
 LARGEST_BODY = 16 * 1024 * 1024
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -148,21 +148,17 @@ class FaultProxy:
     async def listening(self, context: ssl.SSLContext) -> AsyncIterator[None]:
         """Listen at a free port."""
         self._loop = asyncio.get_running_loop()
-        runner = web.ServerRunner(
-            web.Server(self._handle, access_log=None, handler_cancellation=True), shutdown_timeout=0.1
-        )
-        await runner.setup()
+        server = web.Server(self._handle, access_log=None, handler_cancellation=True)
         # Whatever is compressed stays so.
-        async with aiohttp.ClientSession(  # noqa: TID251 - to a plane of the test's
-            auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)
-        ) as self._session:
-            site = web.TCPSite(runner, HOST, 0, ssl_context=context)
-            await site.start()
-            self.port = runner.addresses[0][1]
-            try:
-                yield
-            finally:
-                await runner.cleanup()
+        async with (
+            aiohttp.ClientSession(  # noqa: TID251 - to a plane of the test's
+                auto_decompress=False,
+                connector=aiohttp.TCPConnector(limit=0),
+                timeout=aiohttp.ClientTimeout(total=None),
+            ) as self._session,
+            http_server(server, context) as self.port,
+        ):
+            yield
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         body, rules = await request.read(), self.rules
@@ -208,7 +204,7 @@ class FaultProxy:
         assert transport is not None
         self._watches.add(transport)
         try:
-            async with self._passing_on(request, b"")() as answer:
+            async with self._passing_on(request, b"")() as answer, _given_up_at_once(answer):
                 response = web.StreamResponse(status=answer.status, headers=_of_all_hops(answer.headers))
                 await response.prepare(request)
                 async for chunk in self._late(answer.content.iter_any()):
@@ -248,6 +244,16 @@ class FaultProxy:
         headers = _of_all_hops(request.headers)
         url = URL(self._target + request.raw_path, encoded=True)
         return partial(self._session.request, request.method, url, headers=headers, data=body or None, ssl=tls)
+
+
+@asynccontextmanager
+async def _given_up_at_once(answer: aiohttp.ClientResponse) -> AsyncIterator[None]:
+    """At the end break off what is left of an answer: to end TLS in good order takes the other side (RFC 8446 6.1)."""
+    try:
+        yield
+    finally:
+        if answer.connection is not None and answer.connection.transport is not None:
+            answer.connection.transport.abort()
 
 
 def _certified(request: web.BaseRequest) -> str:

@@ -6,6 +6,7 @@ with wire_to(plane) as wire, running(plane, folder, between=wire) as system:
 """
 
 import asyncio
+import ssl
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from aiohttp import web
 
 from tallystick.localplane.folders import write_private
 from tallystick.localplane.plane import ControlPlane
@@ -47,12 +49,27 @@ def serving(context: AbstractAsyncContextManager[None]) -> Iterator[None]:
 
 
 async def _end_all() -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    for _ in range(3):  # what they have closed is gone in the loop's next turns
-        await asyncio.sleep(0)
+    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(3):  # what they have closed is gone in the loop's next turns
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def http_server(server: web.Server, context: ssl.SSLContext) -> AsyncIterator[int]:
+    """Listen at a free port, which is told, until the end of the block; then no client is waited for."""
+    runner = web.ServerRunner(server, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, HOST, 0, ssl_context=context).start()
+        yield runner.addresses[0][1]
+    finally:
+        for connection in server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()  # to close it in good order takes the other side (RFC 8446 6.1)
+        await runner.cleanup()
 
 
 def kubeconfig_at(port: int, user: Path, file: Path) -> Path:

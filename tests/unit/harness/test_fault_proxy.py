@@ -19,12 +19,15 @@ from tallystick.localplane.certificates import KeyPair, Leaf, issue
 from tallystick.localplane.pki import prepare_serving
 from tests.harness.fault_proxy import Asked, FaultProxy, Rules, client_tls, server_tls
 from tests.harness.processes import poll
-from tests.harness.wires import HOST, Wire, serving
+from tests.harness.wires import HOST, Wire, http_server, serving
 
 OBJECT = "/api/v1/namespaces/edge/secrets/site-a"
 COLLECTION = "/api/v1/namespaces/edge/secrets"
 WATCH = "/api/v1/secrets?watch=true"
 USER = "system:serviceaccount:ts:controller"
+# How long nothing may come for that to be silence. What comes may take its time: the machine may be busy.
+SILENCE = 0.4
+PATIENCE = 10.0
 ABORTED = (urllib3.exceptions.ProtocolError, urllib3.exceptions.SSLError)
 
 
@@ -51,14 +54,8 @@ class Target:
 
     @asynccontextmanager
     async def listening(self, context: ssl.SSLContext) -> AsyncIterator[None]:
-        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, HOST, 0, ssl_context=context).start()
-        self.port = runner.addresses[0][1]
-        try:
+        async with http_server(web.Server(self._handle, access_log=None), context) as self.port:
             yield
-        finally:
-            await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         who = "administrator" if request.get_extra_info("peercert") else request.headers.get("Authorization", "")
@@ -85,7 +82,7 @@ def client_of(
     port: int, certificates: Certificates, *, administrator: bool = False
 ) -> Iterator[urllib3.HTTPSConnectionPool]:
     context = client_tls(certificates.authority, certificates.administrator if administrator else None)
-    with urllib3.HTTPSConnectionPool(HOST, port, ssl_context=context, retries=False, timeout=0.4) as pool:
+    with urllib3.HTTPSConnectionPool(HOST, port, ssl_context=context, retries=False, timeout=PATIENCE) as pool:
         yield pool
 
 
@@ -154,11 +151,11 @@ def test_a_share_of_the_requests_is_answered_in_place_of_the_target(
 
 
 @pytest.mark.parametrize(
-    ("rule", "error", "carried_out"),
+    ("rule", "error", "patience", "carried_out"),
     [
-        ("lose_request", ABORTED, 0),
-        ("lose_answer", ABORTED, 1),
-        ("mute", urllib3.exceptions.ReadTimeoutError, 1),
+        ("lose_request", ABORTED, PATIENCE, 0),
+        ("lose_answer", ABORTED, PATIENCE, 1),
+        ("mute", urllib3.exceptions.ReadTimeoutError, 5 * SILENCE, 1),
     ],
 )
 def test_an_answer_that_does_not_come(
@@ -167,13 +164,15 @@ def test_an_answer_that_does_not_come(
     client: urllib3.HTTPSConnectionPool,
     rule: str,
     error: type[Exception] | tuple[type[Exception], ...],
+    patience: float,
     carried_out: int,
 ) -> None:
     proxy.rules = replace(Rules(), **{rule: everything})  # type: ignore[arg-type]
 
     with pytest.raises(error):
-        client.request("POST", COLLECTION, body=b'{"metadata":{"name":"site-a"}}')
+        client.request("POST", COLLECTION, body=b'{"metadata":{"name":"site-a"}}', timeout=patience)
 
+    poll(lambda: len(proxy.seen) == 1)
     assert len(target.asked) == carried_out
     (passed,) = proxy.seen
     assert (passed.asked.path, passed.asked.writes, passed.fate) == (OBJECT, True, rule)
@@ -182,18 +181,18 @@ def test_an_answer_that_does_not_come(
 def test_what_is_late_is_carried_out_though_nobody_waits_for_it_any_more(
     proxy: FaultProxy, target: Target, client: urllib3.HTTPSConnectionPool
 ) -> None:
-    proxy.rules = Rules(late=everything, late_by=0.7)
+    proxy.rules = Rules(late=everything, late_by=5 * SILENCE)
 
     with pytest.raises(urllib3.exceptions.ReadTimeoutError):
-        client.request("PUT", OBJECT, body=b"{}")
+        client.request("PUT", OBJECT, body=b"{}", timeout=SILENCE)
     before = list(target.asked)
-    poll(lambda: target.asked, seconds=5.0)
+    poll(lambda: target.asked, seconds=PATIENCE)
 
     assert before == []
 
 
 def test_a_watch_is_streamed_until_it_is_cut(proxy: FaultProxy, client: urllib3.HTTPSConnectionPool) -> None:
-    answer = client.request("GET", WATCH, preload_content=False, timeout=5.0)
+    answer = client.request("GET", WATCH, preload_content=False)
     first = answer.readline()
 
     cut = proxy.cut_watches()
@@ -208,7 +207,7 @@ def test_a_watch_that_is_muted_stays_open_and_says_nothing(
 ) -> None:
     proxy.rules = Rules(mute=lambda asked: asked.watch)
 
-    answer = client.request("GET", WATCH, preload_content=False)
+    answer = client.request("GET", WATCH, preload_content=False, timeout=5 * SILENCE)
 
     with pytest.raises(urllib3.exceptions.ReadTimeoutError):
         answer.readline()
@@ -239,9 +238,10 @@ def test_a_wire_that_swallows_closes_nothing_and_flows_for_new_connections_alone
         before.request("GET", OBJECT)
         wire.swallow(answers_only=answers_only)
         with pytest.raises(urllib3.exceptions.ReadTimeoutError):
-            before.request("GET", OBJECT)
+            before.request("GET", OBJECT, timeout=SILENCE)
         with pytest.raises(urllib3.exceptions.TimeoutError):
-            after.request("GET", OBJECT)
+            after.request("GET", OBJECT, timeout=SILENCE)
+        poll(lambda: len(target.asked) >= carried_out)
         silent = len(target.asked)
         wire.flow()
         answer = after.request("GET", OBJECT)
@@ -257,7 +257,7 @@ def test_a_wire_may_forget_the_connections_that_it_has_and_take_new_ones(
         wire.swallow(new_ones=False)
 
         with pytest.raises(urllib3.exceptions.ReadTimeoutError):
-            before.request("GET", OBJECT)
+            before.request("GET", OBJECT, timeout=SILENCE)
         assert after.request("GET", OBJECT).status == 201
 
 
