@@ -1,6 +1,7 @@
 """What was written to the API server, by whom: read from its own audit log, which no client can talk its way around."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ from tests.harness.objects import a_pairing_token, wait_for_state
 
 Json = dict[str, Any]
 
+ASKED = "RequestReceived"
+ANSWERED_WITHIN = 5.0
 CONTROLLER_USER = Installation().service_account(CONTROLLER)
 
 
@@ -44,14 +47,18 @@ class Trail:
         return Mark(f"{now:%Y-%m-%dT%H:%M:%S.%fZ}", self.log.stat().st_size)
 
     def writes(self, namespace: str, *, since: Mark = BEGINNING, user: str = CONTROLLER_USER) -> list[str]:
-        """List what a user has written in a namespace, in order: `create secrets site-a`; a failure ends in `(409)`."""
-        return [
-            _written(line)
-            for line in self._lines(since)
-            if line["user"]["username"] == user
-            and line["objectRef"].get("namespace") == namespace
-            and "dryRun=" not in line["requestURI"]
-        ]
+        """List what a user has written in a namespace, in order: `create secrets site-a`; a failure ends in `(409)`.
+
+        What was asked for has a line at once, and what became of it gets one a little after the answer: so this waits
+        for those that are missing, though not for ever. What a killed API server has left has no answer.
+        """
+        deadline = time.monotonic() + ANSWERED_WITHIN
+        while True:
+            lines = [line for line in self._lines(since) if _is_by(line, user, namespace)]
+            answered = {line["auditID"]: line for line in lines if line["stage"] != ASKED}
+            if answered.keys() >= {line["auditID"] for line in lines} or time.monotonic() > deadline:
+                return [_written(line) for line in answered.values()]
+            time.sleep(0.02)
 
     def settled(self, api: Api, namespace: str, *, since: Mark = BEGINNING) -> list[str]:
         """List the controller's writes in a namespace, once it has had the occasion for all that it wants to write.
@@ -71,6 +78,14 @@ class Trail:
             # The last line may still be in the making.
             lines = (json.loads(line) for line in stream if line.endswith(b"\n"))
             yield from (line for line in lines if line["requestReceivedTimestamp"] >= since.moment)
+
+
+def _is_by(line: Json, user: str, namespace: str) -> bool:
+    return (
+        line["user"]["username"] == user
+        and line["objectRef"].get("namespace") == namespace
+        and "dryRun=" not in line["requestURI"]
+    )
 
 
 def _written(line: Json) -> str:
