@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tallystick.api.connection_configuration import ConnectionConfiguration
 from tallystick.domain.errors import NotYetError
@@ -39,9 +39,9 @@ class Signed:
         digest: Its content digest.
     """
 
-    jwts: Mapping[str, str]
+    jwts: Mapping[str, str] = field(repr=False)
     complete: bool
-    secret: Json
+    secret: Json = field(repr=False)
     digest: bytes
 
 
