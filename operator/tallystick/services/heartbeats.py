@@ -1,6 +1,6 @@
 """Take a heartbeat: an instance shows its token, and says who it is and what it runs as (R14, R23, R39)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tallystick.api.connection_configuration import DeploymentType
 from tallystick.crypto.tokens import VerifiedClaims
@@ -19,7 +19,7 @@ NOT_HERE = "the bearer token belongs to another connection configuration than th
 class Heartbeat:
     """What an instance sends. Only the token is verified; what it says of itself is hearsay (S19)."""
 
-    unverified_jwt: str
+    unverified_jwt: str = field(repr=False)
     namespace: str
     name: str
     instance: str

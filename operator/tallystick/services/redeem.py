@@ -10,7 +10,7 @@ Model-checked in tests/model; the failure points are those of the steps.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tallystick.api.master_token import MASTER_TOKENS, MasterToken, MasterTokenSpec
 from tallystick.api.meta import API_VERSION, Resource
@@ -49,7 +49,7 @@ from tallystick.services.surroundings import Surroundings
 class RedeemRequest:
     """What a client sends, with the key that it has proved."""
 
-    unverified_jwt: str
+    unverified_jwt: str = field(repr=False)
     wish: Wish
     key_thumbprint: str | None = None
     source: str = ""
@@ -59,7 +59,7 @@ class RedeemRequest:
 class Redeemed:
     """What the client gets. `signed_jwt` is the master token itself and is stored nowhere."""
 
-    signed_jwt: str
+    signed_jwt: str = field(repr=False)
     token_id: str
     scope: tuple[str, ...]
     expires_in: int
