@@ -21,7 +21,7 @@ demo: .venv/ready ## Run the main job on a control plane of our own: apply a Pai
 test: check plane ## Pass all tests, on a real control plane (the first time builds it: 5 to 10 minutes).
 	@$(RUN)/python -m pytest $(BESIDE)
 
-soak: plane ## Run the proofs with all their rounds (half an hour), and print what they counted.
+soak: plane ## Run the proofs with all their rounds (25 minutes), and print what they counted.
 	@$(RUN)/python -m pytest --soak $(BESIDE)
 
 bench: .venv/ready ## Measure the operator beside bare clients (15 minutes): a table, and build/bench.json.
