@@ -59,7 +59,7 @@ def main() -> None:
         if "wH" in told.only:
             figures += heartbeats(stage("heartbeats"), size, console.print)
         if told.profile:
-            console.print(profile(stage("profiled"), size, told.only))
+            console.print(profile(stage("profiled"), size, told.only or WORKLOADS))
     if figures:
         console.print(_table(figures))
         machine = {"cpus": _cpus(), "python": platform.python_version(), "pairs": size.pairs}

@@ -60,6 +60,12 @@ def with_every_right(admin: Api, installed: Installation, component: str) -> Api
     return admin.as_user(installed.service_account(component), "system:masters")
 
 
+@pytest.fixture(scope="module")
+def controller(admin: Api, installed: Installation) -> Api:
+    """The controller's name with every right. A test file imports this, and has it in its `__all__`."""
+    return with_every_right(admin, installed, "controller")
+
+
 def prepare(controller: Api, new: Json, status: Json, write_status: StatusWriter) -> None:
     """Bring a new object's status to where a case begins."""
     write_status(controller, new, new | {"status": status}).must_succeed()

@@ -1,10 +1,13 @@
 """What the tables of ConnectionConfiguration's rules share: specs, what is on record, and the texts of refusals."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import pytest
 
 from tests.harness.api import Api
 from tests.harness.connections import slots
+from tests.harness.rule_cases import objects_of
 
 Json = dict[str, Any]
 
@@ -26,6 +29,12 @@ STILL_REVOKED = "a slot of this name is still being revoked: wait until it has l
 PROXY_ONLY = "reverseProxy applies only to deploymentType ReverseProxy"
 WHOLE_SECOND = "licenseExpiresAt must be a whole second of a year from 2000 to 9998"
 REMIND_IN_ORDER = "requireAfter must not be shorter than recommendAfter"
+
+
+@pytest.fixture(scope="module")
+def connection(make_namespace: Callable[[str], str]) -> Callable[[Json], Json]:
+    """Builds objects from specs. A test file imports this, and has it in its `__all__`."""
+    return objects_of("ConnectionConfiguration", make_namespace("connection-rules"))
 
 
 def record(slot: str, serial: int = 1, state: str = "Active", **more: object) -> Json:

@@ -1,13 +1,12 @@
 """Every rule for a create of a ConnectionConfiguration on a real API server, by every way to write, with its text."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.harness.api import Api
 from tests.harness.connections import slots
-from tests.harness.rule_cases import Allowed, Refused, by_id, every_creator, objects_of
+from tests.harness.rule_cases import Allowed, Refused, by_id, every_creator
 from tests.harness.writers import Writer
 from tests.live.rules_connection_configuration import (
     KUBERNETES,
@@ -18,8 +17,11 @@ from tests.live.rules_connection_configuration import (
     TWO_AT_MOST,
     UNIQUE,
     WHOLE_SECOND,
+    connection,
     defaulted,
 )
+
+__all__ = ["connection"]
 
 Json = dict[str, Any]
 
@@ -157,11 +159,6 @@ CREATE_ALLOWED = [
     Allowed("a partial policy: requireAfter", {}, KUBERNETES | {"rotationPolicy": {"requireAfter": "262800m"}}),
     Allowed("an empty policy", {}, KUBERNETES | {"rotationPolicy": {}}),
 ]
-
-
-@pytest.fixture(scope="module")
-def connection(make_namespace: Callable[[str], str]) -> Callable[[Json], Json]:
-    return objects_of("ConnectionConfiguration", make_namespace("connection-rules"))
 
 
 @every_creator

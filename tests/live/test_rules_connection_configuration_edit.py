@@ -3,15 +3,11 @@
 No controller runs here: what is on record is written by hand.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import pytest
-
-from tallystick.install.installation import Installation
 from tests.harness.api import Api
 from tests.harness.connections import slots
-from tests.harness.rule_cases import by_id, every_writer, objects_of, with_every_right
+from tests.harness.rule_cases import by_id, controller, every_writer
 from tests.harness.writers import Writer
 from tests.live.rules_connection_configuration import (
     EARLIER,
@@ -29,11 +25,14 @@ from tests.live.rules_connection_configuration import (
     TWO_AT_MOST,
     UNIQUE,
     WHOLE_SECOND,
+    connection,
     defaulted,
     put_on_record,
     record,
     revoked,
 )
+
+__all__ = ["connection", "controller"]
 
 Json = dict[str, Any]
 
@@ -270,16 +269,6 @@ EDIT_ALLOWED = [
     ),
     AllowedEdit("other reminders", KUBERNETES, [], KUBERNETES | {"rotationPolicy": {"requireAfter": "5000h"}}),
 ]
-
-
-@pytest.fixture(scope="module")
-def connection(make_namespace: Callable[[str], str]) -> Callable[[Json], Json]:
-    return objects_of("ConnectionConfiguration", make_namespace("connection-rules"))
-
-
-@pytest.fixture(scope="module")
-def controller(admin: Api, installed: Installation) -> Api:
-    return with_every_right(admin, installed, "controller")
 
 
 @every_writer

@@ -1,36 +1,25 @@
 """The slots of a ConnectionConfiguration on a real API server, edit after edit: as people and GitOps change them."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-from tallystick.install.installation import Installation
 from tests.harness.api import Api
 from tests.harness.connections import slots
-from tests.harness.rule_cases import objects_of, with_every_right
+from tests.harness.rule_cases import controller
 from tests.live.rules_connection_configuration import (
     KUBERNETES,
     ONLY_ACTIVE,
     SLOT_A,
     STILL_REVOKED,
+    connection,
     put_on_record,
     record,
     revoked,
 )
 
+__all__ = ["connection", "controller"]
+
 Json = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def connection(make_namespace: Callable[[str], str]) -> Callable[[Json], Json]:
-    return objects_of("ConnectionConfiguration", make_namespace("connection-rules"))
-
-
-@pytest.fixture(scope="module")
-def controller(admin: Api, installed: Installation) -> Api:
-    return with_every_right(admin, installed, "controller")
 
 
 def test_a_slot_can_be_swapped_only_after_its_successor_is_active(admin: Api, controller: Api, connection: Any) -> None:

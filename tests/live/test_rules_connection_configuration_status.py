@@ -3,22 +3,17 @@
 No controller runs here: statuses are written by hand, as a faulty or a hostile writer would.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-from tallystick.install.installation import Installation
 from tests.harness.api import Api
 from tests.harness.rule_cases import (
     Allowed,
     Refused,
     ask_for_status,
     by_id,
+    controller,
     every_status_writer,
     every_writer,
-    objects_of,
-    with_every_right,
 )
 from tests.harness.writers import Writer
 from tests.live.rules_connection_configuration import (
@@ -27,10 +22,13 @@ from tests.live.rules_connection_configuration import (
     PROXY,
     SLOT_A,
     SLOTS_AB,
+    connection,
     record,
     recorded,
     revoked,
 )
+
+__all__ = ["connection", "controller"]
 
 Json = dict[str, Any]
 
@@ -152,16 +150,6 @@ LEGAL_STATES = [
     ),
     Allowed("a proxy", PROXY, recorded(record("default"))),
 ]
-
-
-@pytest.fixture(scope="module")
-def connection(make_namespace: Callable[[str], str]) -> Callable[[Json], Json]:
-    return objects_of("ConnectionConfiguration", make_namespace("connection-rules"))
-
-
-@pytest.fixture(scope="module")
-def controller(admin: Api, installed: Installation) -> Api:
-    return with_every_right(admin, installed, "controller")
 
 
 @every_status_writer

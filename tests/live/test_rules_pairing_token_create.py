@@ -1,14 +1,15 @@
 """Every rule for a create of a PairingToken on a real API server, by every way to write, with its text."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.harness.api import Api
-from tests.harness.rule_cases import Allowed, Refused, by_id, every_creator, objects_of
+from tests.harness.rule_cases import Allowed, Refused, by_id, every_creator
 from tests.harness.writers import Writer
-from tests.live.rules_pairing_token import DEVICES, SERVICE, URL
+from tests.live.rules_pairing_token import DEVICES, SERVICE, URL, token
+
+__all__ = ["token"]
 
 Json = dict[str, Any]
 
@@ -114,11 +115,6 @@ CREATE_ALLOWED = [
     Allowed("a revoked one from Git", {}, SERVICE | {"revoked": True}),
     Allowed("a later serial from Git", {}, SERVICE | {"serial": 7}),
 ]
-
-
-@pytest.fixture(scope="module")
-def token(make_namespace: Callable[[str], str]) -> Callable[[Json], Json]:
-    return objects_of("PairingToken", make_namespace("pairing-rules"))
 
 
 @every_creator

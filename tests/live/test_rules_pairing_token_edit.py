@@ -1,15 +1,13 @@
 """Every rule for an edit of a PairingToken on a real API server, by every way to write, with its text."""
 
-from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-from tallystick.install.installation import Installation
 from tests.harness.api import Api
-from tests.harness.rule_cases import Allowed, Refused, by_id, every_writer, objects_of, with_every_right
+from tests.harness.rule_cases import Allowed, Refused, by_id, controller, every_writer
 from tests.harness.writers import Writer
-from tests.live.rules_pairing_token import DEVICES, REVOKED, SERVICE, URL
+from tests.live.rules_pairing_token import DEVICES, REVOKED, SERVICE, URL, token
+
+__all__ = ["controller", "token"]
 
 Json = dict[str, Any]
 
@@ -113,16 +111,6 @@ EDIT_ALLOWED = [
         if name not in base
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def token(make_namespace: Callable[[str], str]) -> Callable[[Json], Json]:
-    return objects_of("PairingToken", make_namespace("pairing-rules"))
-
-
-@pytest.fixture(scope="module")
-def controller(admin: Api, installed: Installation) -> Api:
-    return with_every_right(admin, installed, "controller")
 
 
 @every_writer

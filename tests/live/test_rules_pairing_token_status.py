@@ -1,23 +1,22 @@
 """Every rule for a status of a PairingToken on a real API server, by every way to write, with its text."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tallystick.install.installation import Installation
 from tests.harness.api import Api
 from tests.harness.rule_cases import (
     Allowed,
     Refused,
     ask_for_status,
     by_id,
+    controller,
     every_status_writer,
-    objects_of,
-    with_every_right,
 )
 from tests.harness.writers import STATUS_WRITERS
-from tests.live.rules_pairing_token import REVOKED, SERVICE
+from tests.live.rules_pairing_token import REVOKED, SERVICE, token
+
+__all__ = ["controller", "token"]
 
 Json = dict[str, Any]
 
@@ -80,16 +79,6 @@ STATUS_ALLOWED = [
     Allowed("used to revoked, with its claim", {**USED}, REVOKED | {"claim": CLAIM}),
     Allowed("used, with conditions", USED, USED | {"observedGeneration": 1, "usedTime": "2030-01-01T12:00:00Z"}),
 ]
-
-
-@pytest.fixture(scope="module")
-def token(make_namespace: Callable[[str], str]) -> Callable[[Json], Json]:
-    return objects_of("PairingToken", make_namespace("pairing-rules"))
-
-
-@pytest.fixture(scope="module")
-def controller(admin: Api, installed: Installation) -> Api:
-    return with_every_right(admin, installed, "controller")
 
 
 @every_status_writer

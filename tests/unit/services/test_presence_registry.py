@@ -11,22 +11,12 @@ from tallystick.domain.names import INSTANCES_LABEL
 from tallystick.domain.presence import Presence, Sighting
 from tallystick.services.ports import ConflictError, NotFoundError, UnavailableError
 from tallystick.services.presence_registry import PresenceRegistry
-from tests.fakes import NOON, FakeClock, FakeCluster
+from tests.fakes import NOON
 
 OWN = "tallystick-system"
 SEEN = int(NOON.timestamp())
 DAY = 86_400
 WEST, EAST = ("edge", "dc-west"), ("edge", "dc-east")
-
-
-@pytest.fixture
-def clock():
-    return FakeClock()
-
-
-@pytest.fixture
-def cluster(clock):
-    return FakeCluster(clock=clock)
 
 
 @pytest.fixture
