@@ -35,7 +35,7 @@ def a_store(*records: Seen) -> Store[Seen]:
         pytest.param(Seen(resource_version="9", generation=7), False, id="an older event"),
         pytest.param(Seen(resource_version="abc", generation=2), True, id="versions that cannot be compared"),
         pytest.param(Seen(uid="u2", resource_version="11"), True, id="re-created"),
-        pytest.param(Seen(uid="u2", resource_version="9"), True, id="re-created, whatever the versions say"),
+        pytest.param(Seen(uid="u0", resource_version="9"), False, id="an older event of an earlier object of the name"),
         pytest.param(Seen(name="press-2"), True, id="another object"),
     ],
 )
@@ -43,6 +43,24 @@ def test_an_event_asks_for_work_if(record, changed):
     store = a_store(Seen())
 
     assert store.observe("MODIFIED", record) is changed
+
+
+@pytest.mark.parametrize("event_type", ["ADDED", None])
+def test_what_is_added_has_come_whatever_the_versions_say(event_type):
+    store = a_store(Seen())
+
+    assert store.observe(event_type, Seen(uid="u2", resource_version="9")) is True
+
+
+def test_an_object_made_anew_stays_though_the_end_of_the_earlier_one_is_told_later():
+    store = a_store(Seen(resource_version="10"))
+    again = Seen(uid="u2", resource_version="13")
+    store.observe("ADDED", again)
+
+    store.observe("MODIFIED", Seen(resource_version="11", generation=2))
+    store.observe("DELETED", Seen(resource_version="12", generation=2))
+
+    assert store.get(KEY) == again
 
 
 def test_the_first_listing_is_news():
