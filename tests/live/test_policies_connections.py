@@ -12,6 +12,7 @@ from tests.harness.api import Api
 from tests.harness.connections import a_connection, set_slots, slots
 from tests.harness.grants import grant
 from tests.harness.rule_cases import every_status_writer
+from tests.live.rules_connection_configuration import record, recorded
 
 Json = dict[str, Any]
 
@@ -61,23 +62,6 @@ def people(admin: Api, namespace: str) -> dict[str, Api]:
     return {role: admin.as_user(f"connection-{role}") for role in ("view", "edit", "introspect")}
 
 
-def token(slot: str, serial: int = 1, state: str = "Active", instances: int = 0) -> Json:
-    return {
-        "slot": slot,
-        "tokenID": f"t-{serial}",
-        "serial": serial,
-        "kid": "k-1",
-        "state": state,
-        "claimsDigest": f"d-{serial}",
-        "issuedTime": "2030-01-01T12:00:00Z",
-        "instances": instances,
-    }
-
-
-def status(*tokens: Json) -> Json:
-    return {"lastSerial": max(one["serial"] for one in tokens), "tokens": list(tokens)}
-
-
 # S2: who may write what is.
 
 
@@ -100,7 +84,7 @@ def test_a_status_is_refused_to_all_but_the_controller(
     admin.create(body).must_succeed()
     writer = admin.as_user(user, "system:masters") if user else admin
 
-    answer = write_status(writer, body, body | {"status": status(token("a"))})
+    answer = write_status(writer, body, body | {"status": recorded(record("a"))})
 
     assert not answer.succeeded
     assert text in answer.message
@@ -114,7 +98,7 @@ def test_a_status_is_refused_to_people_by_rbac_already(
     body = build()
     admin.create(body).must_succeed()
 
-    answer = people[role].merge(body, {"status": status(token("a"))}, subresource="status")
+    answer = people[role].merge(body, {"status": recorded(record("a"))}, subresource="status")
 
     assert 'cannot patch resource "connectionconfigurations/status"' in answer.message
 
@@ -125,7 +109,7 @@ def test_the_controller_writes_the_status_and_neither_it_nor_the_exchange_anythi
     body = build()
     admin.create(body).must_succeed()
 
-    written = controller.replace(body | {"status": status(token("a"))}, subresource="status")
+    written = controller.replace(body | {"status": recorded(record("a"))}, subresource="status")
     by_controller, by_exchange = (set_slots(account, body, "a", "b") for account in (controller, exchange))
 
     assert written.succeeded, written.message
@@ -227,7 +211,7 @@ def deleted(api: Api, body: Json, *flags: str) -> list[str]:
 def in_use(admin: Api, controller: Api, body: Json, *tokens: Json) -> None:
     """Create the object, with these tokens on record."""
     admin.create(body).must_succeed()
-    controller.replace(body | {"status": status(*tokens)}, subresource="status").must_succeed()
+    controller.replace(body | {"status": recorded(*tokens)}, subresource="status").must_succeed()
 
 
 @pytest.mark.parametrize(("instances", "counted"), [(1, "1 instance"), (2, "2 instances"), (2000, "2000 instances")])
@@ -235,7 +219,7 @@ def test_whoever_removes_a_slot_in_use_is_told_how_many_it_cuts_off(
     admin: Api, controller: Api, people: dict[str, Api], build: Any, instances: int, counted: str
 ) -> None:
     body = build("a", "b")
-    in_use(admin, controller, body, token("b", 2, instances=7), token("a", 1, instances=instances))
+    in_use(admin, controller, body, record("b", 2, instances=7), record("a", 1, instances=instances))
     text = [f"revoking the token of slot a cuts off {counted} that last used it"]
     patch = '{"spec": {"tokens": [{"name": "b"}]}}'
 
@@ -250,7 +234,7 @@ def test_whoever_deletes_an_object_is_told_of_each_slot_in_use(
     admin: Api, controller: Api, people: dict[str, Api], build: Any
 ) -> None:
     body = build("a", "b")
-    in_use(admin, controller, body, token("b", 2, instances=1), token("a", 1, instances=30))
+    in_use(admin, controller, body, record("b", 2, instances=1), record("a", 1, instances=30))
 
     (said,) = deleted(people["edit"], body)
 
@@ -266,9 +250,9 @@ def test_nobody_is_warned_of_what_cuts_nobody_off(
 ) -> None:
     """Neither a slot that nobody uses, nor one that stays, nor a token that was revoked before."""
     body = build("a", "b")
-    in_use(admin, controller, body, token("c", 3, "Revoked", instances=9), token("b", 2), token("a", 1, instances=5))
+    in_use(admin, controller, body, record("c", 3, "Revoked", instances=9), record("b", 2), record("a", 1, instances=5))
     unused = build("a")
-    in_use(admin, controller, unused, token("b", 2, "Revoked", instances=3), token("a"))
+    in_use(admin, controller, unused, record("b", 2, "Revoked", instances=3), record("a"))
 
     assert edited(people["edit"], body, '{"spec": {"description": "cameras"}}') == []
     assert edited(people["edit"], body, '{"spec": {"tokens": [{"name": "a"}]}}') == []
