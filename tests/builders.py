@@ -7,17 +7,17 @@ import functools
 from datetime import datetime, timedelta
 from typing import Any
 
-from tallystick.api.master_token import MASTER_TOKENS, MasterToken
-from tallystick.api.meta import API_VERSION
-from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken
 from tallystick.crypto.keyring import Keyring
 from tallystick.crypto.keys import SigningKey
-from tallystick.domain.errors import NotYetError
-from tallystick.domain.grants import IssuancePolicy
-from tallystick.domain.names import master_token_name, pairing_token_id
-from tallystick.domain.requester import RequesterMode
-from tallystick.domain.times import rfc3339
-from tallystick.domain.use_cases import use_cases
+from tallystick.errors import NotYetError
+from tallystick.pairing.api.master_token import MASTER_TOKENS, MasterToken
+from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
+from tallystick.pairing.domain.names import master_token_name, pairing_token_id
+from tallystick.pairing.domain.requester import RequesterMode
+from tallystick.pairing.domain.use_cases import use_cases
+from tallystick.schema.meta import API_VERSION
+from tallystick.schema.times import rfc3339
+from tallystick.tokens.policy import IssuancePolicy
 from tests.fakes import NOON
 
 Json = dict[str, Any]

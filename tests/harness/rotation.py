@@ -10,10 +10,10 @@ from typing import Any
 from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.crypto.keyring import Keyring
 from tallystick.crypto.keys import Algorithm
-from tallystick.domain.names import CLI_MANAGER
 from tallystick.kube.client import KubeCluster
 from tallystick.kube.connection import Connection
-from tallystick.services.keyrings import Keyrings
+from tallystick.objects.labels import CLI_MANAGER
+from tallystick.tokens.keyrings import Keyrings
 from tests.harness.exchange import Exchange
 from tests.harness.system import System
 

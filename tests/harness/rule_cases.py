@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tallystick.api.meta import API_VERSION
 from tallystick.install.installation import Installation
+from tallystick.schema.meta import API_VERSION
 from tests.harness.api import Answer, Api
 from tests.harness.writers import STATUS_WRITERS, WRITERS
 

@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Protocol
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tallystick.api.meta import API_VERSION
-from tallystick.domain.times import rfc3339
+from tallystick.schema.meta import API_VERSION
+from tallystick.schema.times import rfc3339
 from tests.harness.slot_admission import OF_EDITS, refusals
 from tests.harness.slot_history import History
 from tests.harness.slot_states import at_rest, deleting, last_serial_of, license_of, secret_of_rest, slots_of

@@ -11,9 +11,9 @@ import pytest
 import urllib3
 
 from tallystick.cli.settings import DEFAULT_NAMESPACE as OURS
-from tallystick.domain.names import KEYRING_SECRET
-from tallystick.handlers.controller import LEASE as LEASE_NAME
+from tallystick.controller.controller import LEASE as LEASE_NAME
 from tallystick.install.installation import Installation
+from tallystick.objects.labels import KEYRING_SECRET
 from tests.harness.api import Api
 from tests.harness.attackers import STAR, Cast, cannot, make_cast, said, world
 from tests.harness.grants import RBAC, grant

@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 import pytest
 
 from tallystick.crypto.keys import SigningKey
-from tallystick.web.connections import IDLE_SECONDS, LINGER_SECONDS, STALL_SECONDS
-from tallystick.web.door import HANDSHAKE_SECONDS
-from tallystick.web.forms import BODY_SECONDS
+from tallystick.exchange.forms import BODY_SECONDS
+from tallystick.exchange.listener import HANDSHAKE_SECONDS
+from tallystick.exchange.transport import IDLE_SECONDS, LINGER_SECONDS, STALL_SECONDS
 from tests.harness.api import Api
 from tests.harness.exchange import GRANT, JWT_TYPE
 from tests.harness.raw_http import GET_HEALTH, RawAnswer, Target, a_source, attacked

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tallystick.services.keyrings import REFRESH_SECONDS
-from tallystick.web.connections import MOST_CONNECTIONS, MOST_PER_SOURCE
+from tallystick.exchange.transport import MOST_CONNECTIONS, MOST_PER_SOURCE
+from tallystick.tokens.keyrings import REFRESH_SECONDS
 from tests.harness.api import Api
 from tests.harness.exchange import GRANT, JWT_TYPE
 from tests.harness.http_abuse import abuse_of

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from tallystick.crypto.keys import SigningKey
 from tallystick.install.installation import EXCHANGE, Installation
-from tallystick.services.callers import REMEMBER_SECONDS
-from tallystick.services.keyrings import REFRESH_SECONDS
+from tallystick.tokens.callers import REMEMBER_SECONDS
+from tallystick.tokens.keyrings import REFRESH_SECONDS
 from tests.harness.api import Api
 from tests.harness.attacks import EVERYWHERE, Place, Row, Sources, Victim, answered, present, send_form
 from tests.harness.audit_trail import Trail

@@ -17,8 +17,8 @@ import pytest
 import urllib3
 
 from tallystick.crypto.keyring import PUBLISH_FOR
-from tallystick.domain.times import rfc3339, whole_second
-from tallystick.services.keyrings import RETIRE_GRACE, stored_keyring
+from tallystick.schema.times import rfc3339, whole_second
+from tallystick.tokens.keyrings import RETIRE_GRACE, stored_keyring
 from tests.harness.api import Api
 from tests.harness.connections import (
     a_connection,

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import seed as seeded
 from hypothesis.stateful import run_state_machine_as_test
 
-from tallystick.api.meta import API_VERSION
+from tallystick.schema.meta import API_VERSION
 from tests.harness.api import Answer
 from tests.harness.connections import connection_secret_of
 from tests.harness.fuzzing import seed_of

@@ -23,7 +23,7 @@ from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.install.installation import CONTROLLER, EXCHANGE
 from tallystick.localplane.children import Child
 from tallystick.localplane.plane import ControlPlane
-from tallystick.services.keyrings import REFRESH_SECONDS
+from tallystick.tokens.keyrings import REFRESH_SECONDS
 from tests.harness.api import Api
 from tests.harness.audit_trail import Trail
 from tests.harness.connections import a_connection, connected, slots, token_in

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import pytest
 import urllib3
 
+from tallystick.controller.controller import ControllerSettings
 from tallystick.crypto.keys import SigningKey
-from tallystick.handlers.controller import ControllerSettings
 from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
 from tests.harness.audit_trail import Mark, Trail
 from tests.harness.objects import condition, secret_of, value_of

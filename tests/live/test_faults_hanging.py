@@ -14,16 +14,16 @@ import pytest
 
 from tallystick.cli.identities import Identity
 from tallystick.cli.settings import DEFAULT_NAMESPACE
+from tallystick.controller.controller import UNPROTECTED_PROBE_SECONDS
+from tallystick.controller.lease import LeaseTimes
+from tallystick.controller.watches import SILENT_SECONDS
 from tallystick.crypto.keys import SigningKey
-from tallystick.handlers.controller import UNPROTECTED_PROBE_SECONDS
-from tallystick.handlers.watches import SILENT_SECONDS
+from tallystick.exchange.finishing import Finishing
 from tallystick.install.installation import CONTROLLER, EXCHANGE
 from tallystick.kube.client import KubeCluster
 from tallystick.localplane.plane import ControlPlane
-from tallystick.runtime.lease import LeaseTimes
-from tallystick.services.freshness import FreshReader
-from tallystick.services.keyrings import REFRESH_SECONDS
-from tallystick.web.finishing import Finishing
+from tallystick.objects.fresh_reader import FreshReader
+from tallystick.tokens.keyrings import REFRESH_SECONDS
 from tests.harness.api import Api
 from tests.harness.controllers import LEASE, Controllers
 from tests.harness.exchange import HttpAnswer, replica

@@ -16,8 +16,8 @@ import urllib3
 from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.crypto.keyring import PUBLISH_FOR
 from tallystick.crypto.keys import Algorithm, SigningKey
-from tallystick.domain.names import KEYRING_SECRET
-from tallystick.services.keyrings import RETIRE_GRACE, stored_keyring
+from tallystick.objects.labels import KEYRING_SECRET
+from tallystick.tokens.keyrings import RETIRE_GRACE, stored_keyring
 from tests.harness.exchange import Exchange, replica
 from tests.harness.key_traffic import OfflineVerifier, Traffic, traffic
 from tests.harness.objects import read_token, wait_for_state

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from tallystick.api.meta import API_VERSION, GROUP
-from tallystick.domain.requester import GUARD_REFUSES_FORGED
 from tallystick.install.installation import Installation
-from tallystick.install.policies import GUARD_IS_IN_FORCE, GUARD_PROBE, WRITERS_REFUSE_CREATE
+from tallystick.install.policies import WRITERS_REFUSE_CREATE
+from tallystick.pairing.admission import GUARD_IS_IN_FORCE, GUARD_PROBE
+from tallystick.pairing.domain.requester import GUARD_REFUSES_FORGED
+from tallystick.schema.meta import API_VERSION, GROUP
 from tests.harness.api import Api
 from tests.harness.grants import grant
 from tests.harness.rule_cases import every_creator, every_status_writer, every_writer

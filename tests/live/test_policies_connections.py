@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tallystick.api.meta import GROUP
 from tallystick.install.installation import Installation
+from tallystick.schema.meta import GROUP
 from tests.harness.api import Api
 from tests.harness.connections import a_connection, set_slots, slots
 from tests.harness.grants import grant

@@ -18,14 +18,14 @@ from typing import Any
 
 import pytest
 
-from tallystick.api.master_token import MasterToken
 from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.crypto.keys import SigningKey
 from tallystick.crypto.tokens import sign
-from tallystick.domain.claims import MASTER_TYPE, master_claims
-from tallystick.domain.names import KEYRING_SECRET
 from tallystick.install.installation import Installation
-from tallystick.services.keyrings import stored_keyring
+from tallystick.objects.labels import KEYRING_SECRET
+from tallystick.pairing.api.master_token import MasterToken
+from tallystick.pairing.domain.claims import MASTER_TYPE, master_claims
+from tallystick.tokens.keyrings import stored_keyring
 from tests.harness import endings
 from tests.harness.api import Api
 from tests.harness.endings import Ending, Trust, name_of

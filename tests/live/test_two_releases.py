@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tallystick.api.meta import API_VERSION, GROUP
-from tallystick.domain.requester import RequesterMode
 from tallystick.install.installation import Installation
 from tallystick.localplane.plane import ControlPlane
+from tallystick.pairing.domain.requester import RequesterMode
+from tallystick.schema.meta import API_VERSION, GROUP
 from tests.harness.api import Api
 from tests.harness.grants import grant
 from tests.harness.installed import install_on

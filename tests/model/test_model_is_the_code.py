@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tallystick.api.master_token import MasterToken
-from tallystick.api.pairing_token import PairingToken
-from tallystick.domain import issuance, redemption
-from tallystick.domain.names import pairing_token_id
-from tallystick.domain.revocation import revoking_changes
-from tallystick.domain.validity import revoked_by_pairing
+from tallystick.pairing.api.master_token import MasterToken
+from tallystick.pairing.api.pairing_token import PairingToken
+from tallystick.pairing.domain import issuance, redemption
+from tallystick.pairing.domain.names import pairing_token_id
+from tallystick.pairing.domain.revocation import revoking_changes
+from tallystick.pairing.domain.validity import revoked_by_pairing
 from tests.builders import (
     OTHER_THUMBPRINT,
     OTHER_UID,

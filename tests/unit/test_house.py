@@ -13,7 +13,7 @@ PACKAGE = REPOSITORY / "operator" / "tallystick"
 
 # S13: who may open a connection, and to whom: kube/ to the API server, `pair` to the issuer that its user names,
 # `up` and `demo` to the processes that they started. Nobody to an address that comes from an object or a token.
-MAY_CONNECT = ("kube/", "cli/pair.py", "cli/up.py", "cli/demo.py", "localplane/probe.py")
+MAY_CONNECT = ("kube/", "pairing/client/pair.py", "cli/up.py", "cli/demo.py", "localplane/probe.py")
 CONNECTS = frozenset({"ClientSession", "urlopen", "HTTPSConnection", "HTTPConnection", "open_connection"})
 
 
