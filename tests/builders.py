@@ -79,10 +79,10 @@ def issued_status(
     }
 
 
-def a_claim(**changes: Any) -> Json:
-    """The claim of a client that has proved a key."""
+def a_redemption(**changes: Any) -> Json:
+    """The redemption of a client that has proved a key."""
     defaults: Json = {
-        "claimID": CLAIM_ID,
+        "redemptionID": CLAIM_ID,
         "clientKeyThumbprint": THUMBPRINT,
         "masterTokenID": MASTER_TOKEN_ID,
         "kid": a_key().key_id,
@@ -92,9 +92,11 @@ def a_claim(**changes: Any) -> Json:
     return _given({**defaults, **changes})
 
 
-def used_status(*, claim: Json | None = None, **more: Any) -> Json:
+def used_status(*, redemption: Json | None = None, **more: Any) -> Json:
     """The status of a token that was redeemed."""
-    return issued_status(**{"state": "Used", "usedTime": rfc3339(NOON), "claim": claim or a_claim(), **more})
+    return issued_status(
+        **{"state": "Used", "usedTime": rfc3339(NOON), "redemption": redemption or a_redemption(), **more}
+    )
 
 
 def raw_master_token(
@@ -109,7 +111,7 @@ def raw_master_token(
     defaults: Json = {
         "pairingTokenRef": {"name": "press-1", "uid": UID},
         "serial": 1,
-        "claimID": CLAIM_ID,
+        "redemptionID": CLAIM_ID,
         "tokenID": MASTER_TOKEN_ID,
         "kid": a_key().key_id,
         "useCase": "mission-control",

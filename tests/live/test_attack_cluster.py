@@ -1,4 +1,4 @@
-"""Ordinary users write the record themselves: claim, un-claim, revive, forge a master token (S1, S2, S7, S11).
+"""Ordinary users write the record themselves: redeem, un-redeem, revive, forge a master token (S1, S2, S7, S11).
 
 Everybody tries every attack in every way, while controller and exchange are at work. What they are told is compared
 word by word, and afterwards nothing in the namespace has another version than before.
@@ -42,10 +42,10 @@ BY_HAND = (
     "system:serviceaccount:tallystick-system:controller may create one"
 )
 SPENT = "a spent token never becomes active again: Used and Expired may only become Revoked"
-FINAL = "status.claim: Invalid value: a claim is final"
+FINAL = "status.redemption: Invalid value: a redemption is final"
 ENDED = "a master token that ended never becomes active again: Expired may only become Revoked"
-CLAIM = {
-    "claimID": "c-1",
+REDEMPTION = {
+    "redemptionID": "c-1",
     "masterTokenID": "m-1",
     "kid": "k-1",
     "scope": ["mission-control:admin", "federated-repo:sync"],
@@ -70,7 +70,7 @@ class Forgery(NamedTuple):
 
 
 FORGERIES = {
-    "claim it": Forgery("active", {"state": "Used", "claim": CLAIM}, RECORD),
+    "redeem it": Forgery("active", {"state": "Used", "redemption": REDEMPTION}, RECORD),
     "give it another id": Forgery("active", {"tokenID": "mine"}, RECORD),
     "prolong it": Forgery("active", {"expirationTime": "2099-01-01T00:00:00Z"}, RECORD),
     "make it speak for admin": Forgery("active", {"subject": "admin"}, RECORD),
@@ -80,15 +80,15 @@ FORGERIES = {
         "active", {"state": GONE, "serial": GONE}, "status.serial cannot be lowered", RECORD
     ),
     "kill it": Forgery("active", {"state": "Revoked", "revokedThrough": 1}, RECORD),
-    "un-claim it": Forgery("used", {"claim": GONE}, FINAL, RECORD),
-    "claim it for oneself": Forgery("used", {"claim": CLAIM}, FINAL),
+    "un-redeem it": Forgery("used", {"redemption": GONE}, FINAL, RECORD),
+    "redeem it for oneself": Forgery("used", {"redemption": REDEMPTION}, FINAL),
     "revive the used": Forgery("used", {"state": "Active"}, SPENT),
     "make the used as new": Forgery(
-        "used", {"state": "Active", "claim": GONE}, f"[{FINAL}, <nil>: Invalid value: {SPENT}]", SPENT
+        "used", {"state": "Active", "redemption": GONE}, f"[{FINAL}, <nil>: Invalid value: {SPENT}]", SPENT
     ),
     "revive the revoked": Forgery("revoked", {"state": "Active"}, SPENT),
     "be used again": Forgery("revoked", {"state": "Used"}, SPENT),
-    "claim the revoked": Forgery("revoked", {"claim": CLAIM}, FINAL),
+    "redeem the revoked": Forgery("revoked", {"redemption": REDEMPTION}, FINAL),
     "take a revocation back": Forgery(
         "revoked",
         {"state": "Used", "revokedThrough": GONE},
@@ -193,12 +193,12 @@ def _copied(spec: Json) -> Json:
 
 
 def _widened(spec: Json) -> Json:
-    return spec | {"scope": CLAIM["scope"], "subject": "admin", "claimID": "c-1", "tokenID": "m-1"}
+    return spec | {"scope": REDEMPTION["scope"], "subject": "admin", "redemptionID": "c-1", "tokenID": "m-1"}
 
 
 def _without_a_pairing(spec: Json) -> Json:
     """The bootstrap token, which comes from no pairing (S27)."""
-    return {key: value for key, value in spec.items() if key not in ("pairingTokenRef", "serial", "claimID")}
+    return {key: value for key, value in spec.items() if key not in ("pairingTokenRef", "serial", "redemptionID")}
 
 
 @pytest.mark.parametrize("forge", [_copied, _widened, _without_a_pairing])
@@ -238,7 +238,7 @@ def made_by_hand(cast: Cast, user: str) -> list[str]:
 EDITED = "spec: Forbidden: a master token is made by the exchange and cannot be edited; only spec.revoked may be set"
 REACTIVATED = "spec: Forbidden: a revoked master token cannot be reactivated; pair again to make a new one"
 MASTER_EDITS: dict[str, tuple[str, Json, str]] = {
-    "widen the scope": ("used master", {"scope": CLAIM["scope"]}, EDITED),
+    "widen the scope": ("used master", {"scope": REDEMPTION["scope"]}, EDITED),
     "speak for admin": ("used master", {"subject": "admin"}, EDITED),
     "live longer": ("used master", {"expirationTime": "2099-01-01T00:00:00Z"}, EDITED),
     "be accepted elsewhere": ("used master", {"audience": ["https://elsewhere.example"]}, EDITED),

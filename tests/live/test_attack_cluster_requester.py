@@ -124,7 +124,7 @@ def test_a_record_that_is_sent_along_with_an_order_is_not_stored(cast: Cast) -> 
 
     status = wait_for_state(site.api, body, "Active")["status"]
     assert created["status"] == {"observedGeneration": -1}
-    assert "claim" not in status
+    assert "redemption" not in status
     assert status["tokenID"] != record["tokenID"]
     assert site.is_active(other)
 

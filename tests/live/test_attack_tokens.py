@@ -133,7 +133,9 @@ def test_the_whole_table_changes_nothing_and_calls_no_api_for_what_is_not_ours(
     owner = SigningKey.generate("ES256")
     assert victim.site.is_active(victim.master.token)
     assert victim.site.exchange.redeem(victim.pairing.token, key=owner).status == 200
-    assert victim.site.api.get(victim.site.pairing_token())["status"]["claim"]["clientKeyThumbprint"] == owner.key_id
+    assert (
+        victim.site.api.get(victim.site.pairing_token())["status"]["redemption"]["clientKeyThumbprint"] == owner.key_id
+    )
 
 
 def attack(victim: Victim, sources: Sources, rows: list[Row], seed: int) -> list[str]:

@@ -146,11 +146,13 @@ def _said(answer: HttpAnswer) -> tuple[int, str, str]:
 
 
 def _masters_of(site: Site, name: str) -> list[str]:
-    """The ids of the MasterTokens of a PairingToken; the claim must name each one."""
-    claim = site.api.get(site.pairing_token(name))["status"]["claim"]
+    """The ids of the MasterTokens of a PairingToken; the redemption must name each one."""
+    redemption = site.api.get(site.pairing_token(name))["status"]["redemption"]
     specs = [master["spec"] for master in site.api.find_all("MasterToken", site.namespace)]
     made = [spec for spec in specs if spec["pairingTokenRef"]["name"] == name]
-    assert {(spec["claimID"], spec["tokenID"]) for spec in made} <= {(claim["claimID"], claim["masterTokenID"])}
+    assert {(spec["redemptionID"], spec["tokenID"]) for spec in made} <= {
+        (redemption["redemptionID"], redemption["masterTokenID"])
+    }
     return [spec["tokenID"] for spec in made]
 
 

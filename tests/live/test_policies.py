@@ -31,7 +31,7 @@ MASTER: Json = {
     "expirationTime": "2031-01-01T12:00:00Z",
     "deletionPolicy": "Revoke",
 }
-PAIRED = MASTER | {"pairingTokenRef": {"name": "site-a", "uid": "7a5c"}, "serial": 1, "claimID": "c-1"}
+PAIRED = MASTER | {"pairingTokenRef": {"name": "site-a", "uid": "7a5c"}, "serial": 1, "redemptionID": "c-1"}
 
 
 @pytest.fixture(scope="module")

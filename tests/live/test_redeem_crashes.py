@@ -270,23 +270,23 @@ def test_a_forged_record_of_the_claim_is_not_signed(
 
 
 def _record_with_more(site: Site, system: System) -> Json:
-    """Build the MasterToken of the claim, with a wider scope."""
+    """Build the MasterToken of the redemption, with a wider scope."""
     pairing = site.api.get(site.pairing_token())
-    claim, meta = pairing["status"]["claim"], pairing["metadata"]
-    year = datetime.fromisoformat(claim["time"]) + timedelta(days=365)
+    redemption, meta = pairing["status"]["redemption"], pairing["metadata"]
+    year = datetime.fromisoformat(redemption["time"]) + timedelta(days=365)
     spec = {
         "pairingTokenRef": {"name": meta["name"], "uid": meta["uid"]},
         "serial": 1,
-        "claimID": claim["claimID"],
-        "tokenID": claim["masterTokenID"],
-        "kid": claim["kid"],
+        "redemptionID": redemption["redemptionID"],
+        "tokenID": redemption["masterTokenID"],
+        "kid": redemption["kid"],
         "useCase": "mission-control",
-        "scope": [*claim["scope"], "everything"],
+        "scope": [*redemption["scope"], "everything"],
         "audience": [system.up.url],
         "subject": pairing["status"]["subject"],
-        "keyThumbprint": claim["clientKeyThumbprint"],
-        "issuedTime": claim["time"],
+        "keyThumbprint": redemption["clientKeyThumbprint"],
+        "issuedTime": redemption["time"],
         "expirationTime": year.isoformat().replace("+00:00", "Z"),
         "deletionPolicy": "Revoke",
     }
-    return site.master_token(claim["masterTokenID"]) | {"spec": spec}
+    return site.master_token(redemption["masterTokenID"]) | {"spec": spec}

@@ -69,25 +69,25 @@ def test_the_trust_is_recorded_in_both_objects(site: Site) -> None:
 
     pairing = must(poll(lambda: _with_condition(site, "PairingToken", answer)))
     master = must(poll(lambda: _with_condition(site, "MasterToken", answer)))
-    claim = pairing["status"]["claim"]
+    redemption = pairing["status"]["redemption"]
     owner = {"name": "site-a", "uid": pairing["metadata"]["uid"]}
     assert pairing["status"]["state"] == "Used"
-    assert claim["masterTokenID"] == answer["token_id"]
-    assert claim["clientID"] == "https://mc.example.net"
-    assert pairing["status"]["usedTime"] == claim["time"]
+    assert redemption["masterTokenID"] == answer["token_id"]
+    assert redemption["clientID"] == "https://mc.example.net"
+    assert pairing["status"]["usedTime"] == redemption["time"]
     assert [{key: reference[key] for key in owner} for reference in master["metadata"]["ownerReferences"]] == [owner]
     assert (
         master["spec"].items()
         >= {
             "pairingTokenRef": owner,
             "serial": 1,
-            "claimID": claim["claimID"],
+            "redemptionID": redemption["redemptionID"],
             "tokenID": answer["token_id"],
             "useCase": "mission-control",
             "scope": ["mission-control:admin"],
             "subject": "tallystick-admin",
             "clientID": "https://mc.example.net",
-            "issuedTime": claim["time"],
+            "issuedTime": redemption["time"],
             "deletionPolicy": "Revoke",
         }.items()
     )

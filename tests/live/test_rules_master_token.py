@@ -25,7 +25,7 @@ Json = dict[str, Any]
 SPEC: Json = {
     "pairingTokenRef": {"name": "site-a", "uid": "7a5c"},
     "serial": 1,
-    "claimID": "c-1",
+    "redemptionID": "c-1",
     "tokenID": "m-1",
     "kid": "k-1",
     "useCase": "mission-control",
@@ -42,7 +42,7 @@ OPTIONAL = ("clientID", "keyThumbprint")
 CHANGED: Json = {
     "pairingTokenRef": {"name": "site-a", "uid": "0000"},
     "serial": 2,
-    "claimID": "c-2",
+    "redemptionID": "c-2",
     "tokenID": "m-2",
     "kid": "k-2",
     "useCase": "federated-repo",
@@ -65,8 +65,8 @@ def without(name: str) -> Json:
 
 CREATE_REFUSED = [
     *(
-        Refused(f"no {name}", {}, without(name), "pairingTokenRef, serial and claimID must be given together")
-        for name in ("pairingTokenRef", "serial", "claimID")
+        Refused(f"no {name}", {}, without(name), "pairingTokenRef, serial and redemptionID must be given together")
+        for name in ("pairingTokenRef", "serial", "redemptionID")
     ),
     *(Refused(f"no {name}", {}, without(name), f"spec.{name}") for name in ("tokenID", "kid", "subject", "scope")),
     Refused(

@@ -20,14 +20,14 @@ __all__ = ["controller", "token"]
 
 Json = dict[str, Any]
 
-CLAIM = {
-    "claimID": "c-1",
+REDEMPTION = {
+    "redemptionID": "c-1",
     "masterTokenID": "m-1",
     "kid": "k-1",
     "scope": ["mission-control:admin"],
     "time": "2030-01-01T12:00:00Z",
 }
-USED = {"state": "Used", "serial": 1, "claim": CLAIM}
+USED = {"state": "Used", "serial": 1, "redemption": REDEMPTION}
 FINAL = "a spent token never becomes active again"
 
 STATUS_REFUSED = [
@@ -43,40 +43,52 @@ STATUS_REFUSED = [
     ),
     Refused("used to active", USED, USED | {"state": "Active"}, FINAL),
     Refused("used to expired", USED, USED | {"state": "Expired"}, FINAL),
-    Refused("used to nothing", USED, {"serial": 1, "claim": CLAIM}, FINAL),
+    Refused("used to nothing", USED, {"serial": 1, "redemption": REDEMPTION}, FINAL),
     Refused("expired to active", {"state": "Expired", "serial": 1}, {"state": "Active", "serial": 1}, FINAL),
     Refused("expired to used", {"state": "Expired", "serial": 1}, {"state": "Used", "serial": 1}, FINAL),
     Refused("revoked to active", REVOKED, REVOKED | {"state": "Active"}, FINAL),
     Refused("revoked to used", REVOKED, REVOKED | {"state": "Used"}, FINAL),
-    Refused("claim changed", USED, USED | {"claim": CLAIM | {"claimID": "c-2"}}, "a claim is final"),
-    Refused("claim re-timed", USED, USED | {"claim": CLAIM | {"time": "2030-01-01T12:00:01Z"}}, "a claim is final"),
-    Refused("claim removed", USED, {"state": "Used", "serial": 1}, "a claim is final"),
     Refused(
-        "claim of an active token kept active",
+        "redemption changed", USED, USED | {"redemption": REDEMPTION | {"redemptionID": "c-2"}}, "a redemption is final"
+    ),
+    Refused(
+        "redemption re-timed",
+        USED,
+        USED | {"redemption": REDEMPTION | {"time": "2030-01-01T12:00:01Z"}},
+        "a redemption is final",
+    ),
+    Refused("redemption removed", USED, {"state": "Used", "serial": 1}, "a redemption is final"),
+    Refused(
+        "redemption of an active token kept active",
         {"state": "Active", "serial": 1},
         USED | {"state": "Active"},
         "only an Active",
     ),
-    Refused("claim of a pending token", {"state": "Pending"}, USED, "only an Active token can be claimed"),
-    Refused("claim of a new token", {}, USED, "only an Active token can be claimed"),
+    Refused("redemption of a pending token", {"state": "Pending"}, USED, "only an Active token can be redeemed"),
+    Refused("redemption of a new token", {}, USED, "only an Active token can be redeemed"),
     Refused(
-        "claim of an expired token",
+        "redemption of an expired token",
         {"state": "Expired", "serial": 1},
-        REVOKED | {"claim": CLAIM},
-        "only an Active token can be claimed",
+        REVOKED | {"redemption": REDEMPTION},
+        "only an Active token can be redeemed",
     ),
-    Refused("claim of a revoked token", REVOKED, REVOKED | {"claim": CLAIM}, "only an Active token can be claimed"),
+    Refused(
+        "redemption of a revoked token",
+        REVOKED,
+        REVOKED | {"redemption": REDEMPTION},
+        "only an Active token can be redeemed",
+    ),
     Refused("unknown state", {}, {"state": "Claimed"}, "status.state"),
 ]
 
 STATUS_ALLOWED = [
     Allowed("pending to active", {"state": "Pending"}, {"state": "Active", "serial": 1}),
-    Allowed("active to used, with its claim", {"state": "Active", "serial": 1}, USED),
+    Allowed("active to used, with its redemption", {"state": "Active", "serial": 1}, USED),
     Allowed("active to expired", {"state": "Active", "serial": 1}, {"state": "Expired", "serial": 1}),
     Allowed("active to revoked", {"state": "Active", "serial": 1}, REVOKED),
     Allowed("revoked before it was issued", {}, {"state": "Revoked"}),
     Allowed("expired to revoked", {"state": "Expired", "serial": 1}, REVOKED),
-    Allowed("used to revoked, with its claim", {**USED}, REVOKED | {"claim": CLAIM}),
+    Allowed("used to revoked, with its redemption", {**USED}, REVOKED | {"redemption": REDEMPTION}),
     Allowed("used, with conditions", USED, USED | {"observedGeneration": 1, "usedTime": "2030-01-01T12:00:00Z"}),
 ]
 
@@ -109,9 +121,12 @@ def test_a_status_is_allowed(admin: Api, controller: Api, token: Any, write_stat
         ({"state": "Active", "serial": 2}, "status.revokedThrough cannot be lowered"),
         (REVOKED | {"state": "Active"}, FINAL),
         ({"state": "Revoked", "serial": 2, "revokedThrough": 1}, "state Revoked needs status.revokedThrough"),
-        ({"state": "Used", "serial": 2, "revokedThrough": 1, "claim": CLAIM}, "only an Active token can be claimed"),
+        (
+            {"state": "Used", "serial": 2, "revokedThrough": 1, "redemption": REDEMPTION},
+            "only an Active token can be redeemed",
+        ),
     ],
-    ids=["active", "revocation forgotten", "old serial", "half revoked", "claimed unissued"],
+    ids=["active", "revocation forgotten", "old serial", "half revoked", "redeemed unissued"],
 )
 def test_a_new_serial_starts_afresh_and_forgets_no_revocation(
     admin: Api, controller: Api, token: Any, write_status: Any, status: Json, text: str
@@ -140,7 +155,7 @@ def test_a_new_serial_drops_the_claim_of_the_one_before(
     kept = write_status(controller, body | {"status": USED}, body | {"status": USED | {"state": "Active", "serial": 2}})
     dropped = write_status(controller, body | {"status": USED}, body | {"status": {"state": "Active", "serial": 2}})
 
-    assert "only an Active token can be claimed" in kept.message
+    assert "only an Active token can be redeemed" in kept.message
     assert dropped.succeeded, dropped.message
 
 
@@ -156,10 +171,12 @@ def test_a_serial_that_is_revoked_before_it_was_issued_may_keep_the_claim_of_the
     revoked = {"state": "Revoked", "serial": 2, "revokedThrough": 2}
     before = body | {"status": USED}
 
-    forged = write_status(controller, before, body | {"status": revoked | {"claim": CLAIM | {"claimID": "c-2"}}})
-    kept = write_status(controller, before, body | {"status": revoked | {"claim": CLAIM}})
+    forged = write_status(
+        controller, before, body | {"status": revoked | {"redemption": REDEMPTION | {"redemptionID": "c-2"}}}
+    )
+    kept = write_status(controller, before, body | {"status": revoked | {"redemption": REDEMPTION}})
 
-    assert "only an Active token can be claimed" in forged.message
+    assert "only an Active token can be redeemed" in forged.message
     assert kept.succeeded, kept.message
 
 
@@ -170,13 +187,13 @@ def test_a_status_that_is_emptied_keeps_claim_and_state(admin: Api, controller: 
 
     emptied = controller.merge(body, {"status": None}, subresource="status")
 
-    assert "a claim is final" in emptied.message
+    assert "a redemption is final" in emptied.message
     assert FINAL in emptied.message
 
 
 def prepare(controller: Api, new: Json, status: Json, write_status: Any) -> None:
-    """Bring a new token's status to where a case begins; a claim is reached through Active alone."""
-    if "claim" in status:
+    """Bring a new token's status to where a case begins; a redemption is reached through Active alone."""
+    if "redemption" in status:
         active = new | {"status": {"state": "Active", "serial": 1}}
         write_status(controller, new, active).must_succeed()
         write_status(controller, active, new | {"status": status}).must_succeed()

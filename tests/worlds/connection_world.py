@@ -12,12 +12,12 @@ from tallystick.connections.api.connection_configuration import (
 )
 from tallystick.connections.domain.presence import Presence, Sighting
 from tallystick.connections.services.connection_configurations import ConnectionConfigurations
-from tallystick.controller.view import WatchedView
+from tallystick.controller.cache import ObjectCache
 from tallystick.errors import NotYetError
-from tallystick.objects.context import Surroundings
+from tallystick.objects.context import Context
 from tallystick.objects.labels import KIND_LABEL
-from tallystick.objects.outcome import Outcome
 from tallystick.objects.ports import ClusterError
+from tallystick.objects.result import Result
 from tallystick.objects.server_clock import ServerClock
 from tallystick.registry import KINDS
 from tallystick.schema.builtin import SECRETS
@@ -107,7 +107,7 @@ class ConnectionWorld:
     def __post_init__(self) -> None:
         self.cluster = FaultyCluster(self.clock)
         self.server_clock = ServerClock(self.clock)
-        self.view = WatchedView(KINDS)
+        self.cache = ObjectCache(KINDS)
         self._controller: ConnectionConfigurations | None = None
 
     # What users do.
@@ -180,13 +180,13 @@ class ConnectionWorld:
     # The controller.
 
     def watch(self) -> None:
-        """Let the watches catch up: the view is what the cluster holds now, of Secrets only those with our label."""
-        seen = WatchedView(KINDS)
+        """Let the watches catch up: the cache is what the cluster holds now, of Secrets only those with our label."""
+        seen = ObjectCache(KINDS)
         for resource in (CONNECTION_CONFIGURATIONS, SECRETS):
             for body in self.cluster.all(resource):
                 if resource != SECRETS or KIND_LABEL in body["metadata"].get("labels", {}):
                     seen.observe(resource, None, body)
-        self.view.stores, self.view.secrets = seen.stores, seen.secrets
+        self.cache.stores, self.cache.secrets = seen.stores, seen.secrets
 
     def restart(self) -> None:
         """Start a controller that knows nothing but what the API server tells."""
@@ -195,24 +195,24 @@ class ConnectionWorld:
     @property
     def controller(self) -> ConnectionConfigurations:
         if self._controller is None:
-            self.view = WatchedView(KINDS)
+            self.cache = ObjectCache(KINDS)
             self._controller = ConnectionConfigurations(
                 self.cluster,
-                self.view,
+                self.cache,
                 Issuer(self.keys, self.policy),
                 self.presences,
-                Surroundings(self.clock, self.server_clock, self.audit, self.events),
+                Context(self.clock, self.server_clock, self.audit, self.events),
             )
         return self._controller
 
-    async def reconcile(self, *, watched: bool = True) -> Outcome:
+    async def reconcile(self, *, watched: bool = True) -> Result:
         """One look of the controller at the object; `watched`: its watches have caught up."""
         controller = self.controller
         if watched:
             self.watch()
         return await controller.reconcile(NAMESPACE, NAME)
 
-    async def reconcile_until_done(self, most: int = 8) -> Outcome:
+    async def reconcile_until_done(self, most: int = 8) -> Result:
         """Look again after each failure, as the work queue does."""
         for _ in range(most):
             try:

@@ -2,7 +2,7 @@
 
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
-from tests.builders import OTHER_UID, a_claim, issued_status, raw_pairing_token
+from tests.builders import OTHER_UID, a_redemption, issued_status, raw_pairing_token
 from tests.worlds.world import NAME, NAMESPACE
 
 
@@ -44,7 +44,7 @@ def pairing_re_created(world):
 
 
 def pairing_redeemed_anew(world):
-    spent = {"state": "Used", "serial": 2, "claim": a_claim()}
+    spent = {"state": "Used", "serial": 2, "redemption": a_redemption()}
     world.edit(serial=2)
     world.cluster.edit(PAIRING_TOKENS, NAMESPACE, NAME, lambda body: body["status"].update(spent))
 

@@ -17,17 +17,17 @@ from tallystick.errors import NotYetError
 from tallystick.exchange.app import make_app
 from tallystick.exchange.failure_limits import FailureLimiter, FailureLimits
 from tallystick.exchange.parts import ExchangeParts
-from tallystick.objects.context import Surroundings
+from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.held_secrets import held_token
 from tallystick.objects.ports import Json
 from tallystick.objects.server_clock import ServerClock
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
-from tallystick.pairing.domain.grants import PairingGrant, grant
 from tallystick.pairing.domain.requester import RequesterMode
+from tallystick.pairing.domain.token_claims import PairingTokenClaims, grant
 from tallystick.pairing.domain.use_cases import use_cases
-from tallystick.pairing.services.redeem import Redemption
+from tallystick.pairing.services.redeem import Redeeming
 from tallystick.runtime.metrics import Metrics, make_metrics
 from tallystick.schema.builtin import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
 from tallystick.schema.meta import Resource
@@ -109,15 +109,15 @@ class Replica:
     def _parts(self) -> ExchangeParts:
         reader = FreshReader(self.cluster, self.clock, max_staleness=0.0)
         callers = Callers(self.cluster, self.clock, issuer=self.issuer)
-        around = Surroundings(self.clock, self.server_clock, self.audit, self.events)
-        uses = ConnectionUses(reader, self.tokens, around)
+        ctx = Context(self.clock, self.server_clock, self.audit, self.events)
+        uses = ConnectionUses(reader, self.tokens, ctx)
         self.instances = InstanceLog(self.cluster, self.clock, namespace="tallystick-system", replica="one")
         return ExchangeParts(
-            redemption=Redemption(self.cluster, reader, self.tokens, around, ids=self.ids),
-            introspection=Introspection(reader, self.tokens, callers, uses, around),
-            revocation=Revocation(self.cluster, reader, self.tokens, around),
+            redeeming=Redeeming(self.cluster, reader, self.tokens, ctx, ids=self.ids),
+            introspection=Introspection(reader, self.tokens, callers, uses, ctx),
+            revocation=Revocation(self.cluster, reader, self.tokens, ctx),
             uses=uses,
-            heartbeats=Heartbeats(self.tokens, uses, self.instances, around),
+            heartbeats=Heartbeats(self.tokens, uses, self.instances, ctx),
             callers=callers,
             keys=self,
             issuer=self.issuer,
@@ -140,7 +140,7 @@ class Replica:
         token = PairingToken.model_validate(self.cluster.put(PAIRING_TOKENS, body))
         key_id = self._keyring.signing_key(self.clock.now()).key_id
         granted = grant(token, self.policy, now=self.clock.now(), key_id=key_id)
-        assert isinstance(granted, PairingGrant)
+        assert isinstance(granted, PairingTokenClaims)
         self.cluster.edit(PAIRING_TOKENS, "edge", name, lambda stored: stored.update(status=_as_issued(granted)))
         signed = held_token(self.tokens.pairing_secret(token, granted))
         assert signed is not None
@@ -189,7 +189,7 @@ def form(signed: str, /, **changes: str | None) -> dict[str, str]:
     return {name: value for name, value in parameters.items() if value is not None}
 
 
-def _as_issued(granted: PairingGrant) -> Json:
+def _as_issued(granted: PairingTokenClaims) -> Json:
     return {
         "observedGeneration": 1,
         "state": "Active",

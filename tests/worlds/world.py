@@ -5,21 +5,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tallystick.connections.services.token_use import ConnectionUses
-from tallystick.controller.view import WatchedView
-from tallystick.objects.context import Surroundings
+from tallystick.controller.cache import ObjectCache
+from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.labels import KIND_LABEL
-from tallystick.objects.outcome import Outcome
 from tallystick.objects.ports import ClusterError
+from tallystick.objects.result import Result
 from tallystick.objects.server_clock import ServerClock
 from tallystick.pairing.api.master_token import MASTER_TOKENS, MasterToken
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
+from tallystick.pairing.domain.grants import RequestedGrant
 from tallystick.pairing.domain.requester import RequesterMode
-from tallystick.pairing.domain.targets import Wish
 from tallystick.pairing.services.master_tokens import MasterTokens
 from tallystick.pairing.services.pairing_tokens import PairingTokens
-from tallystick.pairing.services.redeem import Redeemed, RedeemRequest, Redemption
-from tallystick.pairing.services.requester_probe import Requester
+from tallystick.pairing.services.redeem import Redeemed, Redeeming, RedeemRequest
+from tallystick.pairing.services.requester_probe import RequesterProbe
 from tallystick.registry import KINDS
 from tallystick.schema.builtin import SECRETS
 from tallystick.schema.meta import Resource
@@ -37,7 +37,7 @@ Json = dict[str, Any]
 NAMESPACE, NAME, SECRET = "edge", "press-1", "press-1-pairing-token"
 
 
-class AGuard(Requester):
+class AGuard(RequesterProbe):
     """A requester policy that is in force, or is not, as the test says."""
 
     def __init__(self, cluster: FakeCluster) -> None:
@@ -49,14 +49,14 @@ class AGuard(Requester):
 class Replica:
     """One exchange process."""
 
-    redemption: Redemption
+    redeeming: Redeeming
     revocation: Revocation
     introspection: Introspection
     reader: FreshReader
     server_clock: ServerClock
 
-    async def redeem(self, jwt: str, key: str | None = THUMBPRINT, wish: Wish | None = None) -> Redeemed:
-        return await self.redemption.redeem(RedeemRequest(jwt, wish or Wish(), key, "192.0.2.7"))
+    async def redeem(self, jwt: str, key: str | None = THUMBPRINT, requested: RequestedGrant | None = None) -> Redeemed:
+        return await self.redeeming.redeem(RedeemRequest(jwt, requested or RequestedGrant(), key, "192.0.2.7"))
 
 
 @dataclass
@@ -74,7 +74,7 @@ class World:
         self.cluster = FaultyCluster(clock=self.clock)
         self.guard = AGuard(self.cluster)
         self.server_clock = ServerClock(self.clock)
-        self.view = WatchedView(KINDS)
+        self.cache = ObjectCache(KINDS)
         self._controller: PairingTokens | None = None
 
     # Objects, as others make and change them.
@@ -124,14 +124,14 @@ class World:
     # The controller.
 
     def watch(self) -> None:
-        """Let the watches catch up: the view is what the cluster holds now, of Secrets only those with our label."""
-        self.view = self._seen() if self._controller is None else self._refreshed(self._seen())
+        """Let the watches catch up: the cache is what the cluster holds now, of Secrets only those with our label."""
+        self.cache = self._seen() if self._controller is None else self._refreshed(self._seen())
 
     def restart(self) -> None:
         """Start a controller that knows nothing but what the API server tells."""
         self._controller = None
 
-    async def reconcile(self, *, watched: bool = True) -> Outcome:
+    async def reconcile(self, *, watched: bool = True) -> Result:
         """One look of the controller at the object; `watched`: its watches have caught up."""
         if watched:
             self.watch()
@@ -139,14 +139,14 @@ class World:
             issuer = Issuer(self.keys, self.policy)
             self._controller = PairingTokens(
                 self.cluster,
-                self.view,
+                self.cache,
                 issuer,
                 self.guard,
-                self._around(self.server_clock),
+                self._ctx(self.server_clock),
             )
         return await self._controller.reconcile(NAMESPACE, NAME)
 
-    async def reconcile_until_done(self, most: int = 8) -> Outcome:
+    async def reconcile_until_done(self, most: int = 8) -> Result:
         """Look again after each failure, as the work queue does."""
         for _ in range(most):
             try:
@@ -155,10 +155,10 @@ class World:
                 continue
         raise AssertionError("it never came to rest")
 
-    async def reconcile_master(self) -> Outcome:
+    async def reconcile_master(self) -> Result:
         """A fresh controller's look at the one MasterToken."""
         (master,) = self.masters()
-        reconciler = MasterTokens(self.cluster, self._seen(), self._around(self.server_clock))
+        reconciler = MasterTokens(self.cluster, self._seen(), self._ctx(self.server_clock))
         return await reconciler.reconcile(NAMESPACE, master.metadata.name)
 
     async def issue(self, **changes: Any) -> str:
@@ -168,20 +168,20 @@ class World:
         self.cluster.calls.clear()
         return self.jwt()
 
-    def _seen(self) -> WatchedView:
-        view = WatchedView(KINDS)
+    def _seen(self) -> ObjectCache:
+        cache = ObjectCache(KINDS)
         for resource in (PAIRING_TOKENS, MASTER_TOKENS, SECRETS):
             for body in self.cluster.all(resource):
                 if resource != SECRETS or KIND_LABEL in body["metadata"].get("labels", {}):
-                    view.observe(resource, None, body)
-        return view
+                    cache.observe(resource, None, body)
+        return cache
 
-    def _refreshed(self, seen: WatchedView) -> WatchedView:
-        self.view.stores, self.view.secrets = seen.stores, seen.secrets
-        return self.view
+    def _refreshed(self, seen: ObjectCache) -> ObjectCache:
+        self.cache.stores, self.cache.secrets = seen.stores, seen.secrets
+        return self.cache
 
-    def _around(self, server_clock: ServerClock) -> Surroundings:
-        return Surroundings(self.clock, server_clock, self.audit, self.events)
+    def _ctx(self, server_clock: ServerClock) -> Context:
+        return Context(self.clock, server_clock, self.audit, self.events)
 
     # The exchange.
 
@@ -192,13 +192,13 @@ class World:
             FreshReader(self.cluster, self.clock, max_staleness=max_staleness),
         )
         server_clock = ServerClock(self.clock)
-        around = self._around(server_clock)
-        uses = ConnectionUses(reader, issuer, around)
+        ctx = self._ctx(server_clock)
+        uses = ConnectionUses(reader, issuer, ctx)
         callers = Callers(self.cluster, self.clock, issuer=ISSUER)
-        redemption = Redemption(self.cluster, reader, issuer, around, ids=self.ids)
-        introspection = Introspection(reader, issuer, callers, uses, around)
-        revocation = Revocation(self.cluster, reader, issuer, around)
-        return Replica(redemption, revocation, introspection, reader, server_clock)
+        redeeming = Redeeming(self.cluster, reader, issuer, ctx, ids=self.ids)
+        introspection = Introspection(reader, issuer, callers, uses, ctx)
+        revocation = Revocation(self.cluster, reader, issuer, ctx)
+        return Replica(redeeming, revocation, introspection, reader, server_clock)
 
 
 __all__ = ["NAME", "NAMESPACE", "SECRET", "UID", "AGuard", "Replica", "World"]

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 from tallystick.exchange import listener as door
-from tallystick.exchange.connection_limits import Places
+from tallystick.exchange.connection_limits import ConnectionLimits
 from tallystick.exchange.server import ServeSettings, listening
 from tallystick.localplane.pki import prepare_serving
 from tests.worlds.replica import Replica
@@ -40,7 +40,7 @@ async def asked(port: int, *, tls: bool = False) -> bytes:
 
 
 def test_places_are_bounded_for_all_and_for_each_source():
-    places = Places(most=3, most_per_source=2)
+    places = ConnectionLimits(most=3, most_per_source=2)
 
     taken = [places.take(source) for source in ("a", "a", "a", "b", "c")]
 
@@ -48,7 +48,7 @@ def test_places_are_bounded_for_all_and_for_each_source():
 
 
 def test_a_place_that_is_given_back_can_be_taken_and_leaves_no_trace():
-    places = Places(most=1, most_per_source=1)
+    places = ConnectionLimits(most=1, most_per_source=1)
 
     for source in ("a", "b", "c"):
         assert places.take(source)
@@ -58,7 +58,7 @@ def test_a_place_that_is_given_back_can_be_taken_and_leaves_no_trace():
 
 
 def test_places_are_scarce_when_more_than_three_quarters_are_taken():
-    places = Places(most=8, most_per_source=4)
+    places = ConnectionLimits(most=8, most_per_source=4)
 
     scarce = []
     for source in ("a", "a", "a", "a", "b", "b", "c"):

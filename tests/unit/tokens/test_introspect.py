@@ -238,7 +238,7 @@ async def test_the_bootstrap_token_needs_no_pairing(world):
 
 
 def drop_the_pairing(body):
-    for member in ("pairingTokenRef", "serial", "claimID"):
+    for member in ("pairingTokenRef", "serial", "redemptionID"):
         del body["spec"][member]
 
 

@@ -5,7 +5,7 @@ import pytest
 from tallystick.connections.api.connection_configuration import DeploymentType
 from tallystick.connections.services.connection_secrets import Signed
 from tallystick.connections.services.heartbeats import Heartbeat
-from tallystick.pairing.domain.targets import Wish
+from tallystick.pairing.domain.grants import RequestedGrant
 from tallystick.pairing.services.redeem import Redeemed, RedeemRequest
 
 CANARY = "canary-7f3a"
@@ -15,7 +15,7 @@ CANARY = "canary-7f3a"
     "value",
     [
         Heartbeat(CANARY, "edge", "dc-west", "press-1", DeploymentType.KUBERNETES, "10.0.0.1"),
-        RedeemRequest(CANARY, Wish()),
+        RedeemRequest(CANARY, RequestedGrant()),
         Redeemed(CANARY, "t-1", ("mission-control:admin",), 60, key_bound=False),
         Signed({"t-1": CANARY}, complete=True, secret={"data": {"token": CANARY}}, digest=b"d"),
     ],

@@ -46,12 +46,12 @@ async def test_rfc_7009_writes_status_and_never_spec(world):
 async def test_revoking_a_used_token_ends_the_trust_that_it_made(world):
     jwt = await world.issue()
     await world.replica().redeem(jwt)
-    claim = world.token().status.claim
+    redemption = world.token().status.redemption
 
     await revoke(world, jwt)
 
     status = world.token().status
-    assert (status.state, status.revoked_through, status.claim) == ("Revoked", 1, claim)
+    assert (status.state, status.revoked_through, status.redemption) == ("Revoked", 1, redemption)
 
 
 async def test_s29_a_spent_pairing_token_that_leaks_after_its_expiry_is_no_kill_switch(world):
@@ -89,7 +89,7 @@ async def test_a_revocation_whose_tombstone_cannot_be_written_is_not_acknowledge
 
 
 async def retained_and_recorded_during_the_revocation(world):
-    """A redemption has claimed when it is looked at, and creates its record right before the revocation is stored."""
+    """A redemption has consumed the token, and creates its record right before the revocation is stored."""
     jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
     await world.replica().redeem(jwt)
     (late,) = world.cluster.all(MASTER_TOKENS)
@@ -149,7 +149,7 @@ async def test_a_serial_that_is_not_recorded_yet_does_not_inherit_the_facts_of_t
 
     status = world.token().status
     assert (status.state, status.serial, status.revoked_through) == ("Revoked", 2, 2)
-    assert (status.claim, status.token_id) == (None, None)
+    assert (status.redemption, status.token_id) == (None, None)
 
 
 async def test_s10_the_holder_of_a_master_token_may_end_it(world):
@@ -269,7 +269,7 @@ async def test_a_redemption_that_was_faster_is_revoked_with_its_master_token(wor
     await revoke(world, jwt)
 
     status = world.token().status
-    assert (status.state, status.revoked_through, status.claim is not None) == ("Revoked", 1, True)
+    assert (status.state, status.revoked_through, status.redemption is not None) == ("Revoked", 1, True)
 
 
 async def test_an_object_that_goes_while_it_is_being_revoked_is_over(world):

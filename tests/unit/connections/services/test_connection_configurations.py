@@ -36,7 +36,7 @@ async def test_r15_the_first_token_costs_three_writes_and_no_read(world):
     outcome = await world.reconcile()
 
     assert [(call.verb, call.plural) for call in world.cluster.calls] == MINT
-    assert (outcome.retry_after, outcome.wake_at) == (None, NOON + timedelta(hours=4380, seconds=1))
+    assert (outcome.requeue_after, outcome.requeue_at) == (None, NOON + timedelta(hours=4380, seconds=1))
 
 
 async def test_an_issued_token_is_on_record(world):

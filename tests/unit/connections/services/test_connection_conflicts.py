@@ -74,7 +74,7 @@ async def test_s22_a_foreign_secret_is_never_touched_and_its_owner_is_named(worl
     )
     assert world.events.reasons() == ["SecretConflict"]
     assert world.audit.decisions() == [("refuse", "stalled")]
-    assert (first.retry_after, again.retry_after) == (10.0, 10.0)
+    assert (first.requeue_after, again.requeue_after) == (10.0, 10.0)
     # What carries no label of ours is seen only when our own is refused.
     tried = [] if labelled else [("create", "secrets")]
     assert (written, world.writes()) == ([STATUS, *tried, STATUS], tried)
@@ -121,7 +121,7 @@ async def test_a_licence_ends_and_a_slot_is_revoked_in_the_middle_of_a_conflict(
     world.clock.advance(3600)
     await world.reconcile()
 
-    assert conflict.wake_at == world.token_of("green").not_after
+    assert conflict.requeue_at == world.token_of("green").not_after
     assert (revoked, world.token_of("green").reason) == ("Manual", "LicenseExpired")
 
 
@@ -145,7 +145,7 @@ async def test_s3_a_token_that_cannot_be_signed_again_as_it_was_is_not_healed(wo
     world.restart()
     outcome = await world.reconcile()
 
-    assert ("token" in world.values(), "token.default" in world.values(), outcome.retry_after) == (False, False, 10.0)
+    assert ("token" in world.values(), "token.default" in world.values(), outcome.requeue_after) == (False, False, 10.0)
     assert world.tokens() == [("default", 1, "Active")]
     assert world.said() == {"Ready": ("False", "ClaimsChanged"), "Stalled": ("True", "ClaimsChanged")}
     assert world.events.reasons() == ["ClaimsChanged"]
@@ -173,7 +173,7 @@ async def test_s3_tokens_that_cannot_be_signed_again_are_left_alone_while_the_se
     world.restart()
     outcome = await world.reconcile()
 
-    assert (world.values(), world.connection().status, outcome.retry_after) == (values, status, None)
+    assert (world.values(), world.connection().status, outcome.requeue_after) == (values, status, None)
     assert world.writes() == []
 
 

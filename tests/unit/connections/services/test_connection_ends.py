@@ -33,7 +33,7 @@ async def test_a_licence_is_on_record_with_each_token_and_wakes_the_controller_a
     outcome = await world.reconcile()
 
     assert not_after(world) == [ONE_O_CLOCK, ONE_O_CLOCK]
-    assert outcome.wake_at == ONE_O_CLOCK
+    assert outcome.requeue_at == ONE_O_CLOCK
     assert world.said() == {"Ready": ("True", "Issued"), "LicenseValid": ("True", "LicenseValid")}
     assert world.message("LicenseValid") == "all tokens die at 2030-01-01T13:00:00Z"
 
@@ -72,7 +72,7 @@ async def test_r35_the_end_of_a_licence_is_told_everywhere(world):
     ]
     status = world.connection().status
     assert (status.active_tokens, status.current_token_id, status.vacant_slots) == (0, None, ["blue", "green"])
-    assert (outcome.wake_at, outcome.retry_after) == (None, None)
+    assert (outcome.requeue_at, outcome.requeue_after) == (None, None)
 
 
 async def test_a_licence_that_was_over_from_the_start_issues_nothing(world):
@@ -126,7 +126,7 @@ async def test_a_licence_that_was_renewed_in_time_moves_the_end_and_nothing_else
 
     assert (world.values(), world.tokens()) == (values, [("default", 1, "Active")])
     assert not_after(world) == [datetime.fromisoformat(LATER)]
-    assert outcome.wake_at is not None
+    assert outcome.requeue_at is not None
     assert world.writes() == [STATUS]
 
 
@@ -141,7 +141,7 @@ async def test_a_licence_that_is_renewed_in_its_last_seconds_ends_all_the_same(w
     world.clock.advance(20)
     await world.reconcile()
 
-    assert (recorded, outcome.wake_at) == ([datetime.fromisoformat(LICENCE)], datetime.fromisoformat(LICENCE))
+    assert (recorded, outcome.requeue_at) == ([datetime.fromisoformat(LICENCE)], datetime.fromisoformat(LICENCE))
     assert world.tokens() == [("default", 2, "Active"), ("default", 1, "Revoked")]
     assert world.values()["token"] != before["token"]
 
@@ -232,7 +232,7 @@ async def test_r36_an_object_that_is_gone_is_told_of_in_audit_and_event(world):
     outcome = await world.reconcile()
     await world.reconcile()
 
-    assert (outcome.wake_at, outcome.retry_after, world.writes()) == (None, None, [])
+    assert (outcome.requeue_at, outcome.requeue_after, world.writes()) == (None, None, [])
     (event,) = world.events.warnings
     assert event == (
         "ConnectionConfiguration",
@@ -265,7 +265,7 @@ async def test_r36_while_a_foreign_finalizer_holds_the_object_its_tokens_are_on_
     assert world.message() == "the object is being deleted: its tokens are revoked"
     assert world.writes() == [STATUS]
     assert world.secret() == secret, "it is the garbage collector's"
-    assert (outcome.wake_at, outcome.retry_after) == (None, None)
+    assert (outcome.requeue_at, outcome.requeue_after) == (None, None)
     assert [facts["reason"] for facts in world.decisions("revoke")] == ["ConfigurationDeleted"] * 2
 
 

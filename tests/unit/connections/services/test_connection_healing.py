@@ -150,11 +150,11 @@ async def test_s22_healing_backs_off_from_somebody_who_keeps_changing_the_secret
     for _ in range(5):
         edit_the_token_to_copy(world)
         outcome = await world.reconcile()
-        pauses.append(outcome.retry_after or 0.0)
-        wakes.add(outcome.wake_at)
-        world.clock.advance(outcome.retry_after or 0.0)
+        pauses.append(outcome.requeue_after or 0.0)
+        wakes.add(outcome.requeue_at)
+        world.clock.advance(outcome.requeue_after or 0.0)
         await world.reconcile()
-        assert (await world.reconcile()).retry_after is None
+        assert (await world.reconcile()).requeue_after is None
 
     assert pauses == [0.0, 0.0, 1.0, 2.0, 4.0]
     assert len(wakes) == 1
@@ -165,7 +165,7 @@ async def test_s22_no_back_off_delays_what_a_user_asks_for(world):
     await world.issue("blue")
     for _ in range(4):
         edit_the_token_to_copy(world)
-        world.clock.advance((await world.reconcile()).retry_after or 0.0)
+        world.clock.advance((await world.reconcile()).requeue_after or 0.0)
         await world.reconcile()
     edit_the_token_to_copy(world)
 
@@ -185,13 +185,13 @@ async def test_a_secret_that_was_left_alone_for_long_is_healed_at_once_again(wor
     await world.issue()
     for _ in range(3):
         edit_the_token_to_copy(world)
-        world.clock.advance((await world.reconcile()).retry_after or 0.0)
+        world.clock.advance((await world.reconcile()).requeue_after or 0.0)
         await world.reconcile()
     world.clock.advance(600)
 
     edit_the_token_to_copy(world)
 
-    assert (await world.reconcile()).retry_after is None
+    assert (await world.reconcile()).requeue_after is None
 
 
 async def test_an_edit_in_the_same_instant_is_not_overwritten_blindly(world):

@@ -43,7 +43,7 @@ async def test_r23_instances_are_counted_for_the_token_that_they_have_used_last(
     assert (counts(world), instances(world)) == ({"new": 1, "old": 2}, (3, 0, 0, 2, 0))
     assert world.message().endswith("to revoke the old one; 2 instances still use it: press-1, press-2")
     assert world.writes() == [STATUS]
-    assert outcome.wake_at == NOON + timedelta(minutes=2)
+    assert outcome.requeue_at == NOON + timedelta(minutes=2)
 
 
 async def test_r23_the_count_of_the_old_token_falls_as_instances_switch(world):
@@ -64,9 +64,9 @@ async def test_an_instance_that_falls_silent_is_told_of_without_a_heartbeat(worl
     outcome = await world.reconcile()
     seen = []
 
-    while outcome.wake_at is not None and instances(world) != (0, 0, 0, 0, 0):
+    while outcome.requeue_at is not None and instances(world) != (0, 0, 0, 0, 0):
         seen.append(instances(world))
-        world.clock.advance((outcome.wake_at - world.clock.now()).total_seconds())
+        world.clock.advance((outcome.requeue_at - world.clock.now()).total_seconds())
         outcome = await world.reconcile()
 
     assert seen == [(1, 0, 0, 0, 0), (0, 1, 0, 0, 0), (0, 0, 1, 0, 0)]
@@ -194,7 +194,7 @@ async def test_the_controller_wakes_for_each_reminder_and_for_no_more(world):
     await world.issue()
     wakes = []
 
-    while (wake := (await world.reconcile()).wake_at) is not None:
+    while (wake := (await world.reconcile()).requeue_at) is not None:
         wakes.append(wake - NOON)
         world.clock.advance((wake - world.clock.now()).total_seconds())
 

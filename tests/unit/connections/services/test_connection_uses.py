@@ -7,7 +7,7 @@ import pytest
 from tallystick.connections.api.connection_configuration import DeploymentType
 from tallystick.connections.services.token_use import NOT_EXCHANGED, ConnectionUses, why_refused
 from tallystick.errors import ExchangeRefusedError, NotYetError
-from tallystick.objects.context import Surroundings
+from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.ports import UnavailableError
 from tallystick.objects.server_clock import ServerClock
@@ -35,7 +35,7 @@ class Place:
         self.uses = ConnectionUses(
             FreshReader(self.cluster, self.clock, max_staleness=0.0),
             self.issuer,
-            Surroundings(self.clock, self.server_clock, self.audit, self.events),
+            Context(self.clock, self.server_clock, self.audit, self.events),
         )
 
     def connected(self, **changes):

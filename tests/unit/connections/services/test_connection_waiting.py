@@ -25,7 +25,7 @@ async def test_nothing_is_planned_while_the_clock_is_too_far_from_the_api_server
     await world.reconcile()
 
     waiting = {"Ready": ("False", "ClockUnsafe"), "Reconciling": ("True", "ClockUnsafe")}
-    assert (world.secret(), world.tokens(), world.said(), outcome.retry_after) == (None, [], waiting, 30)
+    assert (world.secret(), world.tokens(), world.said(), outcome.requeue_after) == (None, [], waiting, 30)
     assert world.writes() == [STATUS]
     world.server_clock.observe(NOON + timedelta(seconds=30))
     await world.reconcile()

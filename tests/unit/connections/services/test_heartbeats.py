@@ -11,7 +11,7 @@ from tallystick.connections.services.heartbeats import NOT_A_CONNECTION_TOKEN, N
 from tallystick.connections.services.instance_log import InstanceLog
 from tallystick.connections.services.token_use import ConnectionUses
 from tallystick.errors import NotYetError, UseRefusedError
-from tallystick.objects.context import Surroundings
+from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.ports import UnavailableError
 from tallystick.objects.server_clock import ServerClock
@@ -36,10 +36,10 @@ class Place:
         self.cluster = FakeCluster(clock=self.clock)
         self.issuer = Issuer(self.keys, a_policy())
         self.server_clock = ServerClock(self.clock)
-        around = Surroundings(self.clock, self.server_clock, self.audit, self.events)
-        uses = ConnectionUses(FreshReader(self.cluster, self.clock, max_staleness=1.0), self.issuer, around)
+        ctx = Context(self.clock, self.server_clock, self.audit, self.events)
+        uses = ConnectionUses(FreshReader(self.cluster, self.clock, max_staleness=1.0), self.issuer, ctx)
         self.instances = InstanceLog(self.cluster, self.clock, namespace=OWN, replica="one")
-        self.heartbeats = Heartbeats(self.issuer, uses, self.instances, around)
+        self.heartbeats = Heartbeats(self.issuer, uses, self.instances, ctx)
 
     def connected(self, **changes):
         return connected(self.cluster, self.issuer, self.clock.now(), **changes)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from tallystick.crypto.profiles import MASTER, PAIRING
-from tallystick.pairing.domain.claims import PairingGrant, master_claims, pairing_claims
+from tallystick.pairing.domain.claims import PairingTokenClaims, master_claims, pairing_claims
 from tallystick.tokens.claims import digest
 from tests.builders import ISSUER, MASTER_TOKEN_ID, MASTER_UID, REQUESTER, THUMBPRINT, UID, a_master_token
 from tests.fakes import NOON
@@ -27,7 +27,7 @@ def a_grant(**changes):
         "expires": NOON + timedelta(seconds=300),
         "key_id": "k1",
     }
-    return PairingGrant(**{**values, **changes})
+    return PairingTokenClaims(**{**values, **changes})
 
 
 def test_a_pairing_token_says_exactly_this():
@@ -99,7 +99,7 @@ def test_a_master_token_may_have_many_audiences_and_scopes():
 
 
 def test_the_bootstrap_token_came_from_no_pairing_and_has_no_serial():
-    claims = master_claims(a_master_token(pairingTokenRef=None, serial=None, claimID=None), ISSUER)
+    claims = master_claims(a_master_token(pairingTokenRef=None, serial=None, redemptionID=None), ISSUER)
 
     assert "serial" not in claims["tallystick"]
     assert MASTER.first_wrong(claims) is None

@@ -11,9 +11,9 @@ from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 from tallystick.pairing.domain.signing_keys import keys_of_master_token, keys_of_pairing_token
 from tallystick.registry import KINDS
 from tests.builders import (
-    a_claim,
     a_master_token,
     a_pairing_token,
+    a_redemption,
     issued_status,
     raw_master_token,
     raw_pairing_token,
@@ -31,9 +31,9 @@ YEAR = timedelta(days=365)
         pytest.param(a_pairing_token(), set(), id="not issued"),
         pytest.param(a_pairing_token(status=issued_status(kid="k1")), {"k1"}, id="Active"),
         pytest.param(
-            a_pairing_token(status=used_status(kid="k1", claim=a_claim(kid="k2"))),
+            a_pairing_token(status=used_status(kid="k1", redemption=a_redemption(kid="k2"))),
             {"k1", "k2"},
-            id="Used: its own, for it may be shown again, and the claim's",
+            id="Used: its own, for it may be shown again, and the redemption's",
         ),
         pytest.param(a_pairing_token(status=issued_status(state="Expired", kid="k1")), set(), id="Expired"),
         pytest.param(a_pairing_token(status=used_status(state="Revoked", kid="k1")), set(), id="Revoked"),
@@ -44,7 +44,7 @@ def test_a_pairing_token_needs_the_keys_of_what_can_still_be_answered(token, exp
 
 
 def test_a_pairing_token_that_is_over_needs_no_key():
-    token = a_pairing_token(status=used_status(claim=a_claim(kid="k2")))
+    token = a_pairing_token(status=used_status(redemption=a_redemption(kid="k2")))
     assert token.status.expiration_time is not None
 
     assert keys_of_pairing_token(token, token.status.expiration_time) == set()

@@ -86,6 +86,6 @@ def test_a_master_token_says(state, ready, message):
 
 
 def test_the_bootstrap_token_names_no_pairing():
-    bootstrap = a_master_token(pairingTokenRef=None, serial=None, claimID=None)
+    bootstrap = a_master_token(pairingTokenRef=None, serial=None, redemptionID=None)
 
     assert master_verdict(bootstrap, MasterTokenState.REVOKED).message == "the trust has been ended"

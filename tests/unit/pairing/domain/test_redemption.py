@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from tallystick.pairing.domain.grants import Grant
 from tallystick.pairing.domain.names import pairing_token_id
 from tallystick.pairing.domain.redemption import (
     Presented,
@@ -11,12 +12,11 @@ from tallystick.pairing.domain.redemption import (
     Refuse,
     Resume,
     Wait,
-    claimed_status,
+    consumed_status,
     decide,
     master_token_spec,
     same_master_token,
 )
-from tallystick.pairing.domain.targets import Target
 from tallystick.pairing.domain.use_cases import use_cases
 from tests.builders import (
     CLAIM_ID,
@@ -27,9 +27,9 @@ from tests.builders import (
     REQUESTER,
     THUMBPRINT,
     UID,
-    a_claim,
     a_master_token,
     a_pairing_token,
+    a_redemption,
     issued_status,
     raw_master_token,
     used_status,
@@ -56,8 +56,8 @@ def presented(key=SAME_KEY, *, uid=UID, serial=1, token_id=None):
     return Presented(token_id or pairing_token_id(uid, serial), uid, serial, EXPIRES, key)
 
 
-def decided(token, key=SAME_KEY, *, seconds=0, own_claim=None, **claims):
-    return decide(token, presented(key, **claims), now=NOON + timedelta(seconds=seconds), own_claim=own_claim)
+def decided(token, key=SAME_KEY, *, seconds=0, own_redemption=None, **claims):
+    return decide(token, presented(key, **claims), now=NOON + timedelta(seconds=seconds), own_redemption=own_redemption)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -90,7 +90,7 @@ def test_whatever_the_key_a_token_of_serial_1_meets(token, key, expected):
 
 
 @pytest.mark.parametrize(
-    ("claimed_with", "asked_with", "own_claim", "expected"),
+    ("claimed_with", "asked_with", "own_redemption", "expected"),
     [
         pytest.param(SAME_KEY, SAME_KEY, None, "resume", id="the same key asks again"),
         pytest.param(SAME_KEY, OTHER_KEY, None, "refuse", id="S14 another key is a replay"),
@@ -99,16 +99,16 @@ def test_whatever_the_key_a_token_of_serial_1_meets(token, key, expected):
         pytest.param(NO_KEY, SAME_KEY, None, "refuse", id="a key that came later proves nothing"),
         pytest.param(NO_KEY, NO_KEY, CLAIM_ID, "resume", id="our own swap, whose answer was lost"),
         pytest.param(SAME_KEY, SAME_KEY, CLAIM_ID, "resume", id="our own swap, with a key"),
-        pytest.param(NO_KEY, NO_KEY, "another-claim", "refuse", id="another replica's swap"),
-        pytest.param(SAME_KEY, SAME_KEY, "another-claim", "resume", id="another replica's swap for the same key"),
+        pytest.param(NO_KEY, NO_KEY, "another-redemption", "refuse", id="another replica's swap"),
+        pytest.param(SAME_KEY, SAME_KEY, "another-redemption", "resume", id="another replica's swap for the same key"),
     ],
 )
-def test_a_used_token_meets(claimed_with, asked_with, own_claim, expected):
-    token = a_pairing_token(status=used_status(claim=a_claim(clientKeyThumbprint=claimed_with)))
+def test_a_used_token_meets(claimed_with, asked_with, own_redemption, expected):
+    token = a_pairing_token(status=used_status(redemption=a_redemption(clientKeyThumbprint=claimed_with)))
 
-    decision = decided(token, asked_with, own_claim=own_claim)
+    decision = decided(token, asked_with, own_redemption=own_redemption)
 
-    assert decision == (Resume(token.status.claim) if expected == "resume" else USED)
+    assert decision == (Resume(token.status.redemption) if expected == "resume" else USED)
 
 
 def test_a_used_token_without_a_claim_is_refused():
@@ -139,21 +139,21 @@ def test_s2_a_jti_that_is_not_derived_from_uid_and_serial_is_unknown():
 
 def test_the_swap_writes_state_claim_and_conditions_at_once():
     token = a_pairing_token(status=issued_status(), generation=3)
-    claim = a_pairing_token(status=used_status()).status.claim
+    redemption = a_pairing_token(status=used_status()).status.redemption
 
-    status = claimed_status(token, claim)
+    status = consumed_status(token, redemption)
 
     (ready,) = status.conditions
-    assert (status.state, status.claim, status.used_time) == ("Used", claim, NOON)
+    assert (status.state, status.redemption, status.used_time) == ("Used", redemption, NOON)
     assert (ready.status, ready.reason, status.observed_generation) == ("True", "Paired", 3)
     assert (status.serial, status.token_id) == (1, TOKEN_ID)
 
 
 def computed(*, spec=None, row=None, **changes):
-    token = a_pairing_token(status=used_status(claim=a_claim(**changes)), **(spec or {}))
+    token = a_pairing_token(status=used_status(redemption=a_redemption(**changes)), **(spec or {}))
     table = use_cases({"useCases": {"mission-control": {"scope": ["mission-control:admin"], **(row or {})}}})
-    target = Target(token, table.get("mission-control"), ISSUER, (ISSUER,))
-    return master_token_spec(target, token.status.claim, serial=1, subject=REQUESTER)
+    grant = Grant(token, table.get("mission-control"), ISSUER, (ISSUER,))
+    return master_token_spec(grant, token.status.redemption, serial=1, subject=REQUESTER)
 
 
 def test_s1_a_master_token_is_computed_from_the_claim_the_table_and_the_verified_token():
@@ -198,7 +198,7 @@ def test_s1_an_object_that_was_read_back_is_the_same_also_when_revoked():
         {"keyThumbprint": None},
         {"clientID": "https://mc.example.net"},
         {"tokenID": CLAIM_ID},
-        {"claimID": MASTER_TOKEN_ID},
+        {"redemptionID": MASTER_TOKEN_ID},
         {"kid": "another"},
         {"useCase": "federated-repo"},
         {"serial": 2},

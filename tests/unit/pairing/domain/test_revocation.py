@@ -15,7 +15,7 @@ def test_a_serial_on_record_keeps_its_facts():
     status = revoked(token, 1)
 
     assert (status.state, status.serial, status.revoked_through, status.revoked_time) == ("Revoked", 1, 1, NOON)
-    assert (status.claim, status.token_id) == (token.status.claim, token.status.token_id)
+    assert (status.redemption, status.token_id) == (token.status.redemption, token.status.token_id)
 
 
 def test_a_serial_that_is_not_on_record_has_no_facts():

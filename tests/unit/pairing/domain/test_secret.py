@@ -6,8 +6,8 @@ import copy
 import pytest
 
 from tallystick.objects.held_secrets import HeldSecret, content_digest, held_token, owner_uid
-from tallystick.pairing.domain.grants import grant
 from tallystick.pairing.domain.secret import pairing_secret
+from tallystick.pairing.domain.token_claims import grant
 from tests.builders import OTHER_UID, UID, a_pairing_token, a_policy
 from tests.fakes import NOON
 

@@ -146,7 +146,7 @@ def test_s8_no_owner_reference_is_read():
 
 
 def test_s8_the_bootstrap_token_came_from_no_pairing():
-    bootstrap = a_master_token(pairingTokenRef=None, serial=None, claimID=None)
+    bootstrap = a_master_token(pairingTokenRef=None, serial=None, redemptionID=None)
 
     assert master_problem(bootstrap, None) is None
 

@@ -6,7 +6,7 @@ from tallystick.objects.ports import ConflictError
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 from tallystick.schema.builtin import SECRETS
-from tests.builders import a_claim, issued_status, used_status
+from tests.builders import a_redemption, issued_status, used_status
 from tests.fakes import NOON
 from tests.worlds.world import NAME, NAMESPACE, SECRET
 
@@ -24,7 +24,7 @@ async def test_r85_expiry_costs_a_status_and_a_deletion(world):
     assert sorted(world.writes()) == sorted(END)
     assert (world.token().status.state, world.ready(), world.secret()) == ("Expired", ("False", "Expired"), None)
     assert world.events.reasons() == ["Expired"]
-    assert outcome.wake_at is None
+    assert outcome.requeue_at is None
 
 
 async def test_r85_a_second_before_exp_nothing_happens(world):
@@ -34,7 +34,7 @@ async def test_r85_a_second_before_exp_nothing_happens(world):
     outcome = await world.reconcile()
 
     assert world.writes() == []
-    assert outcome.wake_at == world.token().status.expiration_time
+    assert outcome.requeue_at == world.token().status.expiration_time
 
 
 async def test_a_redemption_that_was_faster_than_the_expiry_wins(world):
@@ -44,7 +44,7 @@ async def test_a_redemption_that_was_faster_than_the_expiry_wins(world):
         "replace_status",
         "pairingtokens",
         lambda: world.cluster.edit(
-            PAIRING_TOKENS, NAMESPACE, NAME, lambda body: body["status"].update(state="Used", claim=a_claim())
+            PAIRING_TOKENS, NAMESPACE, NAME, lambda body: body["status"].update(state="Used", redemption=a_redemption())
         ),
     )
 
@@ -128,11 +128,11 @@ async def test_s7_revoking_an_active_token_costs_a_status_and_a_deletion(world):
 
 async def test_the_claim_of_a_used_token_stays_on_record_when_it_is_revoked(world):
     world.apply(status=used_status(), revoked=True)
-    claim = world.token().status.claim
+    redemption = world.token().status.redemption
 
     await world.reconcile()
 
-    assert world.token().status.claim == claim
+    assert world.token().status.redemption == redemption
 
 
 async def test_a_serial_that_is_revoked_before_its_issue_does_not_inherit_the_facts_of_the_one_before(world):
@@ -142,7 +142,7 @@ async def test_a_serial_that_is_revoked_before_its_issue_does_not_inherit_the_fa
 
     recorded = world.token().status
     assert (recorded.state, recorded.serial, recorded.revoked_through) == ("Revoked", 2, 2)
-    assert (recorded.claim, recorded.token_id, recorded.expiration_time) == (None, None, None)
+    assert (recorded.redemption, recorded.token_id, recorded.expiration_time) == (None, None, None)
 
 
 async def test_a_revocation_does_not_lower_what_is_revoked_through(world):
@@ -215,7 +215,7 @@ async def test_s8_a_retained_master_token_that_no_watch_has_seen_yet_is_ended_to
     world.edit(revoked=True)
     world.watch()
     (master,) = world.masters()
-    world.view.forget(MASTER_TOKENS, NAMESPACE, master.metadata.name, master.metadata.uid)
+    world.cache.forget(MASTER_TOKENS, NAMESPACE, master.metadata.name, master.metadata.uid)
 
     await world.reconcile(watched=False)
 

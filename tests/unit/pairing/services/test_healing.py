@@ -133,7 +133,7 @@ async def test_s22_a_foreign_secret_in_the_place_of_ours_is_left_alone(world):
 
     assert world.secret() == foreign
     assert (world.token().status.state, world.ready()) == ("Active", ("False", "SecretConflict"))
-    assert (outcome.retry_after, outcome.wake_at) == (10.0, world.token().status.expiration_time)
+    assert (outcome.requeue_after, outcome.requeue_at) == (10.0, world.token().status.expiration_time)
 
 
 async def test_a_conflict_of_an_active_token_ends_with_the_same_token(world):
@@ -232,10 +232,10 @@ async def test_s22_healing_backs_off_from_somebody_who_keeps_changing_the_secret
     for _ in range(5):
         edit_the_token(world)
         outcome = await world.reconcile()
-        pauses.append(outcome.retry_after or 0.0)
-        world.clock.advance(outcome.retry_after or 0.0)
+        pauses.append(outcome.requeue_after or 0.0)
+        world.clock.advance(outcome.requeue_after or 0.0)
         await world.reconcile()
-        assert (await world.reconcile()).retry_after is None
+        assert (await world.reconcile()).requeue_after is None
 
     assert pauses == [0.0, 0.0, 1.0, 2.0, 4.0]
 
@@ -244,10 +244,10 @@ async def test_a_secret_that_was_left_alone_for_long_is_healed_at_once_again(wor
     await world.issue(ttl="24h")
     for _ in range(3):
         edit_the_token(world)
-        world.clock.advance((await world.reconcile()).retry_after or 0.0)
+        world.clock.advance((await world.reconcile()).requeue_after or 0.0)
         await world.reconcile()
     world.clock.advance(600)
 
     edit_the_token(world)
 
-    assert (await world.reconcile()).retry_after is None
+    assert (await world.reconcile()).requeue_after is None

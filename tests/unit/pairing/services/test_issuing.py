@@ -19,8 +19,8 @@ async def test_issuing_costs_two_writes_and_no_read(world):
     outcome = await world.reconcile()
 
     assert [(call.verb, call.plural) for call in world.cluster.calls] == ISSUE
-    assert outcome.wake_at == world.token().status.expiration_time
-    assert outcome.retry_after is None
+    assert outcome.requeue_at == world.token().status.expiration_time
+    assert outcome.requeue_after is None
 
 
 async def test_an_issued_token_is_on_record(world):
@@ -113,7 +113,7 @@ async def test_a_raised_serial_issues_a_fresh_token_after(world, status, spec):
 
     after = world.token().status
     assert (after.state, after.serial, after.token_id) == ("Active", 2, pairing_token_id(UID, 2))
-    assert (after.claim, after.used_time, after.revoked_time) == (None, None, None)
+    assert (after.redemption, after.used_time, after.revoked_time) == (None, None, None)
     assert world.writes() == ISSUE
 
 
@@ -223,7 +223,7 @@ async def test_s3_changed_settings_leave_an_issued_token_alone(world):
 
     assert world.writes() == []
     assert (world.jwt(), world.ready()) == (jwt, ("True", "Issued"))
-    assert outcome.wake_at == world.token().status.expiration_time
+    assert outcome.requeue_at == world.token().status.expiration_time
 
 
 async def test_s3_an_edit_after_the_settings_changed_is_still_observed(world):

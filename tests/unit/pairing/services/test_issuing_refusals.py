@@ -45,7 +45,7 @@ async def test_s22_a_foreign_secret_is_never_touched(world, owners, labelled):
         True,
     )
     assert world.events.reasons() == ["SecretConflict"]
-    assert first.retry_after == again.retry_after == 10.0
+    assert first.requeue_after == again.requeue_after == 10.0
     assert [write for write in world.writes() if write[0] != "create"] == ONE_STATUS
 
 
@@ -75,7 +75,7 @@ async def test_a_conflict_at_a_raised_serial_does_not_wake_for_the_expiry_of_the
 
     outcome = await world.reconcile()
 
-    assert (outcome.wake_at, outcome.retry_after) == (None, 10.0)
+    assert (outcome.requeue_at, outcome.requeue_after) == (None, 10.0)
 
 
 async def test_s4_nothing_is_minted_while_the_requester_is_not_protected(world):
@@ -87,7 +87,7 @@ async def test_s4_nothing_is_minted_while_the_requester_is_not_protected(world):
 
     assert world.writes() == ONE_STATUS
     assert (world.token().status.state, world.ready()) == ("Pending", ("False", "RequesterPolicyMissing"))
-    assert (world.secret(), outcome.retry_after) == (None, 5.0)
+    assert (world.secret(), outcome.requeue_after) == (None, 5.0)
 
 
 async def test_s4_while_the_probe_is_not_answered_nothing_is_minted_and_nothing_written(world):
@@ -98,7 +98,7 @@ async def test_s4_while_the_probe_is_not_answered_nothing_is_minted_and_nothing_
 
     outcome = await world.reconcile()
 
-    assert (world.writes(), world.secret(), outcome.retry_after) == ([], None, 5.0)
+    assert (world.writes(), world.secret(), outcome.requeue_after) == ([], None, 5.0)
 
 
 async def test_s4_what_waited_is_issued_once_the_requester_is_protected(world):
@@ -168,7 +168,7 @@ async def test_nothing_is_minted_while_the_clock_is_too_far_from_the_api_servers
     world.apply()
 
     outcome = await world.reconcile()
-    waiting = (world.secret(), world.ready(), outcome.retry_after)
+    waiting = (world.secret(), world.ready(), outcome.requeue_after)
     world.server_clock.observe(NOON + timedelta(seconds=30))
     await world.reconcile()
 

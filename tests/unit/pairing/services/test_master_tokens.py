@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tallystick.objects.context import Surroundings
+from tallystick.objects.context import Context
 from tallystick.objects.ports import UnavailableError
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
@@ -31,7 +31,7 @@ async def test_a_new_master_token_is_recorded_once(world):
     (master,) = world.masters()
     assert world.writes() == ONE_STATUS
     assert (master.status.state, world.ready(master)) == ("Active", ("True", "Active"))
-    assert outcome.wake_at == NOON + timedelta(days=365)
+    assert outcome.requeue_at == NOON + timedelta(days=365)
 
 
 async def test_recording_a_healthy_one_reads_nothing(world):
@@ -65,7 +65,7 @@ async def test_what_ended_is_recorded_as_revoked(world, end):
     (master,) = world.masters()
     assert (master.status.state, master.status.revoked_time) == ("Revoked", NOON)
     assert world.writes() == ONE_STATUS
-    assert (outcome.wake_at, world.events.reasons()) == (None, ["Revoked"])
+    assert (outcome.requeue_at, world.events.reasons()) == (None, ["Revoked"])
 
 
 @pytest.mark.parametrize("end", [ends.pairing_gone, ends.pairing_going, ends.pairing_re_created])
@@ -80,11 +80,9 @@ async def test_s8_a_retained_one_stays_active(world, end):
 
 async def test_a_pairing_token_that_the_watch_has_missed_does_not_revoke(world):
     name = await redeemed(world)
-    view = world._seen()
-    view.forget(PAIRING_TOKENS, NAMESPACE, NAME, world.token().metadata.uid)
-    controller = MasterTokens(
-        world.cluster, view, Surroundings(world.clock, world.server_clock, world.audit, world.events)
-    )
+    cache = world._seen()
+    cache.forget(PAIRING_TOKENS, NAMESPACE, NAME, world.token().metadata.uid)
+    controller = MasterTokens(world.cluster, cache, Context(world.clock, world.server_clock, world.audit, world.events))
 
     await controller.reconcile(NAMESPACE, name)
 

@@ -7,7 +7,7 @@ import pytest
 from tallystick.crypto.tokens import verify
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
-from tallystick.pairing.domain.targets import Wish
+from tallystick.pairing.domain.grants import RequestedGrant
 from tests.builders import ISSUER, REQUESTER, THUMBPRINT, UID, a_keyring, a_policy
 from tests.fakes import NOON
 
@@ -43,18 +43,21 @@ async def test_redeeming_costs_the_swap_and_the_master_token(world):
 async def test_one_write_spends_the_token_and_says_who_redeemed_it(world):
     jwt = await world.issue()
 
-    redeemed = await world.replica().redeem(jwt, wish=Wish(client_id="https://mc.example.net"))
+    redeemed = await world.replica().redeem(jwt, requested=RequestedGrant(client_id="https://mc.example.net"))
 
     status = world.token().status
     assert (status.state, status.used_time, world.ready()) == ("Used", NOON, ("True", "Paired"))
-    assert (status.claim.client_key_thumbprint, status.claim.client_id) == (THUMBPRINT, "https://mc.example.net")
-    assert status.claim.master_token_id == redeemed.token_id
+    assert (status.redemption.client_key_thumbprint, status.redemption.client_id) == (
+        THUMBPRINT,
+        "https://mc.example.net",
+    )
+    assert status.redemption.master_token_id == redeemed.token_id
 
 
 async def test_s11_the_subject_is_that_of_the_pairing_token_whatever_the_client_calls_itself(world):
     jwt = await world.issue()
 
-    redeemed = await world.replica().redeem(jwt, wish=Wish(client_id="system:admin"))
+    redeemed = await world.replica().redeem(jwt, requested=RequestedGrant(client_id="system:admin"))
 
     assert verify(redeemed.signed_jwt, a_keyring(), typ="at+jwt", issuer=ISSUER, now=NOON).subject == REQUESTER
 
@@ -63,7 +66,7 @@ async def test_a_narrower_scope_is_what_the_master_token_gets(world):
     world.policy = a_policy(table={"useCases": {"mission-control": {"scope": ["mc:read", "mc:write"]}}})
     jwt = await world.issue()
 
-    redeemed = await world.replica().redeem(jwt, wish=Wish(scope=("mc:read",)))
+    redeemed = await world.replica().redeem(jwt, requested=RequestedGrant(scope=("mc:read",)))
 
     assert redeemed.scope == ("mc:read",)
     assert world.masters()[0].spec.scope == ["mc:read"]

@@ -43,7 +43,7 @@ async def test_a_lost_answer_of_the_swap_is_found_out_by_reading(world, applied,
     redeemed = await world.replica().redeem(jwt, key)
 
     assert [master.spec.token_id for master in world.masters()] == [redeemed.token_id]
-    assert world.token().status.claim.master_token_id == redeemed.token_id
+    assert world.token().status.redemption.master_token_id == redeemed.token_id
 
 
 @pytest.mark.parametrize("applied", [True, False])
@@ -63,7 +63,7 @@ async def test_a_swap_that_lands_late_is_our_own_and_not_another(world):
     redeemed = await world.replica().redeem(jwt, None)
 
     assert [master.spec.token_id for master in world.masters()] == [redeemed.token_id]
-    assert world.token().status.claim.master_token_id == redeemed.token_id
+    assert world.token().status.redemption.master_token_id == redeemed.token_id
 
 
 async def test_a_swap_that_landed_at_the_last_of_many_lost_answers_is_recognised(world):
@@ -101,8 +101,8 @@ async def test_s1_a_forged_master_token_in_our_place_is_never_signed(world):
     jwt = await world.issue()
 
     def forge():
-        claim = world.token().status.claim
-        forged = {"metadata": {"name": f"mtok-{claim.master_token_id}", "namespace": NAMESPACE}}
+        redemption = world.token().status.redemption
+        forged = {"metadata": {"name": f"mtok-{redemption.master_token_id}", "namespace": NAMESPACE}}
         world.cluster.put(MASTER_TOKENS, forged | {"spec": forged_spec(world)})
 
     world.cluster.before_next("create", "mastertokens", forge)
@@ -112,10 +112,13 @@ async def test_s1_a_forged_master_token_in_our_place_is_never_signed(world):
 
 
 def forged_spec(world):
-    """What the claim yields, but for the subject."""
-    claim = world.token().status.claim
+    """What the redemption yields, but for the subject."""
+    redemption = world.token().status.redemption
     return raw_master_token(
-        claimID=claim.claim_id, tokenID=claim.master_token_id, kid=claim.key_id, subject="system:admin"
+        redemptionID=redemption.redemption_id,
+        tokenID=redemption.master_token_id,
+        kid=redemption.key_id,
+        subject="system:admin",
     )["spec"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from tallystick.errors import ExchangeRefusedError, NotYetError
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
-from tallystick.pairing.domain.targets import Wish
+from tallystick.pairing.domain.grants import RequestedGrant
 from tests.builders import OTHER_THUMBPRINT, OTHER_UID, a_policy, issued_status, raw_pairing_token
 from tests.worlds.ends import at_a_higher_serial, going, revoked_in_spec, revoked_in_status
 from tests.worlds.redeeming import EXPIRED, NOT_VALID, REVOKED, USED, refused
@@ -142,7 +142,7 @@ async def test_a_use_case_that_was_removed_is_no_longer_offered(world):
 async def test_r92_a_wider_scope_spends_nothing(world):
     jwt = await world.issue()
 
-    assert await refused(world.replica().redeem(jwt, wish=Wish(scope=("cluster:root",)))) == (
+    assert await refused(world.replica().redeem(jwt, requested=RequestedGrant(scope=("cluster:root",)))) == (
         "invalid_scope",
         'scope "cluster:root" is not part of use case mission-control',
     )

@@ -141,7 +141,7 @@ async def test_i4_there_is_no_valid_answer_after_a_revocation(number, revoke):
     # The pairing token is read before the master token: a revocation between the two is seen by the next reader.
     seen_by_the_next = number == 5 and revoke.__name__.startswith("pairing")
     assert (first is None) is (number < 6 and not seen_by_the_next)
-    # A deleted record can be made again from its claim, until the pairing token's own expiry.
+    # A deleted record can be made again from its redemption, until the pairing token's own expiry.
     if revoke is not master_gone:
         assert second is None
 

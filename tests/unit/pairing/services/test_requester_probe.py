@@ -4,7 +4,7 @@ import pytest
 
 from tallystick.objects.ports import ConflictError, RefusedError, UnavailableError
 from tallystick.pairing.domain.requester import GUARD_REFUSES_FORGED, RequesterMode
-from tallystick.pairing.services.requester_probe import FORGED, Requester
+from tallystick.pairing.services.requester_probe import FORGED, RequesterProbe
 from tests.worlds.reviews import ReviewingCluster
 
 CONTROLLER = "system:serviceaccount:ts:controller"
@@ -16,7 +16,7 @@ def cluster():
 
 
 def a_requester(cluster, mode=RequesterMode.POLICY):
-    return Requester(cluster, mode=mode, namespace="tallystick")
+    return RequesterProbe(cluster, mode=mode, namespace="tallystick")
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ async def test_a_scope_that_is_said_many_times_is_recorded_once():
         answer = await client.post(TOKEN, data=form(signed, scope=" ".join(["mission-control:admin"] * 40)))
 
     assert answer.status == 200
-    assert replica.status_of()["claim"]["scope"] == ["mission-control:admin"]
+    assert replica.status_of()["redemption"]["scope"] == ["mission-control:admin"]
 
 
 async def test_audience_and_resource_may_repeat():
