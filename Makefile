@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS := never
 BESIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench check format crds plane clean
+.PHONY: help demo test soak bench check format crds goldens plane clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -39,6 +39,9 @@ format: .venv/ready ## Format the code.
 
 crds: .venv/ready ## Write crds/ anew from the models.
 	@$(RUN)/tallystick manifests --crds-to crds
+
+goldens: .venv/ready ## Store anew what users see (help, manifests, metrics, audit lines); see the diff before committing it.
+	@UPDATE_GOLDENS=1 $(RUN)/python -m pytest -q tests/unit/golden
 
 plane: .venv/ready ## Build the control plane's binaries into the user's cache.
 	@$(RUN)/tallystick build-plane
