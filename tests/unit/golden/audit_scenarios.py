@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 
 from tests.fakes import NOON, AuditLine
 from tests.unit.golden.product import SECRETS, SigningKey, care_for_keys_twice, written_by
-from tests.unit.services import damages, ends
-from tests.unit.services import world as pairing
-from tests.unit.services.connection_world import NAMESPACE, SECRET, ConnectionWorld, slots
-from tests.unit.services.world import World
-from tests.unit.web.heartbeats import GOOD, beat
-from tests.unit.web.replica import Replica, a_bearer, form
+from tests.worlds import damages, ends
+from tests.worlds import world as pairing
+from tests.worlds.connection_world import NAMESPACE, SECRET, ConnectionWorld, slots
+from tests.worlds.heartbeats import GOOD, beat
+from tests.worlds.replica import Replica, a_bearer, form
+from tests.worlds.world import World
 
 INTROSPECT, REVOKE, TOKEN = "/oauth2/introspect", "/oauth2/revoke", "/oauth2/token"
 WATCHER = {"Authorization": f"Bearer {a_bearer('watcher')}"}

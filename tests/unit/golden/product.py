@@ -12,19 +12,21 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from tallystick.api.core import SECRETS
 from tallystick.cli.main import app
+from tallystick.controller.controller import Controller, ControllerSettings
 from tallystick.crypto.keys import SigningKey
-from tallystick.domain.requester import RequesterMode
-from tallystick.handlers.controller import Controller, ControllerSettings
 from tallystick.install.crds import crds
 from tallystick.install.installation import Installation
 from tallystick.install.policies import policies
 from tallystick.install.rbac import rbac
 from tallystick.localplane.probe import free_ports
+from tallystick.objects.server_clock import ServerClock
+from tallystick.pairing.domain.requester import RequesterMode
+from tallystick.registry import ADMISSIONS, KINDS
 from tallystick.runtime.audit import AuditLog
-from tallystick.runtime.metrics import CODE_CLASSES, ENDPOINTS, KINDS, OUTCOMES, RESULTS, VERBS, make_metrics
-from tallystick.services.freshness import ServerClock
+from tallystick.runtime.metrics import CODE_CLASSES, ENDPOINTS, OUTCOMES, RESULTS, VERBS, make_metrics
+from tallystick.runtime.metrics import KINDS as METRIC_KINDS
+from tallystick.schema.builtin import SECRETS
 from tests.builders import a_policy
 from tests.fakes import AuditLine, FakeClock, FakeCluster, MemoryAudit
 
@@ -62,14 +64,14 @@ def manifests_of_two_watched_namespaces() -> str:
         requester=RequesterMode.SERVICE_ACCOUNT,
         use_cases=("press", "telemetry"),
     )
-    everything = [*crds(), *rbac(installation), *policies(installation)]
+    everything = [*crds(KINDS), *rbac(installation, KINDS), *policies(installation, KINDS, ADMISSIONS)]
     return yaml.safe_dump_all(everything, sort_keys=False)
 
 
 def closed_label_values() -> dict[str, list[str]]:
     """Return the values that a label may have, by metric and label; the product counts any other value as `other`."""
     return {
-        "tallystick_reconciles kind": sorted(KINDS),
+        "tallystick_reconciles kind": sorted(METRIC_KINDS),
         "tallystick_reconciles result": sorted(RESULTS),
         "tallystick_exchange_answers endpoint": sorted(ENDPOINTS),
         "tallystick_exchange_answers outcome": sorted(OUTCOMES),
@@ -95,6 +97,7 @@ async def care_for_keys_twice() -> list[AuditLine]:
     controller = Controller(
         FakeCluster(clock=clock),
         settings,
+        kinds=KINDS,
         clock=clock,
         server_clock=ServerClock(clock),
         audit=audit,
