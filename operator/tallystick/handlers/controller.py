@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -33,7 +34,7 @@ from tallystick.runtime.lease import LeaderElector, LeaseName
 from tallystick.runtime.metrics import Metrics
 from tallystick.runtime.relist import Listing, Relister
 from tallystick.runtime.view import ObjectKey, WatchedView
-from tallystick.runtime.work_queue import WorkQueue
+from tallystick.runtime.work_queue import Level, WorkQueue
 from tallystick.services.connection_configurations import ConnectionConfigurations
 from tallystick.services.freshness import ServerClock
 from tallystick.services.issuer import Issuer
@@ -141,6 +142,9 @@ class Controller:
         self._synced = asyncio.Event()
         self._probed_at = 0.0
         metrics.watch_queue(lambda: self._queue.depth, self._queue.oldest_age)
+        for level in Level:
+            ready, age = partial(self._queue.ready, level), partial(self._queue.oldest_ready_age, level)
+            metrics.watch_level(level.value, ready, age)
         metrics.watch_rotations(connections.census.oldest_age, connections.census.count)
 
     def _make_relisters(self, cluster: Cluster) -> "tuple[Relister[Any], ...]":
@@ -165,8 +169,10 @@ class Controller:
         changed = self._view.observe(resource, event_type, seen)
         if not (changed and self._leading):
             return
+        # A listing shows what is there. Any other type of event is a change that happened just now.
+        level = Level.ROUTINE if event_type is None else Level.URGENT
         for key in self._view.touched_by(resource, seen):
-            self._queue.add(key)
+            self._queue.add(key, level)
 
     async def run(self) -> None:
         """Watch, lead when it is our turn, and return when leadership is lost: then the process has to end."""
@@ -195,7 +201,7 @@ class Controller:
         await self._try(self._presences.refresh, READ_INSTANCES)  # before the first look at who uses which token
         self._leading = True
         self._metrics.leader.set(1)
-        self._enqueue_all()
+        self._look_at_all()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run(self._work, self._settings.workers))
             group.create_task(self._heap.run(self._queue.add))
@@ -208,9 +214,10 @@ class Controller:
         self._leading = False
         self._metrics.leader.set(0)
 
-    def _enqueue_all(self) -> None:
+    def _look_at_all(self) -> None:
+        """Look at every object, after whatever changes meanwhile."""
         for key in self._view.everything():
-            self._queue.add(key)
+            self._queue.add(key, Level.ROUTINE)
 
     async def _on_listing(self, resource: Resource, listing: Listing) -> None:
         """Make up for what the watch has missed, which a healthy one does not."""
@@ -222,7 +229,7 @@ class Controller:
                 self.observe(resource, "MODIFIED", await self._cluster.get(resource, namespace, name))
         if self._leading:
             # Which owner a missed Secret had is not known any more; to look at all costs no request.
-            self._enqueue_all()
+            self._look_at_all()
 
     async def _work(self, key: ObjectKey) -> None:
         resource, namespace, name = key
@@ -248,11 +255,12 @@ class Controller:
             return
         self._probed_at = now
         if await self._requester.probe() and not before:
-            self._enqueue_all()
+            self._look_at_all()
 
     async def _refresh_presences(self) -> None:
         for key in await self._presences.refresh():
-            self._queue.add((CONNECTION_CONFIGURATIONS, *key))
+            # A heartbeat is self-reported: a flood of them does not keep a user's change waiting.
+            self._queue.add((CONNECTION_CONFIGURATIONS, *key), Level.ROUTINE)
 
     async def _keep_caring_for_keys(self) -> None:
         """Begin as soon as every object was looked at: what a crash has left unrecorded names its key then.
