@@ -56,6 +56,19 @@ def test_the_queues_figures_are_read_when_the_metrics_are():
     assert value(metrics, "tallystick_queue_oldest_age_seconds") == 2.5
 
 
+def test_each_level_of_the_queue_has_its_own_figures():
+    metrics, waiting = make_metrics(), []
+    metrics.watch_level("urgent", lambda: 1, lambda: 0.5)
+    metrics.watch_level("routine", lambda: len(waiting), lambda: 2.5)
+
+    waiting += ["a", "b"]
+
+    assert value(metrics, "tallystick_queue_level_depth", level="urgent") == 1
+    assert value(metrics, "tallystick_queue_level_depth", level="routine") == 2
+    assert value(metrics, "tallystick_queue_level_oldest_age_seconds", level="urgent") == 0.5
+    assert value(metrics, "tallystick_queue_level_oldest_age_seconds", level="routine") == 2.5
+
+
 def test_the_page_has_the_processs_own_figures_too():
     page = generate_latest(make_metrics().registry).decode()
 
