@@ -5,7 +5,7 @@
         ...
         figure(f"{rounds} rounds, {wins} wins")
 
-A proof with `gate=0` is not collected in the gate. Parameters can differ in the same way:
+A proof with `gate=None` is not collected in the gate. Parameters can differ in the same way:
 
     @pytest.mark.variants("case, writer", gate=[...], soak=[...])
     def test_an_edit_is_refused(case: Refused, writer: Writer) -> None:
@@ -38,10 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> list[pytest.Item] | None:
-    """Leave a proof of no rounds out of the gate. None: pytest collects the object as usual."""
+    """Leave out of a run each proof that has None for it. A result of None: pytest collects the object as usual."""
     marks = obj.__dict__.get("pytestmark", []) if inspect.isfunction(obj) else []
     rounds = [mark.kwargs[_run_of(collector.config)] for mark in marks if mark.name == "proof"]
-    return [] if rounds == [0] else None
+    return [] if rounds == [None] else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

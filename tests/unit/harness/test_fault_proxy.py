@@ -176,7 +176,7 @@ def test_an_answer_that_does_not_come(
     assert (passed.asked.path, passed.asked.writes, passed.fate) == (OBJECT, True, rule)
 
 
-@pytest.mark.proof(gate=0, soak=1)
+@pytest.mark.proof(gate=None, soak=1)
 def test_what_is_late_is_carried_out_though_nobody_waits_for_it_any_more(
     proxy: FaultProxy, target: Target, client: urllib3.HTTPSConnectionPool
 ) -> None:
@@ -201,7 +201,7 @@ def test_a_watch_is_streamed_until_it_is_cut(proxy: FaultProxy, client: urllib3.
         answer.readline()
 
 
-@pytest.mark.proof(gate=0, soak=1)
+@pytest.mark.proof(gate=None, soak=1)
 def test_a_watch_that_is_muted_stays_open_and_says_nothing(
     proxy: FaultProxy, client: urllib3.HTTPSConnectionPool
 ) -> None:
