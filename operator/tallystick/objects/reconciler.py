@@ -21,6 +21,7 @@ from tallystick.schema.meta import Condition, ObjectMeta, Resource
 
 # No kind needs more steps to come to rest. The bound turns a rule that repeats its step into a slow retry.
 MOST_STEPS = 5
+RETRY_UNFINISHED_SECONDS = 1.0
 # A foreign Secret carries no label of ours, so no watch reports that it is gone.
 RETRY_STALLED_SECONDS = 10.0
 
@@ -115,7 +116,7 @@ class Reconciler(Generic[K]):
             result = await act(self._observed(raw))
             if result is not None:
                 return result
-        return Result(requeue_after=1.0)
+        return Result(requeue_after=RETRY_UNFINISHED_SECONDS)
 
     async def record(self, seen: Observed[K], changes: Mapping[str, Any] | None = None) -> Observed[K]:
         """Write the status if it differs from what it must be; return `seen` itself if nothing was written.
