@@ -8,7 +8,7 @@ from aiohttp import web
 
 from tallystick.exchange.endpoint import Api
 from tallystick.exchange.failure_limits import FailureLimiter
-from tallystick.exchange.finishing import Finishing
+from tallystick.exchange.in_flight import InFlight
 from tallystick.objects.ports import Ids, Keys
 from tallystick.runtime.metrics import Metrics
 from tallystick.tokens.callers import Caller, Callers
@@ -46,4 +46,4 @@ class AppContext:
 
 
 CONTEXT = web.AppKey("CONTEXT", AppContext)
-FINISHING = web.AppKey("FINISHING", Finishing)
+IN_FLIGHT = web.AppKey("IN_FLIGHT", InFlight)

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from tallystick.exchange.app_context import CONTEXT, FINISHING
+from tallystick.exchange.app_context import CONTEXT, IN_FLIGHT
 from tallystick.exchange.endpoint import Api, Endpoint
 from tallystick.exchange.openapi_parts import (
     COUNT,
@@ -42,9 +42,9 @@ async def post_introspect(request: web.Request) -> web.Response:
     unverified_bearer = bearer_of(request)
     form = await read_form(request)
     token, hints = form.required("token"), request.app[CONTEXT].read_hints(form.beside("token"))
-    caller = await request.app[FINISHING].result_of(_authenticated(request, unverified_bearer))
+    caller = await request.app[IN_FLIGHT].result_of(_authenticated(request, unverified_bearer))
     introspection = request.app[CONTEXT].introspect(token, caller, hints)
-    return json_response(await request.app[FINISHING].result_of(introspection))
+    return json_response(await request.app[IN_FLIGHT].result_of(introspection))
 
 
 async def post_revoke(request: web.Request) -> web.Response:
@@ -55,7 +55,7 @@ async def post_revoke(request: web.Request) -> web.Response:
     form = await read_form(request)
     token = form.required("token")
     revocation = request.app[CONTEXT].revocation.revoke(token, source=request.remote or "")
-    await request.app[FINISHING].result_of(revocation)
+    await request.app[IN_FLIGHT].result_of(revocation)
     return empty_response()
 
 

@@ -8,16 +8,14 @@ from collections.abc import Collection, Mapping, Set
 from http import HTTPStatus
 from typing import Any
 
-from tallystick.crypto.keyring import JWKS_MAX_AGE
 from tallystick.exchange.requests import FORM
-from tallystick.exchange.responses import HTTP_ERRORS, JSON, NOT_YET_CODES, PROBLEM, problem_type
+from tallystick.exchange.responses import CACHED, HTTP_ERRORS, JSON, NOT_YET_CODES, PROBLEM, problem_type
 from tallystick.exchange.transport import BROKEN
 
 Json = dict[str, Any]
 
 COUNT: Json = {"type": "integer", "minimum": 0}
 IN_PLAIN_WORDS = "What is wrong, in plain words."
-CACHED = {"Cache-Control": f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"}
 RETRY_AFTER = {"Retry-After": {"type": "integer", "minimum": 1, "description": "Seconds."}}
 CANNOT_KNOW = "It cannot be known now; ask again."
 INVALID = frozenset({"invalid_request"})

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
+from tallystick.crypto.keyring import JWKS_MAX_AGE
 from tallystick.errors import ExchangeRefusedError, NotYetError, ProblemError
 from tallystick.exchange.requests import INVALID_BEARER
 from tallystick.objects.ports import ClusterError
@@ -26,6 +27,8 @@ EXCUSED = web.ResponseKey("EXCUSED", bool)
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+CACHED = {"Cache-Control": f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"}
+"""The header of the documents that a client may keep."""
 NOT_YET_CODES = frozenset({"temporarily_unavailable", "clock_unsafe"})
 _CANNOT_KNOW = "the state of the token cannot be read now; ask again"
 _KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")

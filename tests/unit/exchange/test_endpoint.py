@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from tallystick.errors import ProblemError
 from tallystick.exchange.app import api_of, make_app
-from tallystick.exchange.app_context import CONTEXT, FINISHING
+from tallystick.exchange.app_context import CONTEXT, IN_FLIGHT
 from tallystick.exchange.endpoint import ApiPart, Endpoint, Route
 from tallystick.exchange.metadata import discovery
 from tallystick.exchange.openapi import openapi
@@ -39,7 +39,7 @@ async def post_stamp(request: web.Request) -> web.Response:
     form = await read_form(request)
     if form.required("letter") == "torn":
         raise ProblemError(409, "torn", "the letter is torn", title="The letter cannot be stamped")
-    stamped = request.app[FINISHING].result_of(_stamp(form.required("letter")))
+    stamped = request.app[IN_FLIGHT].result_of(_stamp(form.required("letter")))
     return json_response({"stamped": await stamped})
 
 
