@@ -15,7 +15,7 @@ from tallystick.errors import NotYetError
 from tallystick.exchange.app import api_of, make_app
 from tallystick.exchange.app_context import AppContext
 from tallystick.exchange.failure_limits import FailureLimiter, FailureLimits
-from tallystick.exchange.part import ExchangeContext, exchange_parts
+from tallystick.exchange.part import ExchangeContext, RefuseExchange, exchange_parts
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.held_secrets import held_token
@@ -35,7 +35,6 @@ from tallystick.tokens.callers import Callers
 from tallystick.tokens.policy import IssuancePolicy
 from tallystick.tokens.revocation import Revocation
 from tallystick.tokens.signer import Issuer
-from tallystick.tokens.token_type import RefuseExchange
 from tests.fakes import CountingIds, FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 from tests.worlds.connected import Connected, connected
 

@@ -9,11 +9,12 @@ from aiohttp import web
 from tallystick.exchange.endpoint import Api
 from tallystick.exchange.failure_limits import FailureLimiter
 from tallystick.exchange.in_flight import InFlight
+from tallystick.exchange.part import ReadHints
 from tallystick.objects.ports import Ids, Keys
 from tallystick.runtime.metrics import Metrics
 from tallystick.tokens.callers import Caller, Callers
 from tallystick.tokens.revocation import Revocation
-from tallystick.tokens.token_type import Hints, ReadHints
+from tallystick.tokens.token_type import Hints
 
 Introspect = Callable[[str, Caller, Hints], Coroutine[Any, Any, Mapping[str, object]]]
 """Returns the response of RFC 7662 for an unverified token, by the caller's rights and hints."""

@@ -1,7 +1,8 @@
 """The part that a feature adds to an exchange replica, and the context that it is built from."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tallystick.exchange.endpoint import Route
 from tallystick.objects.context import Context
@@ -9,7 +10,14 @@ from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.ports import Cluster, Ids
 from tallystick.tokens.policy import IssuancePolicy
 from tallystick.tokens.signer import Issuer
-from tallystick.tokens.token_type import Hints, Judge, ReadHints, RefuseExchange
+from tallystick.tokens.token_type import Hints, Judge
+
+ReadHints = Callable[[Mapping[str, str]], Hints]
+"""Returns those form fields beside a token that are hints. Raises ExchangeRefusedError for a value that is none."""
+
+RefuseExchange = Callable[[str, Hints], Coroutine[Any, Any, None]]
+"""Takes an unverified token that a client wants to exchange. Raises ExchangeRefusedError if its type is not exchanged,
+NotYetError if its state cannot be read now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """The types of our tokens: shared code dispatches on `typ` by these values and imports no feature."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from tallystick.crypto.profiles import Profile
 from tallystick.crypto.tokens import VerifiedClaims
@@ -10,13 +10,6 @@ from tallystick.schema.meta import Resource
 
 Hints = Mapping[str, str]
 """The form fields that a caller sends beside a token, such as `deployment_type`."""
-
-ReadHints = Callable[[Mapping[str, str]], Hints]
-"""Returns those form fields beside a token that are hints. Raises ExchangeRefusedError for a value that is none."""
-
-RefuseExchange = Callable[[str, Hints], Coroutine[Any, Any, None]]
-"""Takes an unverified token that a client wants to exchange. Raises ExchangeRefusedError if its type is not exchanged,
-NotYetError if its state cannot be read now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
