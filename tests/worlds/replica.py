@@ -9,7 +9,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from tallystick.connections.services.heartbeats import Heartbeats
 from tallystick.connections.services.instance_log import InstanceLog
-from tallystick.connections.services.token_use import ConnectionUses
+from tallystick.connections.services.issuing import ConnectionIssuer
+from tallystick.connections.services.token_use import ConnectionAuthorizer
+from tallystick.connections.services.token_use import judges as connection_judges
 from tallystick.crypto.dpop import make_proof
 from tallystick.crypto.keyring import Keyring
 from tallystick.crypto.keys import SigningKey
@@ -24,19 +26,23 @@ from tallystick.objects.ports import Json
 from tallystick.objects.server_clock import ServerClock
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
+from tallystick.pairing.domain.policy import PairingPolicy
 from tallystick.pairing.domain.requester import RequesterMode
 from tallystick.pairing.domain.token_claims import PairingTokenClaims, grant
 from tallystick.pairing.domain.use_cases import use_cases
+from tallystick.pairing.services.issuing import PairingIssuer
+from tallystick.pairing.services.judges import judges as pairing_judges
 from tallystick.pairing.services.redeem import Redeeming
+from tallystick.registry import TOKEN_TYPES
 from tallystick.runtime.metrics import Metrics, make_metrics
 from tallystick.schema.builtin import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
 from tallystick.schema.meta import Resource
 from tallystick.schema.times import rfc3339
 from tallystick.tokens.callers import Callers
 from tallystick.tokens.introspection import Introspection
-from tallystick.tokens.policy import IssuancePolicy
 from tallystick.tokens.revocation import Revocation
-from tallystick.tokens.signer import Issuer
+from tallystick.tokens.signer import Signer, Verifier
+from tallystick.tokens.wrong_types import WrongTypes
 from tests.fakes import CountingIds, FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 from tests.worlds.connected import Connected, connected
 
@@ -96,8 +102,9 @@ class Replica:
         self.metrics: Metrics = make_metrics()
         self.server_clock = ServerClock(self.clock)
         self._keyring = Keyring.first(self.issuer, SigningKey.generate("ES256"), self.clock.now())
-        self.policy = IssuancePolicy(self.issuer, (self.issuer,), use_cases(), RequesterMode.SERVICE_ACCOUNT)
-        self.tokens = Issuer(self, self.policy)
+        self.policy = PairingPolicy(self.issuer, (self.issuer,), use_cases(), RequesterMode.SERVICE_ACCOUNT)
+        self.signer = Signer(self, self.issuer)
+        self.tokens = PairingIssuer(self.signer, self.policy)
         self.app = make_app(self._parts())
 
     def keyring(self) -> Keyring:
@@ -110,14 +117,17 @@ class Replica:
         reader = FreshReader(self.cluster, self.clock, max_staleness=0.0)
         callers = Callers(self.cluster, self.clock, issuer=self.issuer)
         ctx = Context(self.clock, self.server_clock, self.audit, self.events)
-        uses = ConnectionUses(reader, self.tokens, ctx)
+        authorizer = ConnectionAuthorizer(reader, ctx)
+        verifier = Verifier(self.signer, TOKEN_TYPES)
+        judges = {**pairing_judges(self.cluster, reader, ctx), **connection_judges(authorizer)}
         self.instances = InstanceLog(self.cluster, self.clock, namespace="tallystick-system", replica="one")
         return ExchangeParts(
             redeeming=Redeeming(self.cluster, reader, self.tokens, ctx, ids=self.ids),
-            introspection=Introspection(reader, self.tokens, callers, uses, ctx),
-            revocation=Revocation(self.cluster, reader, self.tokens, ctx),
-            uses=uses,
-            heartbeats=Heartbeats(self.tokens, uses, self.instances, ctx),
+            introspection=Introspection(verifier, judges, callers, ctx),
+            revocation=Revocation(verifier, judges, ctx),
+            wrong_types=WrongTypes(verifier, judges, ctx),
+            token_types=TOKEN_TYPES,
+            heartbeats=Heartbeats(self.signer, authorizer, self.instances, ctx),
             callers=callers,
             keys=self,
             issuer=self.issuer,
@@ -148,7 +158,9 @@ class Replica:
 
     def connection(self, name: str = "dc-west", **changes: Any) -> Connected:
         """Make a ConnectionConfiguration in namespace `edge` as the controller leaves it, with good tokens."""
-        return connected(self.cluster, self.tokens, self.clock.now(), name=name, **changes)
+        return connected(
+            self.cluster, ConnectionIssuer(self.signer, self.policy), self.clock.now(), name=name, **changes
+        )
 
     def status_of(self, name: str = "press-1") -> Json:
         """The status of a PairingToken."""

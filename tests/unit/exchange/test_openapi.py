@@ -16,6 +16,7 @@ from tallystick.exchange.answers import HTTP_REFUSALS, NOT_YET_CODES, USE_REFUSA
 from tallystick.exchange.failure_limits import FailureLimits
 from tallystick.exchange.openapi import openapi, openapi_text
 from tallystick.objects.ports import UnavailableError
+from tallystick.registry import TOKEN_TYPES
 from tests.unit.test_house import modules
 from tests.worlds.replica import Replica, a_bearer, form
 
@@ -27,7 +28,7 @@ OPERATIONS = [
     (method, path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
 ]
 # The call that refuses, and which of its arguments is the code.
-REFUSING = {"ExchangeRefusedError": 0, "UseRefusedError": 0, "OffTarget": 0, "Refusal": 1}
+REFUSING = {"ExchangeRefusedError": 0, "UseRefusedError": 0, "Denial": 0, "Refusal": 1, "NotPermitted": 1}
 
 
 def nodes(value: object, path: str = "#") -> Iterator[tuple[str, Json]]:
@@ -85,7 +86,7 @@ def code_of(argument: ast.expr) -> set[str]:
 
 
 def parameters_asked_for(module: str) -> Iterator[tuple[str, str]]:
-    """How a handler asks its form for each parameter: `required`, `one` or `many`, and the name."""
+    """How a handler asks its form for each parameter: `required`, `one`, `many` or as a hint, and the name."""
     for node in ast.walk(dict(modules())[module]):
         if (
             isinstance(node, ast.Call)
@@ -93,6 +94,8 @@ def parameters_asked_for(module: str) -> Iterator[tuple[str, str]]:
             and ast.unparse(node.func.value) == "form"
         ):
             yield node.func.attr, ast.literal_eval(node.args[0])
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "read_hints":
+            yield from (("hint", name) for token_type in TOKEN_TYPES for name in token_type.hints)
 
 
 def test_the_committed_document_is_current() -> None:
