@@ -9,8 +9,8 @@ import pytest
 from tallystick.pairing.api.master_token import MasterToken
 from tallystick.pairing.api.pairing_token import PairingToken
 from tallystick.pairing.domain import issuance, redemption
-from tallystick.pairing.domain.names import pairing_token_id
 from tallystick.pairing.domain.revocation import revoking_changes
+from tallystick.pairing.domain.tokens import pairing_token_id
 from tallystick.pairing.domain.validity import revoked_by_pairing
 from tests.builders import (
     OTHER_THUMBPRINT,

@@ -4,7 +4,8 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any
 
-from tallystick.connections.services.token_use import ConnectionUses
+from tallystick.connections.services.token_use import ConnectionAuthorizer
+from tallystick.connections.services.token_use import judges as connection_judges
 from tallystick.controller.cache import ObjectCache
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
@@ -15,19 +16,21 @@ from tallystick.objects.server_clock import ServerClock
 from tallystick.pairing.api.master_token import MASTER_TOKENS, MasterToken
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
 from tallystick.pairing.domain.grants import RequestedGrant
+from tallystick.pairing.domain.policy import PairingPolicy
 from tallystick.pairing.domain.requester import RequesterMode
+from tallystick.pairing.services.issuing import PairingIssuer
+from tallystick.pairing.services.judges import judges as pairing_judges
 from tallystick.pairing.services.master_tokens import MasterTokens
 from tallystick.pairing.services.pairing_tokens import PairingTokens
 from tallystick.pairing.services.redeem import Redeemed, Redeeming, RedeemRequest
 from tallystick.pairing.services.requester_probe import RequesterProbe
-from tallystick.registry import KINDS
+from tallystick.registry import KINDS, TOKEN_TYPES
 from tallystick.schema.builtin import SECRETS
 from tallystick.schema.meta import Resource
 from tallystick.tokens.callers import Callers
 from tallystick.tokens.introspection import Introspection
-from tallystick.tokens.policy import IssuancePolicy
 from tallystick.tokens.revocation import Revocation
-from tallystick.tokens.signer import Issuer
+from tallystick.tokens.signer import Signer, Verifier
 from tests.builders import ISSUER, THUMBPRINT, UID, HeldKeys, a_policy, raw_pairing_token
 from tests.fakes import CountingIds, FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 from tests.worlds.faults import FaultyCluster
@@ -67,7 +70,7 @@ class World:
     audit: MemoryAudit = field(default_factory=MemoryAudit)
     events: MemoryEvents = field(default_factory=MemoryEvents)
     keys: HeldKeys = field(default_factory=HeldKeys)
-    policy: IssuancePolicy = field(default_factory=a_policy)
+    policy: PairingPolicy = field(default_factory=a_policy)
     ids: CountingIds = field(default_factory=CountingIds)
 
     def __post_init__(self) -> None:
@@ -76,6 +79,11 @@ class World:
         self.server_clock = ServerClock(self.clock)
         self.cache = ObjectCache(KINDS)
         self._controller: PairingTokens | None = None
+
+    @property
+    def signer(self) -> Signer:
+        """The keyring in use: a test may have changed the keys or the settings."""
+        return Signer(self.keys, self.policy.issuer)
 
     # Objects, as others make and change them.
 
@@ -136,11 +144,10 @@ class World:
         if watched:
             self.watch()
         if self._controller is None:
-            issuer = Issuer(self.keys, self.policy)
             self._controller = PairingTokens(
                 self.cluster,
                 self.cache,
-                issuer,
+                PairingIssuer(self.signer, self.policy),
                 self.guard,
                 self._ctx(self.server_clock),
             )
@@ -187,17 +194,15 @@ class World:
 
     def replica(self, *, max_staleness: float = 1.0) -> Replica:
         """Start one more exchange."""
-        issuer, reader = (
-            Issuer(self.keys, self.policy),
-            FreshReader(self.cluster, self.clock, max_staleness=max_staleness),
-        )
+        reader = FreshReader(self.cluster, self.clock, max_staleness=max_staleness)
+        verifier = Verifier(self.signer, TOKEN_TYPES)
         server_clock = ServerClock(self.clock)
         ctx = self._ctx(server_clock)
-        uses = ConnectionUses(reader, issuer, ctx)
+        judges = {**pairing_judges(self.cluster, reader, ctx), **connection_judges(ConnectionAuthorizer(reader, ctx))}
         callers = Callers(self.cluster, self.clock, issuer=ISSUER)
-        redeeming = Redeeming(self.cluster, reader, issuer, ctx, ids=self.ids)
-        introspection = Introspection(reader, issuer, callers, uses, ctx)
-        revocation = Revocation(self.cluster, reader, issuer, ctx)
+        redeeming = Redeeming(self.cluster, reader, PairingIssuer(self.signer, self.policy), ctx, ids=self.ids)
+        introspection = Introspection(verifier, judges, callers, ctx)
+        revocation = Revocation(verifier, judges, ctx)
         return Replica(redeeming, revocation, introspection, reader, server_clock)
 
 

@@ -4,8 +4,9 @@ import base64
 
 import pytest
 
-from tallystick.connections.domain import claims
+from tallystick.connections.domain import tokens
 from tallystick.schema.builtin import SECRETS
+from tallystick.schema.meta import API_VERSION
 from tests.builders import OTHER_UID, UID, a_key, a_keyring, a_policy
 from tests.worlds.connection_world import NAME, NAMESPACE, SECRET, ConnectionWorld
 from tests.worlds.damages import (
@@ -24,8 +25,8 @@ def world() -> ConnectionWorld:
 # Somebody else's.
 
 
-def owned_by(kind, name):
-    return [{"kind": kind, "name": name, "uid": OTHER_UID, "controller": True}]
+def owned_by(kind, name, api_version=API_VERSION):
+    return [{"apiVersion": api_version, "kind": kind, "name": name, "uid": OTHER_UID, "controller": True}]
 
 
 FOREIGN = [
@@ -38,9 +39,9 @@ FOREIGN = [
     pytest.param(
         owned_by("PairingToken", "press-1"), "already belongs to PairingToken edge/press-1", id="a PairingToken's"
     ),
-    pytest.param(owned_by("Deployment", "web"), "exists and is not ours", id="another kind's"),
+    pytest.param(owned_by("Deployment", "web", "apps/v1"), "exists and is not ours", id="another kind's"),
     pytest.param(
-        [{"kind": "ConnectionConfiguration", "name": NAME, "uid": UID}],
+        [{"apiVersion": API_VERSION, "kind": "ConnectionConfiguration", "name": NAME, "uid": UID}],
         "exists and is not ours",
         id="ours only by a weak reference",
     ),
@@ -169,7 +170,7 @@ async def test_s3_tokens_that_cannot_be_signed_again_are_left_alone_while_the_se
     values = await world.issue("blue", "green")
     status = world.connection().status
 
-    monkeypatch.setattr(claims, "CONNECTION_SCOPE", "another")
+    monkeypatch.setattr(tokens, "CONNECTION_SCOPE", "another")
     world.restart()
     outcome = await world.reconcile()
 
@@ -183,7 +184,7 @@ async def test_s3_what_the_secret_has_lost_is_said_and_what_it_still_holds_stays
     forged = base64.b64encode(b"forged").decode()
     edit_secret(world, lambda body: body["data"].update({f"token.{slot}": forged}))
 
-    monkeypatch.setattr(claims, "CONNECTION_SCOPE", "another")
+    monkeypatch.setattr(tokens, "CONNECTION_SCOPE", "another")
     world.restart()
     await world.reconcile()
 
@@ -198,7 +199,7 @@ async def test_s3_the_token_to_copy_is_put_back_from_the_one_of_its_slot(world, 
     forged = base64.b64encode(b"forged").decode()
     edit_secret(world, lambda body: body["data"].update({"token": forged}))
 
-    monkeypatch.setattr(claims, "CONNECTION_SCOPE", "another")
+    monkeypatch.setattr(tokens, "CONNECTION_SCOPE", "another")
     world.restart()
     await world.reconcile()
 
@@ -208,7 +209,7 @@ async def test_s3_the_token_to_copy_is_put_back_from_the_one_of_its_slot(world, 
 async def test_s3_the_way_out_that_the_text_names_leads_out(world, monkeypatch):
     """A slot can only be replaced once the one beside it is Active (R31)."""
     await world.issue("old")
-    monkeypatch.setattr(claims, "CONNECTION_SCOPE", "another")
+    monkeypatch.setattr(tokens, "CONNECTION_SCOPE", "another")
     world.restart()
 
     world.set_slots("old", "new")

@@ -8,6 +8,7 @@ from tallystick.crypto.tokens import verify
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 from tallystick.pairing.domain.grants import RequestedGrant
+from tallystick.pairing.domain.tokens import MASTER
 from tests.builders import ISSUER, REQUESTER, THUMBPRINT, UID, a_keyring, a_policy
 from tests.fakes import NOON
 
@@ -17,7 +18,7 @@ async def test_a_pairing_token_is_exchanged_for_a_master_token(world):
 
     redeemed = await world.replica().redeem(jwt)
 
-    verified = verify(redeemed.signed_jwt, a_keyring(), typ="at+jwt", issuer=ISSUER, now=NOON)
+    verified = verify(redeemed.signed_jwt, a_keyring(), profile=MASTER, issuer=ISSUER, now=NOON)
     (master,) = world.masters()
     assert (redeemed.scope, redeemed.expires_in, redeemed.key_bound) == (("mission-control:admin",), 31_536_000, True)
     assert verified.token_id == redeemed.token_id == master.spec.token_id
@@ -59,7 +60,7 @@ async def test_s11_the_subject_is_that_of_the_pairing_token_whatever_the_client_
 
     redeemed = await world.replica().redeem(jwt, requested=RequestedGrant(client_id="system:admin"))
 
-    assert verify(redeemed.signed_jwt, a_keyring(), typ="at+jwt", issuer=ISSUER, now=NOON).subject == REQUESTER
+    assert verify(redeemed.signed_jwt, a_keyring(), profile=MASTER, issuer=ISSUER, now=NOON).subject == REQUESTER
 
 
 async def test_a_narrower_scope_is_what_the_master_token_gets(world):
