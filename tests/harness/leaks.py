@@ -145,8 +145,8 @@ async def _unless_ordered(work: Coroutine[Any, Any, int], orders: Orders) -> int
     return running.result()
 
 
-def _planted_metrics() -> Metrics:
-    metrics = make_metrics()
+def _planted_metrics(*known: Any) -> Metrics:
+    metrics = make_metrics(*known)
     prometheus_client.Gauge("planted", os.environ[PLANTED_VARIABLE], registry=metrics.registry)
     return metrics
 
