@@ -48,10 +48,10 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A controller, and the digests of settings that `/readyz` shows."""
+    """A controller, and the members that its features add to the response of `/readyz`."""
 
     controller: Controller
-    digests: dict[str, str]
+    ready: dict[str, str]
 
 
 def compose_controller(world: World, settings: Settings, features: Sequence[Feature[Any]]) -> Composed:
@@ -101,7 +101,7 @@ def compose_controller(world: World, settings: Settings, features: Sequence[Feat
         make_keyring=partial(keyrings.ensure, settings.signing_algorithm),
     )
     controller = Controller(engine, ControllerSettings(settings.watch_namespaces), [*parts, _keys_part(keyrings, care)])
-    return Composed(controller, {name: digest for part in parts for name, digest in part.digests.items()})
+    return Composed(controller, {name: value for part in parts for name, value in part.ready.items()})
 
 
 def _keys_part(keyrings: Keyrings, care: KeyCare) -> ControllerPart:

@@ -63,10 +63,10 @@ class ControllerPart:
         reconcilers: One for each kind of the feature.
         chores: Work that the leader repeats.
         readings: The figures of the feature's gauges.
-        digests: Digests of settings by which an operator of replicas compares them; `/readyz` shows them by name.
+        ready: The members that it adds to the response of `/readyz`, such as a digest by which replicas are compared.
     """
 
     reconcilers: Mapping[Resource, ObjectReconciler]
     chores: Sequence[Chore] = ()
     readings: Mapping[Gauge, Reading] = field(default_factory=dict)
-    digests: Mapping[str, str] = field(default_factory=dict)
+    ready: Mapping[str, str] = field(default_factory=dict)
