@@ -24,12 +24,12 @@ from tallystick.objects.ports import Json
 from tallystick.objects.server_clock import ServerClock
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
-from tallystick.pairing.domain.policy import PairingPolicy
 from tallystick.pairing.domain.requester import RequesterMode
+from tallystick.pairing.domain.settings import PairingSettings
 from tallystick.pairing.domain.token_claims import PairingTokenClaims, grant
-from tallystick.pairing.domain.use_cases import use_cases
+from tallystick.pairing.feature import pairing_policy
 from tallystick.pairing.services.issuing import PairingIssuer
-from tallystick.registry import APIS, EXCHANGES, TOKEN_TYPES
+from tallystick.registry import FEATURES, TOKEN_TYPES
 from tallystick.runtime.metrics import Metrics, make_metrics
 from tallystick.schema.builtin import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
 from tallystick.schema.meta import Resource
@@ -96,11 +96,12 @@ class Replica:
     def __post_init__(self) -> None:
         self.cluster = ReviewingCluster(clock=self.clock)
         self.audit, self.events, self.ids = MemoryAudit(), MemoryEvents(), CountingIds()
-        self.api = api_of(APIS)
+        self.api = api_of(feature.api for feature in FEATURES)
         self.metrics: Metrics = make_metrics(endpoints=self.api.metrics, outcomes=self.api.outcomes)
         self.server_clock = ServerClock(self.clock)
         self._keyring = Keyring.first(self.issuer, SigningKey.generate("ES256"), self.clock.now())
-        self.policy = PairingPolicy(self.issuer, (self.issuer,), use_cases(), RequesterMode.SERVICE_ACCOUNT)
+        self.settings = PairingSettings(requester=RequesterMode.SERVICE_ACCOUNT)
+        self.policy = pairing_policy(self.issuer, (self.issuer,), self.settings)
         self.signer = Signer(self, self.issuer)
         self.tokens = PairingIssuer(self.signer, self.policy)
         self.background: list[BackgroundTask] = []
@@ -118,7 +119,7 @@ class Replica:
         callers = Callers(self.cluster, self.clock, issuer=self.issuer)
         verifier = Verifier(self.signer, TOKEN_TYPES)
         judges: dict[str, Judge] = {}
-        of_features = ExchangeContext(
+        of_features: ExchangeContext[Any] = ExchangeContext(
             ctx=ctx,
             cluster=self.cluster,
             reader=reader,
@@ -128,9 +129,10 @@ class Replica:
             replica="one",
             token_types=TOKEN_TYPES,
             wrong_types=WrongTypes(verifier, judges, ctx),
-            settings=self.policy,
+            external_urls=self.policy.external_urls,
+            settings=self.settings,
         )
-        parts = exchange_parts(EXCHANGES, of_features, judges)
+        parts = exchange_parts([feature.exchange for feature in FEATURES], of_features, judges)
         self.background = [task for part in parts for task in part.background]
         context = AppContext(
             api=self.api,

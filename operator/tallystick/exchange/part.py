@@ -2,7 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
 
 from tallystick.exchange.endpoint import Route
 from tallystick.objects.context import Context
@@ -11,6 +13,8 @@ from tallystick.objects.ports import Cluster, Ids
 from tallystick.tokens.signer import Signer
 from tallystick.tokens.token_type import Judge, TokenType
 from tallystick.tokens.wrong_types import WrongTypes
+
+S = TypeVar("S", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +31,7 @@ class BackgroundTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangeContext:
+class ExchangeContext(Generic[S]):
     """The parts of an exchange replica that a feature may use.
 
     Attributes:
@@ -38,6 +42,7 @@ class ExchangeContext:
         ids: Makes ids.
         namespace: The namespace of the operator.
         replica: The name of this replica. It is the same after a restart.
+        external_urls: The URLs of the exchange: at least one, of which the first is the default.
         token_types: The types of tokens of all features.
         wrong_types: Rejects tokens of other types where one type is exchanged.
         settings: The settings of the feature.
@@ -50,9 +55,10 @@ class ExchangeContext:
     ids: Ids
     namespace: str
     replica: str
+    external_urls: tuple[str, ...]
     token_types: tuple[TokenType, ...]
     wrong_types: WrongTypes
-    settings: Any
+    settings: S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +79,9 @@ class ExchangePart:
 
 
 def exchange_parts(
-    builders: Sequence[Callable[[ExchangeContext], ExchangePart]], context: ExchangeContext, judges: dict[str, Judge]
+    builders: Sequence[Callable[[ExchangeContext[Any]], ExchangePart]],
+    context: ExchangeContext[Any],
+    judges: dict[str, Judge],
 ) -> tuple[ExchangePart, ...]:
     """Build the parts of all features for one replica, and add their judges to those that the context refers to."""
     parts = tuple(build(context) for build in builders)

@@ -18,14 +18,14 @@ from tallystick.exchange.failure_limits import FailureLimits
 from tallystick.exchange.openapi import openapi, openapi_text
 from tallystick.exchange.responses import HTTP_ERRORS, NOT_YET_CODES
 from tallystick.objects.ports import UnavailableError
-from tallystick.registry import APIS, TOKEN_TYPES
+from tallystick.registry import FEATURES, TOKEN_TYPES
 from tests.unit.test_house import modules
 from tests.worlds.replica import Replica, a_bearer, form
 
 Json = dict[str, Any]
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
-API = api_of(APIS)
+API = api_of(feature.api for feature in FEATURES)
 DOCUMENT = openapi(API)
 OPERATIONS = [
     (method, path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
