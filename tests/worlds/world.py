@@ -1,7 +1,9 @@
 """One API server in memory, and the parts of controller and exchange around it, made anew as after a restart."""
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from tallystick.connections.services.token_use import ConnectionAuthorizer
@@ -18,6 +20,7 @@ from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
 from tallystick.pairing.domain.grants import RequestedGrant
 from tallystick.pairing.domain.policy import PairingPolicy
 from tallystick.pairing.domain.requester import RequesterMode
+from tallystick.pairing.domain.tokens import MASTER
 from tallystick.pairing.services.issuing import PairingIssuer
 from tallystick.pairing.services.judges import judges as pairing_judges
 from tallystick.pairing.services.master_tokens import MasterTokens
@@ -31,6 +34,7 @@ from tallystick.tokens.callers import Callers
 from tallystick.tokens.introspection import Introspection
 from tallystick.tokens.revocation import Revocation
 from tallystick.tokens.signer import Signer, Verifier
+from tallystick.tokens.token_type import Judge
 from tests.builders import ISSUER, THUMBPRINT, UID, HeldKeys, a_policy, raw_pairing_token
 from tests.fakes import CountingIds, FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 from tests.worlds.faults import FaultyCluster
@@ -57,9 +61,16 @@ class Replica:
     introspection: Introspection
     reader: FreshReader
     server_clock: ServerClock
+    judges: Mapping[str, Judge]
+    signer: Signer
 
     async def redeem(self, jwt: str, key: str | None = THUMBPRINT, requested: RequestedGrant | None = None) -> Redeemed:
         return await self.redeeming.redeem(RedeemRequest(jwt, requested or RequestedGrant(), key, "192.0.2.7"))
+
+    async def is_valid(self, master_jwt: str, now: datetime) -> bool:
+        """Judge a master token as introspection does."""
+        verified = self.signer.verified(master_jwt, MASTER, now)
+        return verified is not None and await self.judges[MASTER.typ].is_active(verified, {})
 
 
 @dataclass
@@ -203,7 +214,7 @@ class World:
         redeeming = Redeeming(self.cluster, reader, PairingIssuer(self.signer, self.policy), ctx, ids=self.ids)
         introspection = Introspection(verifier, judges, callers, ctx)
         revocation = Revocation(verifier, judges, ctx)
-        return Replica(redeeming, revocation, introspection, reader, server_clock)
+        return Replica(redeeming, revocation, introspection, reader, server_clock, judges, self.signer)
 
 
 __all__ = ["NAME", "NAMESPACE", "SECRET", "UID", "AGuard", "Replica", "World"]
