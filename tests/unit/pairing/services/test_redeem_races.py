@@ -9,6 +9,7 @@ from tallystick.errors import NotYetError
 from tallystick.objects.ports import ConflictError, RefusedError, UnavailableError
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
+from tallystick.pairing.services.consuming import MOST_TRIES
 from tests.builders import OTHER_THUMBPRINT, THUMBPRINT, issued_status, raw_master_token
 from tests.worlds.ends import (
     master_going,
@@ -196,3 +197,19 @@ async def test_the_last_reads_are_never_shared(world, change):
     change(world)
 
     assert await refused(replica.redeem(jwt)) == ("invalid_request", REVOKED)
+
+
+@pytest.mark.parametrize("change", [pairing_revoked_in_spec, pairing_revoked_by_a_holder, pairing_going])
+async def test_a_request_that_finishes_the_redemption_of_another_reads_again(world, change):
+    """The first replica ended between the swap and the create. The reading of the second one is behind."""
+    jwt = await world.issue()
+    world.cluster.fail_next("create", "mastertokens", LOST, times=MOST_TRIES)
+    with pytest.raises(NotYetError):
+        await world.replica().redeem(jwt)
+    second = world.replica(max_staleness=3600)
+    await second.reader.get(PAIRING_TOKENS, NAMESPACE, NAME)
+
+    change(world)
+
+    assert await refused(second.redeem(jwt)) == ("invalid_request", REVOKED)
+    assert len(world.masters()) == 1
