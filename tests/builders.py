@@ -12,12 +12,12 @@ from tallystick.crypto.keys import SigningKey
 from tallystick.errors import NotYetError
 from tallystick.pairing.api.master_token import MASTER_TOKENS, MasterToken
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
-from tallystick.pairing.domain.names import master_token_name, pairing_token_id
+from tallystick.pairing.domain.policy import PairingPolicy
 from tallystick.pairing.domain.requester import RequesterMode
+from tallystick.pairing.domain.tokens import master_token_name, pairing_token_id
 from tallystick.pairing.domain.use_cases import use_cases
 from tallystick.schema.meta import API_VERSION
 from tallystick.schema.times import rfc3339
-from tallystick.tokens.policy import IssuancePolicy
 from tests.fakes import NOON
 
 Json = dict[str, Any]
@@ -147,9 +147,9 @@ def a_policy(
     external_urls: tuple[str, ...] = (ISSUER,),
     table: object = None,
     requester: RequesterMode = RequesterMode.POLICY,
-) -> IssuancePolicy:
+) -> PairingPolicy:
     """The settings of an operator with the built-in use cases."""
-    return IssuancePolicy(issuer, external_urls, use_cases(table) if table is not None else use_cases(), requester)
+    return PairingPolicy(issuer, external_urls, use_cases(table) if table is not None else use_cases(), requester)
 
 
 def a_key(name: str = "first") -> SigningKey:

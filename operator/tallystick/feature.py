@@ -3,102 +3,90 @@
 Plain values: the composition roots pass them on. No module registers itself by being imported.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
+from tallystick.controller.part import ControllerContext, ControllerPart
 from tallystick.exchange.endpoint import ApiPart
 from tallystick.exchange.part import ExchangeContext, ExchangePart
 from tallystick.install.installation import Installation
-from tallystick.objects.context import Context
+from tallystick.install.part import InstallPart
 from tallystick.objects.kind import Kind
-from tallystick.objects.ports import Cache, Cluster, Keys
-from tallystick.objects.result import Result
-from tallystick.schema.meta import Resource
+from tallystick.runtime.gauges import Gauge
 from tallystick.tokens.token_type import TokenType
 
-Json = dict[str, Any]
+S = TypeVar("S", bound=BaseModel)
 
-
-class ObjectReconciler(Protocol):
-    """Reconciles the objects of one kind, one at a time."""
-
-    async def reconcile(self, namespace: str, name: str) -> Result:
-        """Do the work that is due now, and return when to look again. May raise ClusterError or NotYetError."""
-        ...
+Command = Literal["controller", "exchange", "up", "manifests"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chore:
-    """Work that the process repeats.
+class Flag:
+    """A command-line flag of one setting.
 
     Attributes:
-        every: Seconds between two runs.
-        run: One run. It may raise ClusterError or NotYetError, which are logged; the next run tries again.
-        what: Names the work in the log, as a verb phrase.
-        before_leading: Whether a new leader runs it once before it reconciles anything.
+        name: The name of the setting; the flag is the same with `--` and hyphens.
+        option: The annotation that typer reads: a type, or `Annotated[type, typer.Option(help=...)]`.
+        default: Its value if it is not given. None leaves the setting to its variable or its default.
     """
 
-    every: float
-    run: Callable[[], Awaitable[object]]
-    what: str
-    before_leading: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gauge:
-    """A metric that is read when the metrics are scraped; `read` returns a value for each value of its label."""
-
     name: str
-    help: str
-    label: str = ""
-    read: Callable[[], Mapping[str, float]]
+    option: Any
+    default: object = None
+
+
+class NoSettings(BaseModel):
+    """The settings of a feature that has none."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def _nothing_served(_: ExchangeContext[Any]) -> ExchangePart:
+    return ExchangePart()
+
+
+def _nothing_installed(_: Installation, __: BaseModel) -> InstallPart:
+    return InstallPart()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ControllerContext:
-    """The parts of a controller process that a feature may use."""
-
-    ctx: Context
-    cluster: Cluster
-    cache: Cache
-    keys: Keys
-    namespace: str
-    issuer: str
-    external_urls: tuple[str, ...]
-    ca_pem: str | None
-    settings: BaseModel
-    look_again: Callable[[Resource, str, str], None]
-    look_at_all_again: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControllerPart:
-    """The parts that a feature adds to the controller."""
-
-    reconcilers: Mapping[Resource, ObjectReconciler]
-    chores: Sequence[Chore] = ()
-    gauges: Sequence[Gauge] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feature:
+class Feature(Generic[S]):
     """One feature.
 
     Attributes:
-        kinds: Its custom resources.
+        kinds: Its custom resources. CRDs, RBAC, watches, cache, keys in use and metrics follow from them.
         token_types: The types of the tokens that it signs.
+        settings: The model of its settings, of which every field has a default. A field is also a variable
+            `TALLYSTICK_<NAME>` of controller and exchange.
+        flags: The flags of its settings, by command.
+        gauges: The figures that it publishes; its part of the controller reads them.
         controller: Builds its part of a controller process.
-        api: Its part of the HTTP API.
-        exchange: Builds its part of an exchange replica.
-        admission: Builds its admission policies.
+        api: Its part of the HTTP API. Default: no endpoint.
+        exchange: Builds its part of an exchange replica. Default: it serves nothing.
+        installation: Builds its part of an installation: admission policies, RBAC and probes. Default: none.
+        commands: Commands of its own for `tallystick`; the name of a function is the name of its command.
     """
 
     kinds: tuple[Kind, ...]
     token_types: tuple[TokenType, ...] = ()
-    controller: Callable[[ControllerContext], ControllerPart]
+    settings: type[S]
+    flags: Mapping[Command, tuple[Flag, ...]] = field(default_factory=dict)
+    gauges: tuple[Gauge, ...] = ()
+    controller: Callable[[ControllerContext[S]], ControllerPart]
     api: ApiPart = field(default_factory=ApiPart)
-    exchange: Callable[[ExchangeContext], ExchangePart]
-    admission: Callable[[Installation], list[Json]]
+    exchange: Callable[[ExchangeContext[S]], ExchangePart] = _nothing_served
+    installation: Callable[[Installation, S], InstallPart] = _nothing_installed
+    commands: tuple[Callable[..., None], ...] = ()
+
+
+def kinds_of(features: Sequence[Feature[Any]]) -> tuple[Kind, ...]:
+    """Return the kinds of these features, in their order."""
+    return tuple(kind for feature in features for kind in feature.kinds)
+
+
+def gauges_of(features: Sequence[Feature[Any]]) -> tuple[Gauge, ...]:
+    """Return the gauges of these features."""
+    return tuple(gauge for feature in features for gauge in feature.gauges)

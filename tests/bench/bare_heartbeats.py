@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tallystick.connections.domain.tokens import CONNECTION
 from tallystick.crypto.keys import verifying_keys
 from tallystick.crypto.tokens import verify
 from tests.bench.bare_client import SOURCES, Json, from_sources
@@ -98,7 +99,7 @@ def serve(port: int, certificate: str, key: str, issuer: str, jwks: Json) -> Non
     async def heartbeat(request: web.Request) -> web.Response:
         json.loads(await request.read())
         shown = request.headers["Authorization"].removeprefix("Bearer ")
-        verify(shown, keys, typ="connection+jwt", issuer=issuer, now=datetime.now(UTC))
+        verify(shown, keys, profile=CONNECTION, issuer=issuer, now=datetime.now(UTC))
         return web.Response(status=204)
 
     app = web.Application()

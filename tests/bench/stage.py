@@ -17,7 +17,8 @@ from typing import Any
 import urllib3
 
 from tallystick.cli.identities import Identity
-from tallystick.cli.settings import DEFAULT_NAMESPACE
+from tallystick.cli.installing import install_parts
+from tallystick.cli.settings import DEFAULT_NAMESPACE, feature_settings
 from tallystick.cli.up import Up, UpOptions
 from tallystick.install.apply import FIELD_MANAGER, install
 from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
@@ -28,6 +29,7 @@ from tallystick.localplane.folders import private_folder
 from tallystick.localplane.pki import prepare_serving
 from tallystick.localplane.plane import ControlPlane
 from tallystick.localplane.probe import free_ports, port_is_free
+from tallystick.registry import FEATURES, KINDS
 from tests.bench import profiled
 from tests.harness.processes import poll
 
@@ -88,7 +90,9 @@ class Stage:
     async def _install(self) -> None:
         connection = Connection(kubeconfig=self.plane.kubeconfig)
         async with KubeCluster(connection, field_manager=FIELD_MANAGER, timeout_seconds=30.0) as admin:
-            await install(admin, Installation(), lambda _: None)
+            installation = Installation()
+            parts = install_parts(installation, FEATURES, feature_settings())
+            await install(admin, installation, KINDS, parts, lambda _: None)
             for account in (CONTROLLER, EXCHANGE):
                 identity = Identity(DEFAULT_NAMESPACE, account, self.folder)
                 await identity.renew(admin)

@@ -5,18 +5,22 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tallystick.cli.installing import install_parts
+from tallystick.cli.settings import FeatureSettings, feature_settings
+from tallystick.feature import Feature, kinds_of
 from tallystick.install.apply import FIELD_MANAGER, install
 from tallystick.install.installation import Installation
 from tallystick.kube.client import KubeCluster
 from tallystick.kube.connection import Connection
 from tallystick.localplane.plane import ControlPlane
-from tallystick.registry import ADMISSIONS, KINDS
+from tallystick.registry import FEATURES
 from tests.harness.api import Api
 
 _NUMBERS = itertools.count(1)
@@ -50,13 +54,21 @@ def new_namespace(admin: Api, purpose: str) -> str:
     return name
 
 
-def install_on(kubeconfig: Path, installation: Installation, say: Callable[[str], None] = lambda _: None) -> None:
+def install_on(
+    kubeconfig: Path,
+    installation: Installation,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    features: Sequence[Feature[Any]] = FEATURES,
+    settings: FeatureSettings | None = None,
+) -> None:
     """Install as the kubeconfig's user, on an event loop of its own."""
+    parts = install_parts(installation, features, settings or feature_settings(features))
 
     async def run() -> None:
         cluster = KubeCluster(Connection(kubeconfig=kubeconfig), field_manager=FIELD_MANAGER)
         try:
-            await install(cluster, installation, KINDS, ADMISSIONS, say)
+            await install(cluster, installation, kinds_of(features), parts, say)
         finally:
             await cluster.close()
 

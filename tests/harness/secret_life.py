@@ -15,10 +15,11 @@ from typing import Any
 
 import urllib3
 
-from tallystick.cli.settings import DEFAULT_NAMESPACE, load_use_cases
+from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.crypto.keys import SigningKey
 from tallystick.install.installation import CONTROLLER, EXCHANGE
 from tallystick.objects.labels import KEYRING_SECRET
+from tallystick.pairing.domain.use_cases import use_cases
 from tallystick.tokens.keyrings import stored_keyring
 from tests.harness.canary import Hit, Needle, of_key, of_token, of_value
 from tests.harness.grants import grant
@@ -56,7 +57,7 @@ class Planted:
     @classmethod
     def fresh(cls) -> "Planted":
         values = {place: random.token_hex(24) for place in (*PLACES, "temporary file")}
-        values["use cases"] = load_use_cases(None).digest
+        values["use cases"] = use_cases().digest
         return cls(values, {needle for place, value in values.items() for needle in of_value(place, value.encode())})
 
 

@@ -1,10 +1,11 @@
 """The exchange's part of the model: one request, from the first read to the answer (design.md, services/redeem.py).
 
-    start --> swap --> create --> check --> check master --> send --> done
-      |       |  ^                 ^
-      |       v  |                 |
-      |       look ----------------+     no answer, or a conflict: read anew, and never un-redeem
-      +-----> resume --------------+     redeemed by this very key
+    start --> swap --> create --+--> check --> check master --> send --> done
+      |       |  ^              |                                ^
+      |       |  |              +--------------------------------+   not retained: its object is asked at each use
+      |       v  |
+      |       look --> create -----> check ...   no answer, or a conflict: read anew, and never un-redeem
+      +-----> resume ------------->  check ...   redeemed by this very key
 
 A process that dies is one that takes no further step: nothing waits for another, so every place is one to die at, and
 an answer that is lost on its way to the client is one that is never sent. What costs a fault is a write whose answer
@@ -20,6 +21,7 @@ from tests.model.objects import (
     Client,
     Delivery,
     Landing,
+    LastReads,
     Master,
     Pairing,
     Protocol,
@@ -108,7 +110,7 @@ def _swap(world: World, client: Client, request: Request, state: State) -> Steps
     late = _arrived(world, client, request, state)
     redemption = own_redemption(client)
     used = store(world, state, state.pairing._replace(state="Used", redemption=redemption))
-    yield Step(Request("create", late, redemption=redemption), used)
+    yield Step(Request("create", late, swapped=True, redemption=redemption), used)
     silent = Request(_after_silence(world.protocol), late, redemption=redemption)
     yield Step(silent, used, faults=1)
     yield Step(silent, state, faults=1)
@@ -148,14 +150,24 @@ def _resume(world: World, client: Client, request: Request, state: State) -> Ste
 def _create(world: World, client: Client, request: Request, state: State) -> Steps:
     assert request.redemption is not None
     name = request.redemption.master if world.protocol.named_from_redemption else own_redemption(client).master
-    checking = Request(
-        "check" if world.protocol.reads_again else "send", request.late, redemption=request.redemption, master=name
-    )
+    at = "check" if reads_again(world, request) else "send"
+    checking = Request(at, request.late, redemption=request.redemption, master=name)
     if any(master.name == name for master in state.masters):
         yield Step(checking, state)
         return
     master = Master(name, request.redemption.key, client.uid, client.serial)
     yield Step(checking, state._replace(masters=state.masters | {master}))
+
+
+def reads_again(world: World, request: Request) -> bool:
+    """Say what `domain.redemption.last_read_is_needed` says."""
+    match world.protocol.last_reads:
+        case LastReads.NEEDED:
+            return world.scenario.retains or not request.swapped
+        case LastReads.UNLESS_SWAPPED:
+            return not request.swapped
+        case last_reads:
+            return last_reads is LastReads.ALWAYS
 
 
 def _check(world: World, client: Client, request: Request, state: State) -> Steps:

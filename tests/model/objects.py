@@ -16,6 +16,15 @@ class Silence(Enum):
     SUCCESS = "take it for done"
 
 
+class LastReads(Enum):
+    """When a request reads the PairingToken and the master token again, between its create and its answer."""
+
+    NEEDED = "unless its own swap was answered, and the master token ends with its PairingToken"
+    ALWAYS = "in every case"
+    UNLESS_SWAPPED = "unless its own swap was answered, also if the master token is retained"
+    NEVER = "in no case"
+
+
 class Retained(Enum):
     """Which records of master tokens that outlive their object are ended when it is revoked, and when."""
 
@@ -45,7 +54,7 @@ class Protocol:
     obeys_order: bool = True  # spec.revoked, at the first read
     obeys_deletion: bool = True  # deletionTimestamp, at the first read and at the last
     # and what it demands when it reads again, before the answer.
-    reads_again: bool = True
+    last_reads: LastReads = LastReads.NEEDED
     obeys_order_at_last: bool = True
     # Whoever judges a master token.
     judges_by_spec: bool = True
@@ -103,6 +112,7 @@ class Request(NamedTuple):
     at: str
     late: bool = False  # it came in when what it presents was over
     fits: bool = True  # nobody has written since it read: its swap would be done
+    swapped: bool = False  # its own swap was done, and it has the answer
     redemption: Redemption | None = None
     master: str = ""
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness.proofs import Figure
 from tests.model.exploration import explore
-from tests.model.objects import Client, Fact, Protocol, Retained, Scenario, State, World, is_valid
+from tests.model.objects import Client, Fact, LastReads, Protocol, Retained, Scenario, State, World, is_valid
 
 OURS = Protocol()
 
@@ -33,7 +33,7 @@ MISTAKES = [
         Protocol(writes_through=False),
         replace(NEXT_SERIAL, revokes=False),
         "I6",
-        id="revocation_records without revokedThrough, undone by the next serial",
+        id="revocation records without revokedThrough, undone by the next serial",
     ),
     pytest.param(Protocol(issue_keeps_through=False), NEXT_SERIAL, "I5", id="an issue that lowers revokedThrough"),
     pytest.param(Protocol(demands_spec_serial=False), NEXT_SERIAL, "I9", id="a serial compared with status alone"),
@@ -58,8 +58,15 @@ MISTAKES = [
         "I7",
         id="a late swap that lands on the next object",
     ),
+    pytest.param(Protocol(obeys_deletion=False), MADE_ANEW, "I4", id="a first read that overlooks a deletion"),
     # deletionPolicy Retain
     pytest.param(Protocol(obeys_deletion=False), RETAINED, "I4", id="an exchange that overlooks deletionTimestamp"),
+    pytest.param(
+        Protocol(last_reads=LastReads.UNLESS_SWAPPED),
+        RETAINED,
+        "I6",
+        id="a retained master token that is delivered without a last read",
+    ),
     pytest.param(Protocol(retained=Retained.AFTER), RETAINED, "I6", id="a revocation recorded before what it ends"),
     pytest.param(
         Protocol(retained=Retained.WATCHED),
@@ -115,8 +122,8 @@ def test_the_model_finds_what_is_wrong_with(mistake: Protocol, scenario: Scenari
     assert any(violation.startswith(invariant) for violation in found.violations), found.violations
 
 
-def test_existence_and_uid_stand_behind_the_deletion_timestamp() -> None:
-    assert explore(Protocol(obeys_deletion=False), MADE_ANEW).violations == []
+def test_existence_and_uid_would_stand_behind_the_deletion_timestamp_if_there_were_always_a_last_read() -> None:
+    assert explore(Protocol(obeys_deletion=False, last_reads=LastReads.ALWAYS), MADE_ANEW).violations == []
 
 
 # The honest ways: a protocol that delivers nothing would be safe, too.

@@ -9,8 +9,8 @@ import pytest
 from tallystick.pairing.api.master_token import MasterToken
 from tallystick.pairing.api.pairing_token import PairingToken
 from tallystick.pairing.domain import issuance, redemption
-from tallystick.pairing.domain.names import pairing_token_id
 from tallystick.pairing.domain.revocation import revoking_changes
+from tallystick.pairing.domain.tokens import pairing_token_id
 from tallystick.pairing.domain.validity import revoked_by_pairing
 from tests.builders import (
     OTHER_THUMBPRINT,
@@ -23,10 +23,20 @@ from tests.builders import (
     issued_status,
 )
 from tests.fakes import NOON
-from tests.model.exchange_model import decide, own_redemption
+from tests.model.exchange_model import decide, own_redemption, reads_again
 from tests.model.exploration import explore
 from tests.model.lifecycle_model import next_step, revoked
-from tests.model.objects import Client, Master, Pairing, Protocol, Redemption, Scenario, World, ended_by_pairing
+from tests.model.objects import (
+    Client,
+    Master,
+    Pairing,
+    Protocol,
+    Redemption,
+    Request,
+    Scenario,
+    World,
+    ended_by_pairing,
+)
 
 OURS = Protocol()
 UIDS = {1: UID, 2: OTHER_UID}
@@ -86,6 +96,16 @@ def test_what_a_revocation_writes_is_alike(met: list[Pairing]) -> None:
         )
         named = wanted.redemption and wanted.redemption.master
         assert written == (wanted.state, wanted.issued, wanted.through, named), pairing
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("retains", [False, True])
+def test_when_a_request_reads_again_before_its_answer_is_decided_alike(retains: bool, swapped: bool) -> None:
+    world = World(OURS, Scenario((), retains=retains))
+    spec = _real(Master("m1", "A", 1, 1), retains=retains).spec
+
+    needed = redemption.last_read_is_needed(spec, swapped=swapped)
+    assert needed is reads_again(world, Request("create", swapped=swapped))
 
 
 def test_enough_is_met(met: list[Pairing]) -> None:

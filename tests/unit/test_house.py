@@ -4,6 +4,7 @@ import ast
 import functools
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import tallystick
@@ -14,6 +15,8 @@ PACKAGE = REPOSITORY / "operator" / "tallystick"
 # S13: who may open a connection, and to whom: kube/ to the API server, `pair` to the issuer that its user names,
 # `up` and `demo` to the processes that they started. Nobody to an address that comes from an object or a token.
 MAY_CONNECT = ("kube/", "pairing/client/pair.py", "cli/up.py", "cli/demo.py", "localplane/probe.py")
+# A folder is read in one view, and a file in a few: what is larger is parted by its subjects.
+MOST_FILES, MOST_LINES = 20, 350
 CONNECTS = frozenset({"ClientSession", "urlopen", "HTTPSConnection", "HTTPConnection", "open_connection"})
 
 
@@ -51,6 +54,18 @@ def test_s13_connections_are_opened_in_few_places():
 
     assert {name for name in openers if not name.startswith(MAY_CONNECT)} == set()
     assert openers, "the test has lost sight of what it looks for"
+
+
+def test_no_folder_has_more_files_than_fit_into_one_view():
+    folders = Counter(str(Path(name).parent) for name, _ in modules() if not name.endswith("__init__.py"))
+
+    assert {folder: files for folder, files in folders.items() if files > MOST_FILES} == {}
+
+
+def test_no_file_is_longer_than_a_few_views():
+    lengths = {str(path): len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+
+    assert {path: lines for path, lines in lengths.items() if lines > MOST_LINES} == {}
 
 
 def test_every_module_says_what_it_is():

@@ -9,8 +9,8 @@ from tallystick.connections.api.connection_configuration import (
     ConnectionTokenState,
     RevocationReason,
 )
-from tallystick.connections.domain.names import connection_token_id
 from tallystick.connections.domain.slots import Plan
+from tallystick.connections.domain.tokens import connection_token_id
 from tallystick.schema.meta import API_VERSION
 from tallystick.schema.times import rfc3339
 from tests.builders import UID

@@ -8,8 +8,8 @@ from typing import Any
 from tallystick.connections.api.connection_configuration import CONNECTION_CONFIGURATIONS, ConnectionConfiguration
 from tallystick.connections.domain.secret import slot_key
 from tallystick.connections.domain.slots import minted, on_record
+from tallystick.connections.services.issuing import ConnectionIssuer
 from tallystick.objects.held_secrets import held_token
-from tallystick.tokens.signer import Issuer
 from tests.fakes import FakeCluster
 
 Json = dict[str, Any]
@@ -28,7 +28,7 @@ class Connected:
 
 def connected(
     cluster: FakeCluster,
-    issuer: Issuer,
+    issuer: ConnectionIssuer,
     now: datetime,
     *,
     slots: Sequence[str] = ("default",),

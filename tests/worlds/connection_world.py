@@ -12,6 +12,7 @@ from tallystick.connections.api.connection_configuration import (
 )
 from tallystick.connections.domain.presence import Presence, Sighting
 from tallystick.connections.services.connection_configurations import ConnectionConfigurations
+from tallystick.connections.services.issuing import ConnectionIssuer
 from tallystick.controller.cache import ObjectCache
 from tallystick.errors import NotYetError
 from tallystick.objects.context import Context
@@ -24,7 +25,7 @@ from tallystick.schema.builtin import SECRETS
 from tallystick.schema.meta import API_VERSION
 from tallystick.schema.times import rfc3339
 from tallystick.tokens.policy import IssuancePolicy
-from tallystick.tokens.signer import Issuer
+from tallystick.tokens.signer import Signer
 from tests.builders import ISSUER, UID, HeldKeys, a_policy
 from tests.fakes import NOON, FakeClock, MemoryAudit, MemoryEvents
 from tests.worlds.faults import FaultyCluster
@@ -211,7 +212,7 @@ class ConnectionWorld:
             self._controller = ConnectionConfigurations(
                 self.cluster,
                 self.cache,
-                Issuer(self.keys, self.policy),
+                ConnectionIssuer(Signer(self.keys, self.policy.issuer), self.policy),
                 self.presences,
                 Context(self.clock, self.server_clock, self.audit, self.events),
             )

@@ -3,7 +3,7 @@
 import pytest
 
 from tallystick.errors import ExchangeRefusedError
-from tallystick.pairing.domain.names import pairing_token_id
+from tallystick.pairing.domain.tokens import pairing_token_id
 from tests.builders import UID
 
 TOKEN_ID = pairing_token_id(UID, 1)

@@ -5,9 +5,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from tallystick.connections.feature import introspect, read_hints
+from tallystick.connections.services.issuing import ConnectionIssuer
 from tallystick.crypto.dpop import make_proof
 from tallystick.crypto.keyring import Keyring
 from tallystick.crypto.keys import SigningKey
@@ -15,7 +16,7 @@ from tallystick.errors import NotYetError
 from tallystick.exchange.app import api_of, make_app
 from tallystick.exchange.app_context import AppContext
 from tallystick.exchange.failure_limits import FailureLimiter, FailureLimits
-from tallystick.exchange.part import ExchangeContext, RefuseExchange, exchange_parts
+from tallystick.exchange.part import BackgroundTask, ExchangeContext, exchange_parts
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.held_secrets import held_token
@@ -24,17 +25,21 @@ from tallystick.objects.server_clock import ServerClock
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
 from tallystick.pairing.domain.requester import RequesterMode
+from tallystick.pairing.domain.settings import PairingSettings
 from tallystick.pairing.domain.token_claims import PairingTokenClaims, grant
-from tallystick.pairing.domain.use_cases import use_cases
-from tallystick.registry import APIS, EXCHANGES
+from tallystick.pairing.feature import pairing_policy
+from tallystick.pairing.services.issuing import PairingIssuer
+from tallystick.registry import FEATURES, TOKEN_TYPES
 from tallystick.runtime.metrics import Metrics, make_metrics
 from tallystick.schema.builtin import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
 from tallystick.schema.meta import Resource
 from tallystick.schema.times import rfc3339
 from tallystick.tokens.callers import Callers
-from tallystick.tokens.policy import IssuancePolicy
+from tallystick.tokens.introspection import Introspection
 from tallystick.tokens.revocation import Revocation
-from tallystick.tokens.signer import Issuer
+from tallystick.tokens.signer import Signer, Verifier
+from tallystick.tokens.token_type import Judge
+from tallystick.tokens.wrong_types import WrongTypes
 from tests.fakes import CountingIds, FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 from tests.worlds.connected import Connected, connected
 
@@ -91,18 +96,16 @@ class Replica:
     def __post_init__(self) -> None:
         self.cluster = ReviewingCluster(clock=self.clock)
         self.audit, self.events, self.ids = MemoryAudit(), MemoryEvents(), CountingIds()
-        self.api = api_of(APIS)
+        self.api = api_of(feature.api for feature in FEATURES)
         self.metrics: Metrics = make_metrics(endpoints=self.api.metrics, outcomes=self.api.outcomes)
         self.server_clock = ServerClock(self.clock)
         self._keyring = Keyring.first(self.issuer, SigningKey.generate("ES256"), self.clock.now())
-        self.policy = IssuancePolicy(self.issuer, (self.issuer,), use_cases(), RequesterMode.SERVICE_ACCOUNT)
-        self.tokens = Issuer(self, self.policy)
-        self.reader = FreshReader(self.cluster, self.clock, max_staleness=0.0)
-        self.ctx = Context(self.clock, self.server_clock, self.audit, self.events)
-        parts = exchange_parts(EXCHANGES, self._feature_context)
-        ready = {name: value for part in parts for name, value in part.ready.items()}
-        self.background = [task for part in parts for task in part.background]
-        self.app = make_app(self._app_context(ready), [route for part in parts for route in part.routes])
+        self.settings = PairingSettings(requester=RequesterMode.SERVICE_ACCOUNT)
+        self.policy = pairing_policy(self.issuer, (self.issuer,), self.settings)
+        self.signer = Signer(self, self.issuer)
+        self.tokens = PairingIssuer(self.signer, self.policy)
+        self.background: list[BackgroundTask] = []
+        self.app = self._composed()
 
     def keyring(self) -> Keyring:
         """The Keys port."""
@@ -110,36 +113,42 @@ class Replica:
             raise NotYetError("temporarily_unavailable", "the signing keys were not read yet")
         return self._keyring
 
-    def _feature_context(self, refuse_exchange: RefuseExchange) -> ExchangeContext:
-        return ExchangeContext(
-            ctx=self.ctx,
+    def _composed(self) -> web.Application:
+        ctx = Context(self.clock, self.server_clock, self.audit, self.events)
+        reader = FreshReader(self.cluster, self.clock, max_staleness=0.0)
+        callers = Callers(self.cluster, self.clock, issuer=self.issuer)
+        verifier = Verifier(self.signer, TOKEN_TYPES)
+        judges: dict[str, Judge] = {}
+        of_features: ExchangeContext[Any] = ExchangeContext(
+            ctx=ctx,
             cluster=self.cluster,
-            reader=self.reader,
-            signer=self.tokens,
-            policy=self.policy,
+            reader=reader,
+            signer=self.signer,
             ids=self.ids,
             namespace="tallystick-system",
             replica="one",
-            read_hints=read_hints,
-            refuse_exchange=refuse_exchange,
+            token_types=TOKEN_TYPES,
+            wrong_types=WrongTypes(verifier, judges, ctx),
+            external_urls=self.policy.external_urls,
+            settings=self.settings,
         )
-
-    def _app_context(self, ready: dict[str, str]) -> AppContext:
-        callers = Callers(self.cluster, self.clock, issuer=self.issuer)
-        return AppContext(
+        parts = exchange_parts([feature.exchange for feature in FEATURES], of_features, judges)
+        self.background = [task for part in parts for task in part.background]
+        context = AppContext(
             api=self.api,
             issuer=self.issuer,
-            read_hints=read_hints,
-            introspect=introspect(self.reader, self.tokens, callers, self.ctx),
-            revocation=Revocation(self.cluster, self.reader, self.tokens, self.ctx),
+            token_types=TOKEN_TYPES,
+            introspection=Introspection(verifier, judges, callers, ctx),
+            revocation=Revocation(verifier, judges, ctx),
             callers=callers,
             keys=self,
             why_not_ready=lambda: self.not_ready,
-            ready=ready,
+            ready={name: value for part in parts for name, value in part.ready.items()},
             metrics=self.metrics,
             limiter=FailureLimiter(self.clock, self.limits),
             ids=self.ids,
         )
+        return make_app(context, [route for part in parts for route in part.routes])
 
     async def store_heartbeats(self) -> None:
         """Store what a replica stores when it stops."""
@@ -163,7 +172,9 @@ class Replica:
 
     def connection(self, name: str = "dc-west", **changes: Any) -> Connected:
         """Make a ConnectionConfiguration in namespace `edge` as the controller leaves it, with good tokens."""
-        return connected(self.cluster, self.tokens, self.clock.now(), name=name, **changes)
+        return connected(
+            self.cluster, ConnectionIssuer(self.signer, self.policy), self.clock.now(), name=name, **changes
+        )
 
     def status_of(self, name: str = "press-1") -> Json:
         """The status of a PairingToken."""

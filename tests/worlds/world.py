@@ -1,10 +1,13 @@
 """One API server in memory, and the parts of controller and exchange around it, made anew as after a restart."""
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from tallystick.connections.services.token_use import ConnectionUses
+from tallystick.connections.services.token_use import ConnectionAuthorizer
+from tallystick.connections.services.token_use import judges as connection_judges
 from tallystick.controller.cache import ObjectCache
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
@@ -15,19 +18,23 @@ from tallystick.objects.server_clock import ServerClock
 from tallystick.pairing.api.master_token import MASTER_TOKENS, MasterToken
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
 from tallystick.pairing.domain.grants import RequestedGrant
+from tallystick.pairing.domain.policy import PairingPolicy
 from tallystick.pairing.domain.requester import RequesterMode
+from tallystick.pairing.domain.tokens import MASTER
+from tallystick.pairing.services.issuing import PairingIssuer
+from tallystick.pairing.services.judges import judges as pairing_judges
 from tallystick.pairing.services.master_tokens import MasterTokens
 from tallystick.pairing.services.pairing_tokens import PairingTokens
 from tallystick.pairing.services.redeem import Redeemed, Redeeming, RedeemRequest
 from tallystick.pairing.services.requester_probe import RequesterProbe
-from tallystick.registry import KINDS
+from tallystick.registry import KINDS, TOKEN_TYPES
 from tallystick.schema.builtin import SECRETS
 from tallystick.schema.meta import Resource
 from tallystick.tokens.callers import Callers
 from tallystick.tokens.introspection import Introspection
-from tallystick.tokens.policy import IssuancePolicy
 from tallystick.tokens.revocation import Revocation
-from tallystick.tokens.signer import Issuer
+from tallystick.tokens.signer import Signer, Verifier
+from tallystick.tokens.token_type import Judge
 from tests.builders import ISSUER, THUMBPRINT, UID, HeldKeys, a_policy, raw_pairing_token
 from tests.fakes import CountingIds, FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 from tests.worlds.faults import FaultyCluster
@@ -54,9 +61,16 @@ class Replica:
     introspection: Introspection
     reader: FreshReader
     server_clock: ServerClock
+    judges: Mapping[str, Judge]
+    signer: Signer
 
     async def redeem(self, jwt: str, key: str | None = THUMBPRINT, requested: RequestedGrant | None = None) -> Redeemed:
         return await self.redeeming.redeem(RedeemRequest(jwt, requested or RequestedGrant(), key, "192.0.2.7"))
+
+    async def is_valid(self, master_jwt: str, now: datetime) -> bool:
+        """Judge a master token as introspection does."""
+        verified = self.signer.verified(master_jwt, MASTER, now)
+        return verified is not None and await self.judges[MASTER.typ].is_active(verified, {})
 
 
 @dataclass
@@ -67,7 +81,7 @@ class World:
     audit: MemoryAudit = field(default_factory=MemoryAudit)
     events: MemoryEvents = field(default_factory=MemoryEvents)
     keys: HeldKeys = field(default_factory=HeldKeys)
-    policy: IssuancePolicy = field(default_factory=a_policy)
+    policy: PairingPolicy = field(default_factory=a_policy)
     ids: CountingIds = field(default_factory=CountingIds)
 
     def __post_init__(self) -> None:
@@ -95,6 +109,11 @@ class World:
 
     def message(self, kind: str = "Ready") -> str:
         return next(one.message for one in self.token().status.conditions if one.type == kind)
+
+    @property
+    def signer(self) -> Signer:
+        """The keyring in use: a test may have changed the keys or the settings."""
+        return Signer(self.keys, self.policy.issuer)
 
     # Objects, as others make and change them.
 
@@ -155,11 +174,10 @@ class World:
         if watched:
             self.watch()
         if self._controller is None:
-            issuer = Issuer(self.keys, self.policy)
             self._controller = PairingTokens(
                 self.cluster,
                 self.cache,
-                issuer,
+                PairingIssuer(self.signer, self.policy),
                 self.guard,
                 self._ctx(self.server_clock),
             )
@@ -206,18 +224,16 @@ class World:
 
     def replica(self, *, max_staleness: float = 1.0) -> Replica:
         """Start one more exchange."""
-        issuer, reader = (
-            Issuer(self.keys, self.policy),
-            FreshReader(self.cluster, self.clock, max_staleness=max_staleness),
-        )
+        reader = FreshReader(self.cluster, self.clock, max_staleness=max_staleness)
+        verifier = Verifier(self.signer, TOKEN_TYPES)
         server_clock = ServerClock(self.clock)
         ctx = self._ctx(server_clock)
-        uses = ConnectionUses(reader, issuer, ctx)
+        judges = {**pairing_judges(self.cluster, reader, ctx), **connection_judges(ConnectionAuthorizer(reader, ctx))}
         callers = Callers(self.cluster, self.clock, issuer=ISSUER)
-        redeeming = Redeeming(self.cluster, reader, issuer, ctx, ids=self.ids)
-        introspection = Introspection(reader, issuer, callers, uses, ctx)
-        revocation = Revocation(self.cluster, reader, issuer, ctx)
-        return Replica(redeeming, revocation, introspection, reader, server_clock)
+        redeeming = Redeeming(self.cluster, reader, PairingIssuer(self.signer, self.policy), ctx, ids=self.ids)
+        introspection = Introspection(verifier, judges, callers, ctx)
+        revocation = Revocation(verifier, judges, ctx)
+        return Replica(redeeming, revocation, introspection, reader, server_clock, judges, self.signer)
 
 
 __all__ = ["NAME", "NAMESPACE", "SECRET", "UID", "AGuard", "Replica", "World"]

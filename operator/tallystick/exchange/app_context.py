@@ -1,23 +1,19 @@
 """The values that the exchange's own handlers and middlewares need, in one value for each replica."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
 
 from tallystick.exchange.endpoint import Api
 from tallystick.exchange.failure_limits import FailureLimiter
 from tallystick.exchange.in_flight import InFlight
-from tallystick.exchange.part import ReadHints
 from tallystick.objects.ports import Ids, Keys
 from tallystick.runtime.metrics import Metrics
-from tallystick.tokens.callers import Caller, Callers
+from tallystick.tokens.callers import Callers
+from tallystick.tokens.introspection import Introspection
 from tallystick.tokens.revocation import Revocation
-from tallystick.tokens.token_type import Hints
-
-Introspect = Callable[[str, Caller, Hints], Coroutine[Any, Any, Mapping[str, object]]]
-"""Returns the response of RFC 7662 for an unverified token, by the caller's rights and hints."""
+from tallystick.tokens.token_type import TokenType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,15 +23,15 @@ class AppContext:
     Attributes:
         api: The HTTP API that the replica serves.
         issuer: The `iss` of all tokens. The exchange publishes its endpoints under this URL.
-        read_hints: Reads the form fields beside a token.
+        token_types: The types of tokens whose hints a caller may send.
         why_not_ready: Returns the reason why the replica cannot serve, or None if it can.
         ready: Members that features add to the response of `/readyz`.
     """
 
     api: Api
     issuer: str
-    read_hints: ReadHints
-    introspect: Introspect
+    token_types: tuple[TokenType, ...]
+    introspection: Introspection
     revocation: Revocation
     callers: Callers
     keys: Keys

@@ -21,6 +21,7 @@ from tallystick.exchange.openapi_parts import (
 from tallystick.exchange.requests import DPOP, MOST_AUDIENCES, SCOPE, bearer_of, invalid_bearer, read_form
 from tallystick.exchange.responses import empty_response, json_response
 from tallystick.tokens.callers import LONGEST_BEARER, Caller
+from tallystick.tokens.token_type import read_hints
 
 TOKEN_TYPES = ["Bearer", DPOP]
 THUMBPRINT = text("The RFC 7638 thumbprint of the key.", pattern="^[A-Za-z0-9_-]{43}$")
@@ -41,9 +42,9 @@ async def post_introspect(request: web.Request) -> web.Response:
     # Cheap checks first: a caller without a bearer token, or with a broken form, costs no API call.
     unverified_bearer = bearer_of(request)
     form = await read_form(request)
-    token, hints = form.required("token"), request.app[CONTEXT].read_hints(form.beside("token"))
+    token, hints = form.required("token"), read_hints(request.app[CONTEXT].token_types, form.beside("token"))
     caller = await request.app[IN_FLIGHT].result_of(_authenticated(request, unverified_bearer))
-    introspection = request.app[CONTEXT].introspect(token, caller, hints)
+    introspection = request.app[CONTEXT].introspection.introspect(token, caller, hints)
     return json_response(await request.app[IN_FLIGHT].result_of(introspection))
 
 

@@ -1,23 +1,20 @@
 """The part that a feature adds to an exchange replica, and the context that it is built from."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
 
 from tallystick.exchange.endpoint import Route
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.ports import Cluster, Ids
-from tallystick.tokens.policy import IssuancePolicy
-from tallystick.tokens.signer import Issuer
-from tallystick.tokens.token_type import Hints, Judge
+from tallystick.tokens.signer import Signer
+from tallystick.tokens.token_type import Judge, TokenType
+from tallystick.tokens.wrong_types import WrongTypes
 
-ReadHints = Callable[[Mapping[str, str]], Hints]
-"""Returns those form fields beside a token that are hints. Raises ExchangeRefusedError for a value that is none."""
-
-RefuseExchange = Callable[[str, Hints], Coroutine[Any, Any, None]]
-"""Takes an unverified token that a client wants to exchange. Raises ExchangeRefusedError if its type is not exchanged,
-NotYetError if its state cannot be read now."""
+S = TypeVar("S", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +31,7 @@ class BackgroundTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangeContext:
+class ExchangeContext(Generic[S]):
     """The parts of an exchange replica that a feature may use.
 
     Attributes:
@@ -42,24 +39,26 @@ class ExchangeContext:
         cluster: The API server.
         reader: Reads objects that are at most `--max-staleness` old.
         signer: Verifies and signs tokens.
-        policy: The settings of issuing.
         ids: Makes ids.
         namespace: The namespace of the operator.
         replica: The name of this replica. It is the same after a restart.
-        read_hints: Reads the form fields beside a token; raises ExchangeRefusedError.
-        refuse_exchange: Refuses a token whose type some feature does not exchange.
+        external_urls: The URLs of the exchange: at least one, of which the first is the default.
+        token_types: The types of tokens of all features.
+        wrong_types: Rejects tokens of other types where one type is exchanged.
+        settings: The settings of the feature.
     """
 
     ctx: Context
     cluster: Cluster
     reader: FreshReader
-    signer: Issuer
-    policy: IssuancePolicy
+    signer: Signer
     ids: Ids
     namespace: str
     replica: str
-    read_hints: ReadHints
-    refuse_exchange: RefuseExchange
+    external_urls: tuple[str, ...]
+    token_types: tuple[TokenType, ...]
+    wrong_types: WrongTypes
+    settings: S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,35 +68,23 @@ class ExchangePart:
     Attributes:
         routes: Its endpoints with their handlers.
         judges: Decides about its tokens, by `typ`.
-        refuse_exchange: Refuses its tokens at the token endpoint. Default: no token is refused.
         background: Its work beside requests.
         ready: The members that it adds to the response of `/readyz`.
     """
 
     routes: Sequence[Route] = ()
     judges: Mapping[str, Judge] = field(default_factory=dict)
-    refuse_exchange: RefuseExchange | None = None
     background: Sequence[BackgroundTask] = ()
     ready: Mapping[str, str] = field(default_factory=dict)
 
 
 def exchange_parts(
-    builders: Sequence[Callable[[ExchangeContext], ExchangePart]],
-    context_with: Callable[[RefuseExchange], ExchangeContext],
+    builders: Sequence[Callable[[ExchangeContext[Any]], ExchangePart]],
+    context: ExchangeContext[Any],
+    judges: dict[str, Judge],
 ) -> tuple[ExchangePart, ...]:
-    """Build the parts of all features for one replica. Each feature may refuse a token that another one is to exchange.
-
-    Args:
-        builders: One for each feature, `Feature.exchange`.
-        context_with: Returns the context of the builders with its `refuse_exchange`.
-    """
-    parts: list[ExchangePart] = []
-
-    async def refuse_exchange(unverified_jwt: str, hints: Hints) -> None:
-        for part in parts:
-            if part.refuse_exchange is not None:
-                await part.refuse_exchange(unverified_jwt, hints)
-
-    context = context_with(refuse_exchange)
-    parts.extend(build(context) for build in builders)
-    return tuple(parts)
+    """Build the parts of all features for one replica, and add their judges to those that the context refers to."""
+    parts = tuple(build(context) for build in builders)
+    for part in parts:
+        judges.update(part.judges)
+    return parts

@@ -3,25 +3,22 @@
 They are checked by the API server itself, so there is no webhook that could be down. Each one fails closed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
+from tallystick.install.part import InstallPart
 from tallystick.objects.kind import Kind
 from tallystick.schema.meta import Resource
 
 Json = dict[str, Any]
 
 API_VERSION = "admissionregistration.k8s.io/v1"
-WRITERS_REFUSE_CREATE = "a master token is made by the exchange, never by hand"
 
 
-Admission = Callable[[Installation], list[Json]]
-
-
-def policies(installation: Installation, kinds: Sequence[Kind], admissions: Sequence[Admission]) -> list[Json]:
+def policies(installation: Installation, kinds: Sequence[Kind], parts: Sequence[InstallPart]) -> list[Json]:
     """Build every policy and its binding, in the order in which they are installed."""
-    return [*_writers(installation, kinds), *(body for admission in admissions for body in admission(installation))]
+    return [*_writers(installation, kinds), *(body for part in parts for body in part.policies)]
 
 
 def _writers(installation: Installation, kinds: Sequence[Kind]) -> list[Json]:

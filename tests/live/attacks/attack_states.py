@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from tallystick.crypto.keys import SigningKey
-from tallystick.pairing.domain.names import pairing_token_id
+from tallystick.pairing.domain.tokens import pairing_token_id
 from tests.harness.attacks import EVERYWHERE, INVALID, Expected, Place, Row, Victim, present, refused, unavailable
 from tests.harness.exchange import Exchange, HttpAnswer
 from tests.harness.objects import secret_of, wait_for_state, wait_until_gone

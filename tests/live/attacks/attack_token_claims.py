@@ -6,7 +6,7 @@ What remains are questions that only its objects can answer; those rows say `rea
 import uuid
 from typing import Any
 
-from tallystick.pairing.domain.names import pairing_token_id
+from tallystick.pairing.domain.tokens import pairing_token_id
 from tallystick.schema.times import rfc3339
 from tests.harness.attacks import EVERYWHERE, Case, Expected, Place, Verdict, Victim, refused
 from tests.harness.forged_tokens import ABSENT, Forge, as_bytes

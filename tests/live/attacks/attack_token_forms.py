@@ -8,9 +8,11 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from tallystick.crypto.keyring import Keyring
 from tallystick.crypto.tokens import MAX_TOKEN_LENGTH, sign
+from tallystick.registry import TOKEN_TYPES
 from tests.harness.attacks import NO_HTTP, TOO_LARGE, Case, Place, Verdict, refused
 from tests.harness.forged_tokens import ORDER, Forge, as_is, b64, by, other_last_bits, twin_of, unb64
 
+PROFILES = {token_type.profile.typ: token_type.profile for token_type in TOKEN_TYPES}
 # A header line has a limit of its own; longer ones are no HTTP for this server.
 LONG_LINE: Mapping[Place, Verdict] = {Place.BEARER: NO_HTTP}
 _TOO_LONG: Mapping[Place, Verdict] = dict.fromkeys((Place.TOKEN, Place.INTROSPECT, Place.REVOKE), TOO_LARGE)
@@ -147,7 +149,7 @@ SIGNATURES = [
 def of_another_keyring(forge: Forge) -> str:
     """The same claims, of a second installation that calls itself by our name."""
     keyring = Keyring.first(forge.claims["iss"], forge.stranger, forge.time)
-    return sign(forge.claims, typ=forge.header["typ"], key=keyring.signing_key(forge.time))
+    return sign(forge.claims, profile=PROFILES[forge.header["typ"]], key=keyring.signing_key(forge.time))
 
 
 FOREIGN = [

@@ -24,7 +24,7 @@ from tallystick.crypto.tokens import sign
 from tallystick.install.installation import Installation
 from tallystick.objects.labels import KEYRING_SECRET
 from tallystick.pairing.api.master_token import MasterToken
-from tallystick.pairing.domain.claims import MASTER_TYPE, master_claims
+from tallystick.pairing.domain.tokens import MASTER, master_claims
 from tallystick.tokens.keyrings import stored_keyring
 from tests.harness import endings
 from tests.harness.api import Api
@@ -221,7 +221,7 @@ def _masters(site: Site) -> dict[str, str]:
         assert reference is not None
         assert reference.name not in signed
         claims = master_claims(master, site.exchange.issuer)
-        signed[reference.name] = sign(claims, typ=MASTER_TYPE, key=key)
+        signed[reference.name] = sign(claims, profile=MASTER, key=key)
     return signed
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tallystick.crypto.keys import SigningKey
 from tallystick.crypto.tokens import sign
+from tallystick.pairing.domain.tokens import MASTER
 from tests.harness.api import Api
 from tests.harness.objects import read_token
 from tests.harness.pairing_site import Site, claims_of
@@ -120,7 +121,7 @@ def test_what_is_no_token_is_not_active(site: Site, token: str) -> None:
 def test_a_token_that_another_key_signed_is_not_active(site: Site) -> None:
     master = site.paired()["access_token"]
     forger = SigningKey.generate("ES256")
-    forged = sign(claims_of(master), typ="at+jwt", key=forger)
+    forged = sign(claims_of(master), profile=MASTER, key=forger)
 
     answer = site.exchange.introspect(forged, site.bearer)
 

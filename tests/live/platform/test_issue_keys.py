@@ -27,9 +27,9 @@ PUBLISHED_WITHIN = 8.0
 
 
 def keys(system: System, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run `tallystick keys` as a person would, in a wide terminal."""
+    """Run `tallystick signing-keys` as a person would, in a wide terminal."""
     return subprocess.run(
-        [sys.executable, "-m", "tallystick", "keys", *arguments, "--kubeconfig", system.plane.kubeconfig],
+        [sys.executable, "-m", "tallystick", "signing-keys", *arguments, "--kubeconfig", system.plane.kubeconfig],
         capture_output=True,
         text=True,
         check=False,
@@ -39,7 +39,7 @@ def keys(system: System, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def listed(system: System) -> dict[str, list[str]]:
-    """What `tallystick keys list` says of each key: algorithm, state, live tokens."""
+    """What `tallystick signing-keys list` says of each key: algorithm, state, live tokens."""
     rows = [line.split() for line in keys(system, "list").stdout.splitlines()[1:]]
     return {row[0]: [row[1], *row[-2:]] for row in rows if row}
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tallystick.cli.settings import feature_settings
 from tallystick.install.installation import Installation
 from tallystick.localplane.plane import ControlPlane
 from tallystick.pairing.domain.requester import RequesterMode
@@ -18,8 +19,9 @@ __all__ = ["own_plane"]
 
 Json = dict[str, Any]
 
-STAMPING = Installation("one-system", "one", ("mine",), RequesterMode.POLICY)
-TRUSTING = Installation("two-system", "two", ("theirs",), RequesterMode.SERVICE_ACCOUNT)
+STAMPING = Installation("one-system", "one", ("mine",))
+TRUSTING = Installation("two-system", "two", ("theirs",))
+MODES = {STAMPING: RequesterMode.POLICY, TRUSTING: RequesterMode.SERVICE_ACCOUNT}
 SERVICE = {"purpose": "Service", "useCase": "mission-control"}
 
 
@@ -29,8 +31,8 @@ def admin(own_plane: ControlPlane) -> Iterator[Api]:
     with Api.connect(own_plane.kubeconfig, own_plane.binaries.kubectl) as api:
         for namespace in ("mine", "theirs", "nobodys"):
             api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}).must_succeed()
-        for installation in (STAMPING, TRUSTING):
-            install_on(own_plane.kubeconfig, installation)
+        for installation, mode in MODES.items():
+            install_on(own_plane.kubeconfig, installation, settings=feature_settings(requester=mode))
         yield api
 
 

@@ -16,14 +16,16 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from tallystick.crypto.keyring import Keyring
 from tallystick.crypto.keys import Algorithm, SigningKey
-from tallystick.crypto.profiles import MASTER, PAIRING
 from tallystick.crypto.tokens import InvalidTokenError, sign, verify
+from tallystick.pairing.domain.tokens import MASTER, PAIRING
+from tallystick.registry import TOKEN_TYPES
 
 ISSUER = "https://trust.example.com"
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 NOW_SECONDS = int(NOW.timestamp())
 TOKEN_URL = f"{ISSUER}/oauth2/token"
 ABSENT = object()
+PROFILES = {token_type.profile.typ: token_type.profile for token_type in TOKEN_TYPES}
 
 
 def a_key(name: str = "first", alg: Algorithm = "ES256") -> SigningKey:
@@ -116,16 +118,16 @@ def raw_signature(message: bytes, key: SigningKey) -> bytes:
 
 
 def signed(**changes):
-    return sign(pairing_claims(**changes), typ=PAIRING.typ, key=a_key())
+    return sign(pairing_claims(**changes), profile=PAIRING, key=a_key())
 
 
 def verified(unverified_jwt, **changes):
-    expected = {"keys": a_keyring(), "typ": PAIRING.typ, "issuer": ISSUER, "now": NOW}
+    expected = {"keys": a_keyring(), "profile": PAIRING, "issuer": ISSUER, "now": NOW}
     return verify(unverified_jwt, **{**expected, **changes})
 
 
 def verified_master(unverified_jwt, **changes):
-    return verified(unverified_jwt, **{"typ": MASTER.typ, **changes})
+    return verified(unverified_jwt, **{"profile": MASTER, **changes})
 
 
 def refusal_of(unverified_jwt, **changes):

@@ -5,13 +5,15 @@ from datetime import timedelta
 
 import pytest
 
-from tallystick.crypto.profiles import CONNECTION, MASTER, PAIRING
+from tallystick.connections.domain.tokens import CONNECTION
 from tallystick.crypto.tokens import ObjectReference, Reason, UnsignableClaimsError, sign, unverified_typ
+from tallystick.pairing.domain.tokens import MASTER, PAIRING
 from tests.unit.crypto.builders import (
     ABSENT,
     ISSUER,
     NOW,
     NOW_SECONDS,
+    PROFILES,
     a_key,
     changed,
     forge,
@@ -52,15 +54,15 @@ THING = connection_claims()["tallystick"]
 
 
 def checked(token, **changes):
-    return verified(token, **{"typ": CONNECTION.typ, **changes})
+    return verified(token, **{"profile": CONNECTION, **changes})
 
 
 def reason_of(token, **changes):
-    return refusal_of(token, **{"typ": CONNECTION.typ, **changes})
+    return refusal_of(token, **{"profile": CONNECTION, **changes})
 
 
 def test_a_connection_token_says_what_was_signed():
-    claims = checked(sign(connection_claims(), typ=CONNECTION.typ, key=KEY))
+    claims = checked(sign(connection_claims(), profile=CONNECTION, key=KEY))
 
     assert (claims.typ, claims.key_id, claims.issuer) == ("connection+jwt", KEY.key_id, ISSUER)
     assert (claims.subject, claims.audience, claims.scope) == ("connection:edge/dc-west", (ISSUER,), ("protector",))
@@ -70,7 +72,7 @@ def test_a_connection_token_says_what_was_signed():
 
 @pytest.mark.parametrize("years", [0, 1, 100, 1000])
 def test_r22_it_has_no_end(years):
-    claims = checked(sign(connection_claims(), typ=CONNECTION.typ, key=KEY), now=NOW + timedelta(days=365 * years))
+    claims = checked(sign(connection_claims(), profile=CONNECTION, key=KEY), now=NOW + timedelta(days=365 * years))
 
     assert claims.expiration_time is None
 
@@ -81,7 +83,7 @@ def test_without_a_claim_it_is_refused_and_not_signed(claim):
 
     assert reason_of(forge(HEADER, claims)) is Reason.CLAIMS
     with pytest.raises(UnsignableClaimsError):
-        sign(claims, typ=CONNECTION.typ, key=KEY)
+        sign(claims, profile=CONNECTION, key=KEY)
 
 
 @pytest.mark.parametrize("member", list(THING))
@@ -128,7 +130,7 @@ def test_other_claims_are_refused_though_properly_signed(changes):
 
     assert reason_of(forge(HEADER, claims)) is Reason.CLAIMS
     with pytest.raises(UnsignableClaimsError):
-        sign(claims, typ=CONNECTION.typ, key=KEY)
+        sign(claims, profile=CONNECTION, key=KEY)
 
 
 @pytest.mark.parametrize("aud", [f"{ISSUER}/", "*", [ISSUER], [ISSUER, "https://evil.example"]], ids=repr)
@@ -157,15 +159,15 @@ def test_no_kind_of_token_passes_for_another_whatever_its_header_says(own, taken
     """RFC 8725 3.12: the claims of one kind are never right for another."""
     token = forge(pairing_header(typ=taken_for), CLAIMS[own])
 
-    assert unverified_typ(token) == taken_for
-    assert refusal_of(token, typ=taken_for) is Reason.CLAIMS
+    assert unverified_typ(token, PROFILES) == taken_for
+    assert refusal_of(token, profile=PROFILES[taken_for]) is Reason.CLAIMS
 
 
 @pytest.mark.parametrize(("own", "taken_for"), CONFUSIONS)
 def test_a_good_token_is_refused_where_another_kind_is_asked_for(own, taken_for):
-    token = sign(CLAIMS[own], typ=own, key=KEY)
+    token = sign(CLAIMS[own], profile=PROFILES[own], key=KEY)
 
-    assert refusal_of(token, typ=taken_for) is Reason.HEADER
+    assert refusal_of(token, profile=PROFILES[taken_for]) is Reason.HEADER
 
 
 def test_a_connection_token_that_is_issued_ahead_is_refused():

@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 
 from tallystick.crypto.dpop import MAX_AGE, InvalidProofError, verify_proof
 from tallystick.crypto.keys import SigningKey
-from tallystick.crypto.profiles import PROFILES
 from tallystick.crypto.tokens import ExpiredTokenError, InvalidTokenError, VerifiedClaims, unverified_typ, verify
 from tests.harness.fuzzing import seed_of
 from tests.harness.proofs import Figure
@@ -30,6 +29,7 @@ from tests.unit.crypto.builders import (
     ISSUER,
     NOW,
     NOW_SECONDS,
+    PROFILES,
     TOKEN_URL,
     a_key,
     a_keyring,
@@ -181,9 +181,9 @@ def documented(error: Exception, kind: type[Exception], message: str) -> None:
 
 
 def attempt_token(unverified_jwt: Any) -> str:
-    typ = unverified_typ(unverified_jwt) or "at+jwt"
+    typ = unverified_typ(unverified_jwt, PROFILES) or "at+jwt"
     try:
-        verified = verify(unverified_jwt, KEYRING, typ=typ, issuer=ISSUER, now=NOW)
+        verified = verify(unverified_jwt, KEYRING, profile=PROFILES[typ], issuer=ISSUER, now=NOW)
     except ExpiredTokenError as expired:
         documented(expired, ExpiredTokenError, "the token has expired")
         assert_sound(unverified_jwt, expired.claims, typ, expired=True)

@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from tallystick.crypto.dpop import InvalidProofError, make_proof, verify_proof
 from tallystick.crypto.keyring import Keyring, KeyringError
-from tallystick.crypto.profiles import MASTER, PAIRING, PROFILES
 from tallystick.crypto.tokens import InvalidTokenError, sign, unverified_typ, verify
+from tallystick.pairing.domain.tokens import MASTER, PAIRING
 from tests.unit.crypto.builders import (
     ISSUER,
     NOW,
+    PROFILES,
     TOKEN_URL,
     a_key,
     a_keyring,
@@ -23,8 +24,8 @@ from tests.unit.crypto.builders import (
 
 ROUNDS = settings(max_examples=200, deadline=None, derandomize=True)
 TOKENS = (
-    sign(pairing_claims(), typ=PAIRING.typ, key=a_key()),
-    sign(master_claims(), typ=MASTER.typ, key=a_key()),
+    sign(pairing_claims(), profile=PAIRING, key=a_key()),
+    sign(master_claims(), profile=MASTER, key=a_key()),
 )
 PROOF = make_proof(a_key(), method="POST", url=TOKEN_URL, now=NOW, proof_id="p-1")
 KEYRING = a_keyring()
@@ -46,9 +47,9 @@ json_values = st.recursive(
 
 
 def refuses(unverified_jwt):
-    for typ in PROFILES:
+    for profile in PROFILES.values():
         with pytest.raises(InvalidTokenError, match=r"^the token is not valid$"):
-            verify(unverified_jwt, KEYRING, typ=typ, issuer=ISSUER, now=NOW)
+            verify(unverified_jwt, KEYRING, profile=profile, issuer=ISSUER, now=NOW)
     return True
 
 
@@ -56,7 +57,7 @@ def refuses(unverified_jwt):
 @given(st.text() | st.binary() | st.text(alphabet="eyJ.-_AB=", max_size=40))
 def test_no_text_at_all_is_a_token(text):
     assert refuses(text)
-    assert unverified_typ(text) is None
+    assert unverified_typ(text, PROFILES) is None
 
 
 @ROUNDS
@@ -83,7 +84,7 @@ def test_no_other_value_of_a_claim_crashes_the_verifier(claim, value):
     token = forge(pairing_header(), as_bytes(pairing_claims(**{claim: value})))
 
     try:
-        claims = verify(token, KEYRING, typ=PAIRING.typ, issuer=ISSUER, now=NOW).claims
+        claims = verify(token, KEYRING, profile=PAIRING, issuer=ISSUER, now=NOW).claims
     except InvalidTokenError:
         return
 

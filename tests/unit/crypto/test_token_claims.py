@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tallystick.crypto.profiles import MASTER
 from tallystick.crypto.tokens import Reason, sign
+from tallystick.pairing.domain.tokens import MASTER
 from tests.unit.crypto.builders import (
     ABSENT,
     ISSUER,
@@ -33,7 +33,7 @@ def test_a_pairing_token_without_a_claim_is_refused(claim):
 def test_a_master_token_without_a_claim_is_refused(claim):
     token = forge(pairing_header(typ=MASTER.typ), master_claims(**{claim: ABSENT}))
 
-    assert refusal_of(token, typ=MASTER.typ) is Reason.CLAIMS
+    assert refusal_of(token, profile=MASTER) is Reason.CLAIMS
 
 
 @pytest.mark.parametrize("member", list(pairing_claims()["tallystick"]))
@@ -194,15 +194,15 @@ def test_a_pairing_token_is_for_its_issuer_when_no_audience_is_asked_for():
 def test_an_odd_audience_of_a_master_token_is_refused(aud):
     token = forge(pairing_header(typ=MASTER.typ), master_claims(aud=aud))
 
-    assert refusal_of(token, typ=MASTER.typ) is Reason.CLAIMS
+    assert refusal_of(token, profile=MASTER) is Reason.CLAIMS
 
 
 @pytest.mark.parametrize("aud", ["https://mc.example.net", ["https://mc.example.net", "https://b.example"]])
 def test_a_master_token_is_refused_by_whom_it_is_not_for(aud):
-    token = sign(master_claims(aud=aud), typ=MASTER.typ, key=KEY)
+    token = sign(master_claims(aud=aud), profile=MASTER, key=KEY)
 
     assert verified_master(token, audience="https://mc.example.net").typ == MASTER.typ
-    assert refusal_of(token, typ=MASTER.typ, audience="https://mc.example.ne") is Reason.AUDIENCE
+    assert refusal_of(token, profile=MASTER, audience="https://mc.example.ne") is Reason.AUDIENCE
 
 
 @pytest.mark.parametrize(
@@ -211,16 +211,16 @@ def test_a_master_token_is_refused_by_whom_it_is_not_for(aud):
 def test_an_odd_key_thumbprint_of_a_master_token_is_refused(jkt):
     token = forge(pairing_header(typ=MASTER.typ), master_claims(cnf=changed({}, jkt=jkt)))
 
-    assert refusal_of(token, typ=MASTER.typ) is Reason.CLAIMS
+    assert refusal_of(token, profile=MASTER) is Reason.CLAIMS
 
 
 def test_a_master_token_of_more_than_ten_years_is_refused():
     token = forge(pairing_header(typ=MASTER.typ), master_claims(exp=NOW_SECONDS + 3654 * 86_400))
 
-    assert refusal_of(token, typ=MASTER.typ) is Reason.CLAIMS
+    assert refusal_of(token, profile=MASTER) is Reason.CLAIMS
 
 
 def test_a_master_token_is_no_pairing_token():
-    token = sign(master_claims(aud=ISSUER), typ=MASTER.typ, key=KEY)
+    token = sign(master_claims(aud=ISSUER), profile=MASTER, key=KEY)
 
     assert refusal_of(token) is Reason.HEADER

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tallystick.crypto.encoding import from_base64url
-from tallystick.crypto.profiles import PAIRING
 from tallystick.crypto.tokens import MAX_TOKEN_LENGTH, Reason, sign
+from tallystick.pairing.domain.tokens import PAIRING
 from tests.unit.crypto.builders import (
     ABSENT,
     ISSUER,
@@ -101,12 +101,12 @@ def test_another_encoding_of_a_valid_token_is_refused(unverified_jwt):
 def test_a_token_of_the_greatest_length_is_accepted_and_one_more_is_not():
     claims = pairing_claims(sub="é" * 1024, iss="u" * 1500)
     claims["ext"] |= {"base_url": "u" * 1500, "pairing_url": "u"}
-    short = sign(claims, typ=PAIRING.typ, key=KEY)
+    short = sign(claims, profile=PAIRING, key=KEY)
     # Three bytes of a claim are four characters of the token.
     room = (MAX_TOKEN_LENGTH - len(short)) * 3 // 4 - 2
     claims["ext"]["pairing_url"] = "u" * room
 
-    longest = sign(claims, typ=PAIRING.typ, key=KEY)
+    longest = sign(claims, profile=PAIRING, key=KEY)
     too_long = forge(pairing_header(), changed(claims, scope="s" * 64))
 
     assert MAX_TOKEN_LENGTH - 4 <= len(longest) <= MAX_TOKEN_LENGTH

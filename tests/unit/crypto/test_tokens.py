@@ -9,7 +9,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from tallystick.crypto.encoding import from_base64url
 from tallystick.crypto.keys import verifying_keys
-from tallystick.crypto.profiles import MASTER, PAIRING
 from tallystick.crypto.tokens import (
     ExpiredTokenError,
     InvalidTokenError,
@@ -19,11 +18,13 @@ from tallystick.crypto.tokens import (
     sign,
     unverified_typ,
 )
+from tallystick.pairing.domain.tokens import MASTER, PAIRING
 from tests.unit.crypto.builders import (
     ABSENT,
     ISSUER,
     NOW,
     NOW_SECONDS,
+    PROFILES,
     TOKEN_URL,
     a_key,
     a_keyring,
@@ -62,7 +63,7 @@ def test_a_pairing_token_says_what_was_signed():
 
 def test_a_master_token_says_what_was_signed():
     audiences = ["https://a.example", "https://b.example"]
-    token = sign(master_claims(aud=audiences, cnf={"jkt": KEY.key_id}), typ=MASTER.typ, key=KEY)
+    token = sign(master_claims(aud=audiences, cnf={"jkt": KEY.key_id}), profile=MASTER, key=KEY)
 
     claims = verified_master(token, audience="https://b.example")
 
@@ -75,7 +76,7 @@ def test_a_master_token_says_what_was_signed():
 def test_a_master_token_that_no_pairing_made_has_no_serial():
     thing = changed(master_claims()["tallystick"], serial=ABSENT)
 
-    claims = verified_master(sign(master_claims(tallystick=thing), typ=MASTER.typ, key=KEY))
+    claims = verified_master(sign(master_claims(tallystick=thing), profile=MASTER, key=KEY))
 
     assert claims.reference.serial is None
 
@@ -102,7 +103,7 @@ def test_the_same_claims_and_key_always_give_the_same_token(alg):
     key = a_key(alg=alg)
     shuffled = dict(reversed(pairing_claims().items()))
 
-    tokens = {sign(claims, typ=PAIRING.typ, key=key) for claims in (pairing_claims(), pairing_claims(), shuffled)}
+    tokens = {sign(claims, profile=PAIRING, key=key) for claims in (pairing_claims(), pairing_claims(), shuffled)}
 
     assert len(tokens) == 1
 
@@ -117,7 +118,7 @@ def test_other_claims_give_another_signature_nonce():
 @pytest.mark.parametrize("alg", ["ES256", "RS256"])
 def test_the_header_has_alg_kid_and_typ_and_nothing_else(alg):
     key = a_key(alg=alg)
-    token = sign(pairing_claims(), typ=PAIRING.typ, key=key)
+    token = sign(pairing_claims(), profile=PAIRING, key=key)
 
     header = json.loads(from_base64url(token.split(".")[0]))
 
@@ -127,7 +128,7 @@ def test_the_header_has_alg_kid_and_typ_and_nothing_else(alg):
 @pytest.mark.parametrize("alg", ["ES256", "RS256"])
 def test_a_token_verifies_with_plain_pyjwt_and_our_jwks(alg):
     key = a_key(alg=alg)
-    token = sign(pairing_claims(exp=4_000_000_000, iat=3_999_999_900), typ=PAIRING.typ, key=key)
+    token = sign(pairing_claims(exp=4_000_000_000, iat=3_999_999_900), profile=PAIRING, key=key)
 
     public = jwt.PyJWKSet.from_dict(a_keyring(key).jwks())[key.key_id]
     claims = jwt.decode(token, public, algorithms=[alg], audience=ISSUER, issuer=ISSUER, options={"verify_iat": False})
@@ -146,7 +147,7 @@ def test_a_token_verifies_with_cryptography_alone():
 def test_a_token_of_the_rsa_key_verifies():
     key = a_key(alg="RS256")
 
-    token = sign(pairing_claims(), typ=PAIRING.typ, key=key)
+    token = sign(pairing_claims(), profile=PAIRING, key=key)
 
     assert verified(token, keys=a_keyring(key)).key_id == key.key_id
 
@@ -171,20 +172,19 @@ def test_the_forger_of_these_tests_makes_valid_tokens():
 
 
 @pytest.mark.parametrize(
-    ("claims", "typ"),
+    ("claims", "profile"),
     [
-        pytest.param(pairing_claims(), "JWT", id="unknown typ"),
-        pytest.param(pairing_claims(), MASTER.typ, id="claims of another typ"),
-        pytest.param(pairing_claims(jti=ABSENT), PAIRING.typ, id="missing claim"),
-        pytest.param(pairing_claims(nbf=NOW_SECONDS), PAIRING.typ, id="unknown claim"),
-        pytest.param(pairing_claims(sub="a\nb"), PAIRING.typ, id="control character"),
-        pytest.param(pairing_claims(exp=float(NOW_SECONDS + 300)), PAIRING.typ, id="fraction"),
-        pytest.param(pairing_claims(sub="\U0001f600" * 1024, iss="u" * 2048, aud="u" * 2048), PAIRING.typ, id="long"),
+        pytest.param(pairing_claims(), MASTER, id="claims of another typ"),
+        pytest.param(pairing_claims(jti=ABSENT), PAIRING, id="missing claim"),
+        pytest.param(pairing_claims(nbf=NOW_SECONDS), PAIRING, id="unknown claim"),
+        pytest.param(pairing_claims(sub="a\nb"), PAIRING, id="control character"),
+        pytest.param(pairing_claims(exp=float(NOW_SECONDS + 300)), PAIRING, id="fraction"),
+        pytest.param(pairing_claims(sub="\U0001f600" * 1024, iss="u" * 2048, aud="u" * 2048), PAIRING, id="long"),
     ],
 )
-def test_claims_that_would_be_refused_are_not_signed(claims, typ):
+def test_claims_that_would_be_refused_are_not_signed(claims, profile):
     with pytest.raises(UnsignableClaimsError):
-        sign(claims, typ=typ, key=KEY)
+        sign(claims, profile=profile, key=KEY)
 
 
 def test_a_refusal_to_sign_names_the_claim_and_not_its_value():
@@ -247,8 +247,8 @@ def test_a_time_without_a_zone_is_a_mistake_of_the_caller():
 
 
 def test_the_typ_of_a_token_is_told_before_it_is_verified():
-    assert unverified_typ(signed()) == "pairing+jwt"
-    assert unverified_typ(sign(master_claims(), typ=MASTER.typ, key=KEY)) == "at+jwt"
+    assert unverified_typ(signed(), PROFILES) == "pairing+jwt"
+    assert unverified_typ(sign(master_claims(), profile=MASTER, key=KEY), PROFILES) == "at+jwt"
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_the_typ_of_a_token_is_told_before_it_is_verified():
     ],
 )
 def test_what_has_no_typ_of_ours_has_none(text):
-    assert unverified_typ(text) is None
+    assert unverified_typ(text, PROFILES) is None
 
 
 def test_no_error_shows_the_token_or_its_claims():

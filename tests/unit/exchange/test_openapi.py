@@ -11,7 +11,6 @@ import pytest
 import schemathesis
 from aiohttp import ClientResponse, web
 
-from tallystick.connections.feature import read_hints
 from tallystick.connections.web.heartbeat_endpoint import REFUSALS
 from tallystick.crypto.keys import SigningKey
 from tallystick.exchange.app import api_of
@@ -19,20 +18,27 @@ from tallystick.exchange.failure_limits import FailureLimits
 from tallystick.exchange.openapi import openapi, openapi_text
 from tallystick.exchange.responses import HTTP_ERRORS, NOT_YET_CODES
 from tallystick.objects.ports import UnavailableError
-from tallystick.registry import APIS
+from tallystick.registry import FEATURES, TOKEN_TYPES
 from tests.unit.test_house import modules
 from tests.worlds.replica import Replica, a_bearer, form
 
 Json = dict[str, Any]
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
-API = api_of(APIS)
+API = api_of(feature.api for feature in FEATURES)
 DOCUMENT = openapi(API)
 OPERATIONS = [
     (method, path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
 ]
 # The call that refuses, and which of its arguments is the code.
-REFUSING = {"ExchangeRefusedError": 0, "HeartbeatRefusedError": 0, "Denial": 0, "ErrorResponse": 1, "ProblemError": 1}
+REFUSING = {
+    "ExchangeRefusedError": 0,
+    "HeartbeatRefusedError": 0,
+    "Denial": 0,
+    "ErrorResponse": 1,
+    "ProblemError": 1,
+    "NotPermitted": 1,
+}
 
 
 def nodes(value: object, path: str = "#") -> Iterator[tuple[str, Json]]:
@@ -90,7 +96,7 @@ def code_of(argument: ast.expr) -> set[str]:
 
 
 def parameters_asked_for(module: str, handler: str) -> Iterator[tuple[str, str]]:
-    """How a handler asks its form for each parameter: `required`, `one` or `many`, and the name."""
+    """How a handler asks its form for each parameter: `required`, `one`, `many` or as a hint, and the name."""
     tree: ast.AST = dict(modules())[module]
     if handler:
         (tree,) = (node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef) and node.name == handler)
@@ -102,6 +108,8 @@ def parameters_asked_for(module: str, handler: str) -> Iterator[tuple[str, str]]
             and node.func.attr in {"required", "one", "many"}
         ):
             yield node.func.attr, ast.literal_eval(node.args[0])
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "read_hints":
+            yield from (("hint", name) for token_type in TOKEN_TYPES for name in token_type.hints)
 
 
 def test_the_committed_document_is_current() -> None:
@@ -182,28 +190,27 @@ def test_each_error_code_is_a_label_of_the_metrics() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "module", "handler", "hints"),
+    ("path", "module", "handler"),
     [
-        ("/oauth2/token", "pairing/web/token_endpoint.py", "", API.exchange_hints),
-        ("/oauth2/introspect", "exchange/oauth_endpoints.py", "post_introspect", API.introspection_hints),
-        ("/oauth2/revoke", "exchange/oauth_endpoints.py", "post_revoke", {}),
+        ("/oauth2/token", "pairing/web/token_endpoint.py", ""),
+        ("/oauth2/introspect", "exchange/oauth_endpoints.py", "post_introspect"),
+        ("/oauth2/revoke", "exchange/oauth_endpoints.py", "post_revoke"),
     ],
 )
-def test_the_forms_have_the_parameters_that_the_code_reads(path: str, module: str, handler: str, hints: Json) -> None:
+def test_the_forms_have_the_parameters_that_the_code_reads(path: str, module: str, handler: str) -> None:
     (body,) = DOCUMENT["paths"][path]["post"]["requestBody"]["content"].values()
     asked = set(parameters_asked_for(module, handler))
 
     assert {name for how, name in asked if how == "required"} == set(body["schema"]["required"])
     refused, passed_over = {"actor_token", "actor_token_type"}, {"token_type_hint"}
-    assert {name for _, name in asked} - refused == set(body["schema"]["properties"]) - passed_over - set(hints)
+    assert {name for _, name in asked} - refused == set(body["schema"]["properties"]) - passed_over
 
 
-def test_the_hints_that_are_described_are_those_that_the_features_read() -> None:
+def test_the_values_of_hints_that_are_described_are_those_that_the_types_of_tokens_define() -> None:
+    defined = {name: list(values) for token_type in TOKEN_TYPES for name, values in token_type.hints.items()}
+
     for hints in (API.exchange_hints, API.introspection_hints):
-        for name, schema in hints.items():
-            assert [dict(read_hints({name: value, "other": "x"})) for value in schema["enum"]] == [
-                {name: value} for value in schema["enum"]
-            ]
+        assert {name: schema["enum"] for name, schema in hints.items()} == defined
 
 
 @pytest.mark.parametrize("key", [None, SigningKey.generate("ES256")], ids=["without a key", "with a key"])

@@ -3,6 +3,7 @@
 import ast
 import io
 import re
+import tempfile
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from importlib.util import find_spec
@@ -12,23 +13,23 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from tallystick.cli.installing import install_parts
 from tallystick.cli.main import app
-from tallystick.controller.controller import Controller, ControllerSettings
+from tallystick.cli.settings import feature_settings
+from tallystick.controller.cache import ObjectCache
 from tallystick.crypto.keys import SigningKey
 from tallystick.exchange.app import api_of
-from tallystick.install.crds import crds
 from tallystick.install.installation import Installation
-from tallystick.install.policies import policies
-from tallystick.install.rbac import rbac
+from tallystick.install.manifests import manifests
 from tallystick.localplane.probe import free_ports
-from tallystick.objects.server_clock import ServerClock
 from tallystick.pairing.domain.requester import RequesterMode
-from tallystick.registry import ADMISSIONS, APIS, KINDS
+from tallystick.registry import FEATURES, KINDS
 from tallystick.runtime.audit import AuditLog
-from tallystick.runtime.metrics import CODE_CLASSES, RESULTS, VERBS, make_metrics
-from tallystick.runtime.metrics import KINDS as METRIC_KINDS
+from tallystick.runtime.metrics import CODE_CLASSES, RESULTS, VERBS, reconciled_kinds
 from tallystick.schema.builtin import SECRETS
-from tests.builders import a_policy
+from tallystick.tokens.key_care import KeyCare, KeyPolicy
+from tallystick.tokens.keyrings import Keyrings
+from tests.builders import ISSUER
 from tests.fakes import AuditLine, FakeClock, FakeCluster, MemoryAudit
 
 __all__ = ["SECRETS", "SigningKey", "free_ports"]
@@ -46,7 +47,7 @@ def command_line(*arguments: str) -> str:
 
 
 def commands() -> Iterator[tuple[str, ...]]:
-    """Walk the tree of commands: () is `tallystick` itself, ("keys", "list") is `tallystick keys list`."""
+    """Walk the tree of commands: () is `tallystick`, ("signing-keys", "list") is `tallystick signing-keys list`."""
     yield from _walk(typer.main.get_command(app), ())
 
 
@@ -62,18 +63,20 @@ def manifests_of_two_watched_namespaces() -> str:
         namespace="machine-trust",
         release="line-2",
         watch_namespaces=("edge", "plant-7"),
-        requester=RequesterMode.SERVICE_ACCOUNT,
-        use_cases=("press", "telemetry"),
     )
-    everything = [*crds(KINDS), *rbac(installation, KINDS), *policies(installation, KINDS, ADMISSIONS)]
-    return yaml.safe_dump_all(everything, sort_keys=False)
+    table = {"useCases": {name: {"scope": ["any"]} for name in ("press", "telemetry")}}
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(table, file)
+        settings = feature_settings(requester=RequesterMode.SERVICE_ACCOUNT, use_cases_file=Path(file.name))
+        parts = install_parts(installation, FEATURES, settings)
+    return yaml.safe_dump_all(manifests(installation, KINDS, parts), sort_keys=False)
 
 
 def closed_label_values() -> dict[str, list[str]]:
     """Return the values that a label may have, by metric and label; the product counts any other value as `other`."""
-    api = api_of(APIS)
+    api = api_of(feature.api for feature in FEATURES)
     return {
-        "tallystick_reconciles kind": sorted(METRIC_KINDS),
+        "tallystick_reconciles kind": sorted(reconciled_kinds(KINDS)),
         "tallystick_reconciles result": sorted(RESULTS),
         "tallystick_exchange_answers endpoint": sorted(api.metrics),
         "tallystick_exchange_answers outcome": sorted(api.outcomes),
@@ -95,20 +98,12 @@ def written_by(component: str, lines: Iterable[AuditLine]) -> list[str]:
 async def care_for_keys_twice() -> list[AuditLine]:
     """Let the leader rotate a key that is older than 90 days, and drop it when nothing needs it any more."""
     clock, audit = FakeClock(), MemoryAudit()
-    settings = ControllerSettings(namespace="tallystick-system", identity="one", policy=a_policy())
-    controller = Controller(
-        FakeCluster(clock=clock),
-        settings,
-        kinds=KINDS,
-        clock=clock,
-        server_clock=ServerClock(clock),
-        audit=audit,
-        metrics=make_metrics(),
-    )
+    keyrings = Keyrings(FakeCluster(clock=clock), clock, namespace="tallystick-system", issuer=ISSUER)
+    care = KeyCare(keyrings, ObjectCache(KINDS), KINDS, KeyPolicy(), clock=clock, audit=audit, on_age=lambda _: None)
     for days in (0, 91, 1):
         clock.advance(timedelta(days=days).total_seconds())
-        await controller._keyrings.ensure("ES256")
-        await controller._care_for_keys()
+        await keyrings.ensure("ES256")
+        await care.run()
     return audit.lines
 
 

@@ -1,9 +1,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+from tallystick.cli.installing import install_parts
+from tallystick.cli.settings import feature_settings
+from tallystick.install import rbac as built_in
 from tallystick.install.installation import Installation
-from tallystick.install.rbac import rbac
-from tallystick.registry import KINDS
+from tallystick.registry import FEATURES, KINDS
 
 Json = dict[str, Any]
 
@@ -96,9 +98,13 @@ whoever is bound to tallystick-view may watch pairingtokens.tallystick.dev
 """
 
 
+def rbac(installation: Installation) -> list[Json]:
+    return built_in.rbac(installation, KINDS, install_parts(installation, FEATURES, feature_settings()))
+
+
 def rights(installation: Installation) -> set[str]:
     """Say every right as a sentence."""
-    objects = rbac(installation, KINDS)
+    objects = rbac(installation)
     holders = {
         (body["roleRef"]["kind"], body["metadata"].get("namespace", ""), body["roleRef"]["name"]): subject["name"]
         for body in objects
@@ -133,7 +139,7 @@ def test_the_rights_are_these_and_no_others() -> None:
 
 
 def test_there_is_no_wildcard_and_no_way_to_more_rights() -> None:
-    rules = [rule for body in rbac(Installation(), KINDS) for rule in body.get("rules", [])]
+    rules = [rule for body in rbac(Installation()) for rule in body.get("rules", [])]
 
     words = {word for rule in rules for field in rule.values() for word in field}
 
@@ -155,7 +161,7 @@ def test_to_see_comes_with_view_and_to_create_comes_with_nothing() -> None:
     """To create a pairing token is to mint trust: no role that people already have gives it."""
     aggregated = {
         body["metadata"]["name"]: body["metadata"]["labels"]
-        for body in rbac(Installation(), KINDS)
+        for body in rbac(Installation())
         if "labels" in body["metadata"]
     }
 
@@ -164,7 +170,7 @@ def test_to_see_comes_with_view_and_to_create_comes_with_nothing() -> None:
 
 def test_every_binding_names_a_role_that_is_installed_before_it() -> None:
     seen = set()
-    for body in rbac(Installation(watch_namespaces=("edge",)), KINDS):
+    for body in rbac(Installation(watch_namespaces=("edge",))):
         seen.add((body["kind"], body["metadata"].get("namespace", ""), body["metadata"]["name"]))
         if "roleRef" in body:
             assert (body["roleRef"]["kind"], body["metadata"].get("namespace", ""), body["roleRef"]["name"]) in seen

@@ -3,6 +3,8 @@
 import pytest
 from prometheus_client import generate_latest
 
+from tallystick.registry import KINDS
+from tallystick.runtime.gauges import Gauge
 from tallystick.runtime.metrics import Metrics, make_metrics
 
 
@@ -20,7 +22,7 @@ def test_two_sets_of_metrics_do_not_know_each_other():
 
 
 def test_what_is_counted_shows_under_its_labels():
-    metrics = make_metrics(endpoints={"token"}, outcomes={"invalid_request"})
+    metrics = make_metrics(KINDS, endpoints={"token"}, outcomes={"invalid_request"})
 
     metrics.count_reconcile("PairingToken", "done")
     metrics.count_answer("token", "invalid_request")
@@ -74,3 +76,17 @@ def test_the_page_has_the_processs_own_figures_too():
 
     assert "process_resident_memory_bytes" in page
     assert "tallystick_keyring_age_seconds" in page
+
+
+def test_a_gauge_of_a_feature_is_read_when_the_metrics_are():
+    plain = Gauge(name="tallystick_toy_seconds", help="Age of the oldest toy.")
+    by_color = Gauge(name="tallystick_toys", help="Toys by color.", label="color", values=("red", "blue"))
+    metrics, toys = make_metrics(gauges=(plain, by_color)), []
+    metrics.read_gauges({plain: lambda _: 7.0, by_color: toys.count})
+
+    toys += ["red", "red", "green"]
+
+    assert value(metrics, "tallystick_toy_seconds") == 7.0
+    assert value(metrics, "tallystick_toys", color="red") == 2.0
+    assert value(metrics, "tallystick_toys", color="blue") == 0.0
+    assert value(metrics, "tallystick_toys", color="green") is None

@@ -3,15 +3,15 @@
 import pytest
 
 from tallystick.connections.api.connection_configuration import DeploymentType
+from tallystick.connections.services.issuing import ConnectionIssuer
+from tallystick.connections.services.token_use import TYPE_NEEDED
 from tallystick.errors import ExchangeRefusedError, NotYetError
 from tallystick.objects.ports import UnavailableError
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
-from tallystick.pairing.domain.names import pairing_token_id
+from tallystick.pairing.domain.tokens import pairing_token_id
 from tallystick.schema.times import rfc3339
 from tallystick.tokens.callers import Caller
-from tallystick.tokens.introspection import TYPE_NEEDED
-from tallystick.tokens.signer import Issuer
 from tests.builders import ISSUER, OTHER_UID, REQUESTER, THUMBPRINT, UID, issued_status, raw_pairing_token
 from tests.fakes import NOON
 from tests.worlds import connected as connections
@@ -32,7 +32,8 @@ def world():
 
 
 async def asked(world, jwt, replica=None, *, used_in=None):
-    return await (replica or world.replica()).introspection.introspect(jwt, CALLER, used_in)
+    hints = {"deployment_type": used_in} if used_in is not None else {}
+    return await (replica or world.replica()).introspection.introspect(jwt, CALLER, hints)
 
 
 async def a_master(world, key=THUMBPRINT, **spec):
@@ -248,7 +249,7 @@ KUBERNETES, REVERSE_PROXY = DeploymentType.KUBERNETES, DeploymentType.REVERSE_PR
 
 
 def a_connection(world, **changes):
-    return connected(world.cluster, Issuer(world.keys, world.policy), world.clock.now(), **changes)
+    return connected(world.cluster, ConnectionIssuer(world.signer, world.policy), world.clock.now(), **changes)
 
 
 @pytest.mark.parametrize("kind", [KUBERNETES, REVERSE_PROXY])

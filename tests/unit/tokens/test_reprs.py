@@ -3,8 +3,8 @@
 import pytest
 
 from tallystick.connections.api.connection_configuration import DeploymentType
-from tallystick.connections.services.connection_secrets import Signed
 from tallystick.connections.services.heartbeats import Heartbeat
+from tallystick.connections.services.issuing import Signed
 from tallystick.pairing.domain.grants import RequestedGrant
 from tallystick.pairing.services.redeem import Redeemed, RedeemRequest
 

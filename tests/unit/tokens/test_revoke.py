@@ -2,12 +2,13 @@
 
 import pytest
 
+from tallystick.connections.services.issuing import ConnectionIssuer
+from tallystick.connections.services.token_use import SHARED
 from tallystick.errors import ExchangeRefusedError, NotYetError
 from tallystick.objects.ports import ConflictError, RefusedError, UnavailableError
+from tallystick.objects.status_swap import MOST_TRIES
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
-from tallystick.tokens.revocation import SHARED
-from tallystick.tokens.signer import Issuer
 from tests.builders import OTHER_UID, issued_status, raw_pairing_token, used_status
 from tests.fakes import NOON
 from tests.worlds.connected import connected
@@ -80,7 +81,7 @@ async def test_s8_a_retained_master_token_is_revoked_in_its_own_record_before_th
 async def test_a_revocation_whose_tombstone_cannot_be_written_is_not_acknowledged(world):
     jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
     await world.replica().redeem(jwt)
-    world.cluster.fail_next("replace_status", "mastertokens", UnavailableError("no answer"))
+    world.cluster.fail_next("replace_status", "mastertokens", UnavailableError("no answer"), times=MOST_TRIES)
 
     with pytest.raises(NotYetError):
         await revoke(world, jwt)
@@ -108,7 +109,7 @@ async def test_s8_a_retained_master_token_that_is_recorded_during_its_revocation
 
 async def test_s8_what_was_left_of_a_revocation_is_done_before_it_is_answered_as_done_already(world):
     jwt = await retained_and_recorded_during_the_revocation(world)
-    world.cluster.fail_next("replace_status", "mastertokens", UnavailableError("no answer"))
+    world.cluster.fail_next("replace_status", "mastertokens", UnavailableError("no answer"), times=MOST_TRIES)
     with pytest.raises(NotYetError):
         await revoke(world, jwt)
 
@@ -294,7 +295,7 @@ async def test_an_expired_master_token_is_over(world):
 
 async def test_s10_the_holder_of_a_connection_token_may_not_end_it(world):
     """All instances share it: any one of them could cut off the others."""
-    made = connected(world.cluster, Issuer(world.keys, world.policy), world.clock.now())
+    made = connected(world.cluster, ConnectionIssuer(world.signer, world.policy), world.clock.now())
     world.cluster.calls.clear()
 
     with pytest.raises(ExchangeRefusedError) as refusal:
@@ -308,7 +309,8 @@ async def test_s10_the_holder_of_a_connection_token_may_not_end_it(world):
 
 
 async def test_a_forged_connection_token_is_ended_already_as_whatever_is_none_of_ours(world):
-    header, payload, _ = connected(world.cluster, Issuer(world.keys, world.policy), NOON).jwts["default"].split(".")
+    made = connected(world.cluster, ConnectionIssuer(world.signer, world.policy), NOON)
+    header, payload, _ = made.jwts["default"].split(".")
 
     await revoke(world, f"{header}.{payload}.{'A' * 86}")
 

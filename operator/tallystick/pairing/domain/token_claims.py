@@ -7,12 +7,11 @@ from tallystick.crypto.jws import numeric_date
 from tallystick.objects.rules import first
 from tallystick.pairing.api.pairing_token import PairingToken, Purpose
 from tallystick.pairing.api.reasons import PairingTokenReason
-from tallystick.pairing.domain.claims import PairingTokenClaims
-from tallystick.pairing.domain.names import pairing_token_id
+from tallystick.pairing.domain.policy import PairingPolicy
 from tallystick.pairing.domain.requester import requester_of
+from tallystick.pairing.domain.tokens import PairingTokenClaims, pairing_token_id
 from tallystick.schema.durations import parse_duration
 from tallystick.schema.times import from_numeric_date, whole_second
-from tallystick.tokens.policy import IssuancePolicy
 
 DEFAULT_TTL = timedelta(seconds=300)  # R85
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path
@@ -26,9 +25,7 @@ class Unissuable:
     message: str
 
 
-def grant(
-    token: PairingToken, policy: IssuancePolicy, *, now: datetime, key_id: str
-) -> PairingTokenClaims | Unissuable:
+def grant(token: PairingToken, policy: PairingPolicy, *, now: datetime, key_id: str) -> PairingTokenClaims | Unissuable:
     """Return what the token of the object's present serial says when it is issued now."""
     problem = why_unissuable(token, policy)
     if problem is not None:
@@ -38,7 +35,7 @@ def grant(
     return _grant(token, policy, issued=issued, expires=issued + ttl, key_id=key_id)
 
 
-def granted(token: PairingToken, policy: IssuancePolicy) -> PairingTokenClaims | None:
+def granted(token: PairingToken, policy: PairingPolicy) -> PairingTokenClaims | None:
     """Recompute what was issued, from the record in the status; None where nothing complete is recorded."""
     status = token.status
     if status.issued_time is None or status.expiration_time is None or status.key_id is None:
@@ -49,7 +46,7 @@ def granted(token: PairingToken, policy: IssuancePolicy) -> PairingTokenClaims |
 
 
 def adopted(
-    token: PairingToken, policy: IssuancePolicy, *, issued: int, expires: int, key_id: str
+    token: PairingToken, policy: PairingPolicy, *, issued: int, expires: int, key_id: str
 ) -> PairingTokenClaims | None:
     """Recompute what a token found in our Secret should say, given its times and key."""
     if why_unissuable(token, policy) is not None:
@@ -57,12 +54,12 @@ def adopted(
     return _grant(token, policy, issued=from_numeric_date(issued), expires=from_numeric_date(expires), key_id=key_id)
 
 
-def why_unissuable(token: PairingToken, policy: IssuancePolicy) -> Unissuable | None:
+def why_unissuable(token: PairingToken, policy: PairingPolicy) -> Unissuable | None:
     """Return the first reason why no token may be issued for this spec."""
     return first(_RULES, token, policy)
 
 
-def purpose_not_served(token: PairingToken, _: IssuancePolicy) -> Unissuable | None:
+def purpose_not_served(token: PairingToken, _: PairingPolicy) -> Unissuable | None:
     """Only purpose Service is served by this version; the schema already knows DeviceProject."""
     if token.spec.purpose is Purpose.SERVICE:
         return None
@@ -72,7 +69,7 @@ def purpose_not_served(token: PairingToken, _: IssuancePolicy) -> Unissuable | N
     )
 
 
-def use_case_unknown(token: PairingToken, policy: IssuancePolicy) -> Unissuable | None:
+def use_case_unknown(token: PairingToken, policy: PairingPolicy) -> Unissuable | None:
     """A token of no known use case would allow nothing (R82)."""
     if policy.use_cases.get(token.spec.use_case) is not None:
         return None
@@ -82,7 +79,7 @@ def use_case_unknown(token: PairingToken, policy: IssuancePolicy) -> Unissuable 
     )
 
 
-def url_foreign(token: PairingToken, policy: IssuancePolicy) -> Unissuable | None:
+def url_foreign(token: PairingToken, policy: PairingPolicy) -> Unissuable | None:
     """The token sends its holder to the URLs in it; they must be ours (S12)."""
     exchange_urls = tuple(url + TOKEN_PATH for url in policy.external_urls)
     if token.spec.base_url is not None and token.spec.base_url not in policy.external_urls:
@@ -92,7 +89,7 @@ def url_foreign(token: PairingToken, policy: IssuancePolicy) -> Unissuable | Non
     return None
 
 
-def requester_missing(token: PairingToken, policy: IssuancePolicy) -> Unissuable | None:
+def requester_missing(token: PairingToken, policy: PairingPolicy) -> Unissuable | None:
     """A token speaks for somebody (R86); without the admission policy nobody is on record."""
     if requester_of(token, policy.requester) is not None:
         return None
@@ -116,7 +113,7 @@ def _foreign(field: str, url: str, known: tuple[str, ...]) -> Unissuable:
 
 
 def _grant(
-    token: PairingToken, policy: IssuancePolicy, *, issued: datetime, expires: datetime, key_id: str
+    token: PairingToken, policy: PairingPolicy, *, issued: datetime, expires: datetime, key_id: str
 ) -> PairingTokenClaims:
     spec, meta = token.spec, token.metadata
     base_url = spec.base_url or _base_of(spec.exchange_url) or policy.external_urls[0]

@@ -3,7 +3,7 @@
 import pytest
 
 from tallystick.connections.api.connection_configuration import ConnectionConfiguration
-from tallystick.connections.domain.names import connection_token_id
+from tallystick.connections.domain.tokens import connection_token_id
 from tallystick.connections.domain.validity import why_connection_invalid
 from tallystick.tokens.validity import Invalid
 from tests.builders import OTHER_UID, UID

@@ -6,9 +6,8 @@ import pytest
 
 from tallystick.connections.api.connection_configuration import ConnectionConfiguration, ConnectionToken
 from tallystick.connections.domain import slots
-from tallystick.connections.domain.claims import connection_claims
-from tallystick.connections.domain.names import connection_token_id
 from tallystick.connections.domain.slots import minted, on_record
+from tallystick.connections.domain.tokens import connection_claims, connection_token_id
 from tallystick.tokens.claims import digest
 from tests.builders import ISSUER, OTHER_UID, UID
 from tests.fakes import NOON

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tallystick.connections.domain.reminders import Rotation
+from tallystick.connections.feature import FEATURE, readings
 from tallystick.connections.services.configuration_index import ConfigurationIndex
 from tallystick.objects.context import Context
 from tallystick.objects.server_clock import ServerClock
@@ -132,8 +133,8 @@ def test_objects_are_counted_by_how_urgent_a_rotation_is(counting):
 
 
 def test_the_metrics_tell_what_is_counted_when_they_are_read(counting):
-    metrics = make_metrics()
-    metrics.watch_rotations(counting.index.oldest_age, counting.index.count)
+    metrics = make_metrics(gauges=FEATURE.gauges)
+    metrics.read_gauges(readings(counting.index))
     counting.note(issued(200))
 
     def value(name, **labels):

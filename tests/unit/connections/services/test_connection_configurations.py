@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tallystick.connections.api.connection_configuration import CONNECTION_CONFIGURATIONS
-from tallystick.connections.domain.names import connection_token_id
+from tallystick.connections.domain.tokens import CONNECTION, connection_token_id
 from tallystick.crypto.tokens import verify
 from tallystick.schema.builtin import SECRETS
 from tests.builders import ISSUER, UID, a_key, a_keyring
@@ -84,7 +84,7 @@ async def test_the_secret_holds_tokens_that_verify_and_never_expire(world):
     values = await world.issue(deploymentType="ReverseProxy")
 
     verified = verify(
-        values["token"], a_keyring(), typ="connection+jwt", issuer=ISSUER, now=NOON + timedelta(days=36_500)
+        values["token"], a_keyring(), profile=CONNECTION, issuer=ISSUER, now=NOON + timedelta(days=36_500)
     )
     assert values == {
         **STANDING,

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from tallystick.connections.domain import claims
+from tallystick.connections.domain import tokens
 from tallystick.schema.builtin import SECRETS
 from tests.builders import a_key, a_keyring, a_policy
 from tests.worlds.connection_world import NAMESPACE, SECRET, ConnectionWorld
@@ -129,7 +129,7 @@ async def test_s3_tokens_that_cannot_be_signed_again_are_left_alone_while_the_se
     values = await world.issue("blue", "green")
     status = world.connection().status
 
-    monkeypatch.setattr(claims, "CONNECTION_SCOPE", "another")
+    monkeypatch.setattr(tokens, "CONNECTION_SCOPE", "another")
     world.restart()
     outcome = await world.reconcile()
 
@@ -143,7 +143,7 @@ async def test_s3_what_the_secret_has_lost_is_said_and_what_it_still_holds_stays
     forged = base64.b64encode(b"forged").decode()
     edit_secret(world, lambda body: body["data"].update({f"token.{slot}": forged}))
 
-    monkeypatch.setattr(claims, "CONNECTION_SCOPE", "another")
+    monkeypatch.setattr(tokens, "CONNECTION_SCOPE", "another")
     world.restart()
     await world.reconcile()
 
@@ -158,7 +158,7 @@ async def test_s3_the_token_to_copy_is_put_back_from_the_one_of_its_slot(world, 
     forged = base64.b64encode(b"forged").decode()
     edit_secret(world, lambda body: body["data"].update({"token": forged}))
 
-    monkeypatch.setattr(claims, "CONNECTION_SCOPE", "another")
+    monkeypatch.setattr(tokens, "CONNECTION_SCOPE", "another")
     world.restart()
     await world.reconcile()
 
@@ -168,7 +168,7 @@ async def test_s3_the_token_to_copy_is_put_back_from_the_one_of_its_slot(world, 
 async def test_s3_the_way_out_that_the_text_names_leads_out(world, monkeypatch):
     """A slot can only be replaced once the one beside it is Active (R31)."""
     await world.issue("old")
-    monkeypatch.setattr(claims, "CONNECTION_SCOPE", "another")
+    monkeypatch.setattr(tokens, "CONNECTION_SCOPE", "another")
     world.restart()
 
     world.set_slots("old", "new")

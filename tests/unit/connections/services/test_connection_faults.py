@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-from tallystick.connections.domain.names import connection_token_id
+from tallystick.connections.domain.tokens import CONNECTION, connection_token_id
 from tallystick.crypto.tokens import verify
 from tallystick.errors import NotYetError
 from tallystick.objects.ports import ClusterError
@@ -76,7 +76,7 @@ def assert_one_each(world, witness, serials):
         assert witness.recorded[slot] == {serial}
         assert witness.stored[slot] == {values[f"token.{slot}"]}
         verified = verify(
-            values[f"token.{slot}"], a_keyring(), typ="connection+jwt", issuer=ISSUER, now=world.clock.now()
+            values[f"token.{slot}"], a_keyring(), profile=CONNECTION, issuer=ISSUER, now=world.clock.now()
         )
         assert verified.token_id == connection_token_id(UID, slot, serial)
     assert len(world.cluster.all(SECRETS)) == 1

@@ -15,7 +15,8 @@ from tallystick.connections.services.heartbeats import (
     Heartbeats,
 )
 from tallystick.connections.services.instance_log import InstanceLog
-from tallystick.connections.services.token_use import ConnectionUses
+from tallystick.connections.services.issuing import ConnectionIssuer
+from tallystick.connections.services.token_use import ConnectionAuthorizer
 from tallystick.errors import NotYetError
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
@@ -23,8 +24,8 @@ from tallystick.objects.ports import UnavailableError
 from tallystick.objects.server_clock import ServerClock
 from tallystick.schema.builtin import CONFIG_MAPS
 from tallystick.schema.times import rfc3339
-from tallystick.tokens.signer import Issuer
-from tests.builders import HeldKeys, a_policy
+from tallystick.tokens.signer import Signer
+from tests.builders import ISSUER, HeldKeys, a_policy
 from tests.fakes import NOON, FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 from tests.worlds import connected as connections
 from tests.worlds.connected import connected
@@ -40,12 +41,13 @@ class Place:
     def __init__(self):
         self.clock, self.audit, self.events, self.keys = FakeClock(), MemoryAudit(), MemoryEvents(), HeldKeys()
         self.cluster = FakeCluster(clock=self.clock)
-        self.issuer = Issuer(self.keys, a_policy())
+        signer = Signer(self.keys, ISSUER)
+        self.issuer = ConnectionIssuer(signer, a_policy())
         self.server_clock = ServerClock(self.clock)
         ctx = Context(self.clock, self.server_clock, self.audit, self.events)
-        uses = ConnectionUses(FreshReader(self.cluster, self.clock, max_staleness=1.0), self.issuer, ctx)
+        authorizer = ConnectionAuthorizer(FreshReader(self.cluster, self.clock, max_staleness=1.0), ctx)
         self.instances = InstanceLog(self.cluster, self.clock, namespace=OWN, replica="one")
-        self.heartbeats = Heartbeats(self.issuer, uses, self.instances, ctx)
+        self.heartbeats = Heartbeats(signer, authorizer, self.instances, ctx)
 
     def connected(self, **changes):
         return connected(self.cluster, self.issuer, self.clock.now(), **changes)

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from tallystick.connections.domain.instance_maps import Record, instance_map
-from tallystick.connections.domain.names import INSTANCES_LABEL
+from tallystick.connections.domain.instance_maps import INSTANCES_LABEL, Record, instance_map
 from tallystick.connections.domain.presence import Presence, Sighting
 from tallystick.connections.services.presence_registry import PresenceRegistry
 from tallystick.errors import NotYetError

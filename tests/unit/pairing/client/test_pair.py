@@ -20,6 +20,7 @@ from tallystick.crypto.tokens import verify
 from tallystick.exchange.server import ServeSettings, listening
 from tallystick.localplane.pki import KeyPair, prepare_serving
 from tallystick.pairing.client.pair import pair
+from tallystick.pairing.domain.tokens import MASTER
 from tests.fakes import FakeClock
 from tests.worlds.replica import Replica
 
@@ -95,7 +96,7 @@ async def test_pairing_writes_a_master_token_bound_to_a_new_key(certificates, tm
     key_file = tmp_path / "master-token.key"
     master, key = site.out.read_text(), SigningKey.from_pem(key_file.read_bytes())
     issuer, keys = site.replica.issuer, site.replica.keyring()
-    verified = verify(master.rstrip("\n"), keys, typ="at+jwt", issuer=issuer, now=datetime.now(UTC))
+    verified = verify(master.rstrip("\n"), keys, profile=MASTER, issuer=issuer, now=datetime.now(UTC))
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == (
         f"Paired with {issuer}: the master token is in {site.out}; the key that it is bound to is in {key_file}.\n"
@@ -111,7 +112,7 @@ async def test_standard_output_carries_the_master_token_and_nothing_else(certifi
 
     issuer, keys = site.replica.issuer, site.replica.keyring()
     assert result.exit_code == 0
-    assert verify(result.stdout.removesuffix("\n"), keys, typ="at+jwt", issuer=issuer, now=datetime.now(UTC))
+    assert verify(result.stdout.removesuffix("\n"), keys, profile=MASTER, issuer=issuer, now=datetime.now(UTC))
 
 
 async def test_after_a_lost_answer_the_same_key_gets_the_master_token(certificates, tmp_path):

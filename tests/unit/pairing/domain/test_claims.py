@@ -2,8 +2,7 @@
 
 from datetime import timedelta
 
-from tallystick.crypto.profiles import MASTER, PAIRING
-from tallystick.pairing.domain.claims import PairingTokenClaims, master_claims, pairing_claims
+from tallystick.pairing.domain.tokens import MASTER, PAIRING, PairingTokenClaims, master_claims, pairing_claims
 from tallystick.tokens.claims import digest
 from tests.builders import ISSUER, MASTER_TOKEN_ID, MASTER_UID, REQUESTER, THUMBPRINT, UID, a_master_token
 from tests.fakes import NOON

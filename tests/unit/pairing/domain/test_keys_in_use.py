@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 
 from tallystick.connections.api.connection_configuration import CONNECTION_CONFIGURATIONS
-from tallystick.connections.domain.signing_keys import keys_of_connection_configuration
+from tallystick.connections.domain.slots import keys_of_connection_configuration
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
-from tallystick.pairing.domain.signing_keys import keys_of_master_token, keys_of_pairing_token
+from tallystick.pairing.domain.tokens import keys_of_master_token, keys_of_pairing_token
 from tallystick.registry import KINDS
 from tests.builders import (
     a_master_token,

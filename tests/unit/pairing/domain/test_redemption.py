@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 
 from tallystick.pairing.domain.grants import Grant
-from tallystick.pairing.domain.names import pairing_token_id
 from tallystick.pairing.domain.redemption import (
     Presented,
     Redeem,
@@ -17,6 +16,7 @@ from tallystick.pairing.domain.redemption import (
     master_token_spec,
     same_master_token,
 )
+from tallystick.pairing.domain.tokens import pairing_token_id
 from tallystick.pairing.domain.use_cases import use_cases
 from tests.builders import (
     CLAIM_ID,

@@ -4,10 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from tallystick.pairing.domain.claims import PairingTokenClaims
-from tallystick.pairing.domain.names import master_token_name, pairing_secret_name, pairing_token_id
 from tallystick.pairing.domain.requester import RequesterMode
 from tallystick.pairing.domain.token_claims import Unissuable, adopted, grant, granted, why_unissuable
+from tallystick.pairing.domain.tokens import (
+    PairingTokenClaims,
+    master_token_name,
+    pairing_secret_name,
+    pairing_token_id,
+)
 from tests.builders import ISSUER, OTHER_UID, REQUESTER, UID, a_pairing_token, a_policy, issued_status
 from tests.fakes import NOON
 

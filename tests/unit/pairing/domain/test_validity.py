@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tallystick.pairing.domain.names import pairing_token_id
+from tallystick.pairing.domain.tokens import pairing_token_id
 from tallystick.pairing.domain.validity import revoked_by_pairing, why_master_invalid, why_pairing_invalid
 from tallystick.tokens.validity import Invalid
 from tests.builders import (

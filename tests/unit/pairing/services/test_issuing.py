@@ -4,7 +4,7 @@ import pytest
 
 from tallystick.crypto.tokens import verify
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
-from tallystick.pairing.domain.names import pairing_token_id
+from tallystick.pairing.domain.tokens import PAIRING, pairing_token_id
 from tallystick.schema.builtin import SECRETS
 from tests.builders import ISSUER, OTHER_UID, REQUESTER, UID, a_key, a_keyring, a_policy, issued_status, used_status
 from tests.fakes import NOON
@@ -44,7 +44,7 @@ async def test_an_issued_token_is_on_record(world):
 async def test_the_secret_holds_a_token_that_verifies(world):
     jwt = await world.issue()
 
-    verified = verify(jwt, a_keyring(), typ="pairing+jwt", issuer=ISSUER, now=NOON)
+    verified = verify(jwt, a_keyring(), profile=PAIRING, issuer=ISSUER, now=NOON)
 
     assert (verified.token_id, verified.subject, verified.reference.uid) == (pairing_token_id(UID, 1), REQUESTER, UID)
 
@@ -102,9 +102,7 @@ async def test_s22_a_token_of_ours_that_is_another_objects_is_not_adopted(world)
     await world.reconcile()
 
     assert world.token().status.issued_time == world.clock.now()
-    assert (
-        verify(world.jwt(), a_keyring(), typ="pairing+jwt", issuer=ISSUER, now=world.clock.now()).reference.uid == UID
-    )
+    assert verify(world.jwt(), a_keyring(), profile=PAIRING, issuer=ISSUER, now=world.clock.now()).reference.uid == UID
 
 
 async def test_revocations_of_earlier_serials_stay_on_record(world):
@@ -149,7 +147,7 @@ async def test_s22_what_was_damaged_between_secret_and_status_is_replaced(world,
     world.cluster.calls.clear()
     await world.reconcile()
 
-    verified = verify(world.jwt(), a_keyring(), typ="pairing+jwt", issuer=ISSUER, now=NOON)
+    verified = verify(world.jwt(), a_keyring(), profile=PAIRING, issuer=ISSUER, now=NOON)
     assert verified.token_id == world.token().status.token_id == pairing_token_id(UID, 1)
     assert world.cluster.calls == []
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tallystick.objects.ports import ClusterError
-from tallystick.pairing.domain.names import pairing_token_id
+from tallystick.pairing.domain.tokens import pairing_token_id
 from tallystick.schema.builtin import SECRETS
 from tests.builders import UID
 from tests.worlds.faults import double_faults, single_faults

@@ -5,11 +5,15 @@ from datetime import timedelta
 import pytest
 
 from tallystick.crypto.tokens import verify
+from tallystick.errors import ExchangeRefusedError
+from tallystick.objects.ports import UnavailableError
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 from tallystick.pairing.domain.grants import RequestedGrant
+from tallystick.pairing.domain.tokens import MASTER
 from tests.builders import ISSUER, REQUESTER, THUMBPRINT, UID, a_keyring, a_policy
 from tests.fakes import NOON
+from tests.worlds.world import NAME, NAMESPACE
 
 
 async def test_a_pairing_token_is_exchanged_for_a_master_token(world):
@@ -17,7 +21,7 @@ async def test_a_pairing_token_is_exchanged_for_a_master_token(world):
 
     redeemed = await world.replica().redeem(jwt)
 
-    verified = verify(redeemed.signed_jwt, a_keyring(), typ="at+jwt", issuer=ISSUER, now=NOON)
+    verified = verify(redeemed.signed_jwt, a_keyring(), profile=MASTER, issuer=ISSUER, now=NOON)
     (master,) = world.masters()
     assert (redeemed.scope, redeemed.expires_in, redeemed.key_bound) == (("mission-control:admin",), 31_536_000, True)
     assert verified.token_id == redeemed.token_id == master.spec.token_id
@@ -26,18 +30,57 @@ async def test_a_pairing_token_is_exchanged_for_a_master_token(world):
     assert verified.expiration_time == NOON + timedelta(days=365)
 
 
-async def test_redeeming_costs_the_swap_and_the_master_token(world):
-    jwt = await world.issue()
+SWAP_AND_CREATE = [("get", "pairingtokens"), ("replace_status", "pairingtokens"), ("create", "mastertokens")]
+LAST_READS = [("get", "pairingtokens"), ("get", "mastertokens")]
+
+
+@pytest.mark.parametrize(
+    ("policy", "calls"),
+    [
+        pytest.param("Revoke", SWAP_AND_CREATE, id="which each use judges by its PairingToken"),
+        pytest.param("Retain", SWAP_AND_CREATE + LAST_READS, id="which is retained"),
+    ],
+)
+async def test_redeeming_costs_the_swap_and_the_master_token(world, policy, calls):
+    jwt = await world.issue(masterToken={"deletionPolicy": policy})
 
     await world.replica().redeem(jwt)
 
-    assert [(call.verb, call.plural) for call in world.cluster.calls] == [
-        ("get", "pairingtokens"),
-        ("replace_status", "pairingtokens"),
-        ("create", "mastertokens"),
-        ("get", "pairingtokens"),
-        ("get", "mastertokens"),
-    ]
+    assert [(call.verb, call.plural) for call in world.cluster.calls] == calls
+
+
+async def test_a_repeated_request_reads_again_because_its_first_reading_may_be_shared(world):
+    jwt = await world.issue()
+    await world.replica().redeem(jwt)
+    world.cluster.calls.clear()
+
+    await world.replica().redeem(jwt)
+
+    called = [(call.verb, call.plural) for call in world.cluster.calls]
+    assert called == [("get", "pairingtokens"), ("create", "mastertokens"), *LAST_READS]
+
+
+@pytest.mark.parametrize("write", SWAP_AND_CREATE[1:], ids=["the swap", "the create"])
+async def test_a_request_that_has_lost_an_answer_reads_again(world, write):
+    jwt = await world.issue()
+    world.cluster.fail_next(*write, UnavailableError("no answer"), applied=True)
+
+    await world.replica().redeem(jwt)
+
+    assert [(call.verb, call.plural) for call in world.cluster.calls][-2:] == LAST_READS
+
+
+async def test_s1_a_master_token_that_admission_has_changed_at_its_creation_is_not_signed(world):
+    class Mutating(type(world.cluster)):
+        async def create(self, resource, body, *, dry_run=False):
+            return await super().create(resource, body | {"spec": body["spec"] | {"scope": ["*"]}}, dry_run=dry_run)
+
+    jwt = await world.issue()
+    world.cluster.__class__ = Mutating
+
+    with pytest.raises(ExchangeRefusedError):
+        await world.replica().redeem(jwt)
+    assert world.events.reasons() == ["MasterTokenConflict"]
 
 
 async def test_one_write_spends_the_token_and_says_who_redeemed_it(world):
@@ -59,7 +102,7 @@ async def test_s11_the_subject_is_that_of_the_pairing_token_whatever_the_client_
 
     redeemed = await world.replica().redeem(jwt, requested=RequestedGrant(client_id="system:admin"))
 
-    assert verify(redeemed.signed_jwt, a_keyring(), typ="at+jwt", issuer=ISSUER, now=NOON).subject == REQUESTER
+    assert verify(redeemed.signed_jwt, a_keyring(), profile=MASTER, issuer=ISSUER, now=NOON).subject == REQUESTER
 
 
 async def test_a_narrower_scope_is_what_the_master_token_gets(world):
@@ -119,3 +162,14 @@ async def test_s14_the_same_key_gets_the_very_same_token_again(world):
     assert again.expires_in == first.expires_in - 90
     assert world.events.reasons() == []
     assert len(world.masters()) == 1
+
+
+async def test_what_a_replica_has_redeemed_it_does_not_judge_by_an_earlier_reading(world):
+    jwt = await world.issue()
+    replica = world.replica(max_staleness=3600)
+    await replica.reader.get(PAIRING_TOKENS, NAMESPACE, NAME)
+
+    await replica.redeem(jwt)
+
+    body = await replica.reader.get(PAIRING_TOKENS, NAMESPACE, NAME)
+    assert body["status"]["state"] == "Used"

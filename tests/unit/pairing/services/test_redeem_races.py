@@ -9,6 +9,7 @@ from tallystick.errors import NotYetError
 from tallystick.objects.ports import ConflictError, RefusedError, UnavailableError
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
+from tallystick.pairing.services.consuming import MOST_TRIES
 from tests.builders import OTHER_THUMBPRINT, THUMBPRINT, issued_status, raw_master_token
 from tests.worlds.ends import (
     master_going,
@@ -146,35 +147,43 @@ async def test_a_storm_of_conflicts_ends_in_a_503(world):
 # What ends between the swap and the last read.
 
 
-@pytest.mark.parametrize("policy", ["Revoke", "Retain"])
-@pytest.mark.parametrize(
-    "change",
-    [
-        pairing_revoked_in_spec,
-        pairing_revoked_by_a_holder,
-        pairing_going,
-        pairing_gone,
-        pairing_re_created,
-        pairing_redeemed_anew,
-        revoked_in_status,
-        master_revoked_in_spec,
-        master_revoked_by_a_holder,
-        master_going,
-        master_gone,
-    ],
-)
-async def test_what_ends_between_the_swap_and_the_last_read_is_refused(world, change, policy):
-    jwt = await world.issue(masterToken={"deletionPolicy": policy})
+ENDS = [
+    pairing_revoked_in_spec,
+    pairing_revoked_by_a_holder,
+    pairing_going,
+    pairing_gone,
+    pairing_re_created,
+    master_revoked_in_spec,
+    master_revoked_by_a_holder,
+    master_going,
+    master_gone,
+]
+
+
+@pytest.mark.parametrize("change", [*ENDS, pairing_redeemed_anew, revoked_in_status])
+async def test_what_ends_between_the_swap_and_the_last_read_is_refused_if_it_is_retained(world, change):
+    jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
     world.cluster.after_next("create", "mastertokens", lambda: change(world))
 
     assert await refused(world.replica().redeem(jwt)) == ("invalid_request", REVOKED)
 
 
-async def test_s8_what_the_claim_said_of_deletion_counts_and_no_owner_reference(world):
+@pytest.mark.parametrize(
+    ("moment", "change"),
+    [
+        *(("before_next", change) for change in ENDS if change.__name__.startswith("pairing")),
+        *(("after_next", change) for change in (*ENDS, orphan)),
+    ],
+)
+async def test_what_ends_between_the_swap_and_the_answer_is_invalid_from_its_first_use_on(world, moment, change):
+    """S8: what the redemption recorded of deletion counts, and no ownerReference."""
     jwt = await world.issue()
-    world.cluster.after_next("create", "mastertokens", lambda: orphan(world))
+    getattr(world.cluster, moment)("create", "mastertokens", lambda: change(world))
+    replica = world.replica()
 
-    assert await refused(world.replica().redeem(jwt)) == ("invalid_request", REVOKED)
+    redeemed = await replica.redeem(jwt)
+
+    assert await replica.is_valid(redeemed.signed_jwt, world.clock.now()) is False
 
 
 @pytest.mark.parametrize("change", [pairing_revoked_in_spec, master_revoked_in_spec])
@@ -188,3 +197,19 @@ async def test_the_last_reads_are_never_shared(world, change):
     change(world)
 
     assert await refused(replica.redeem(jwt)) == ("invalid_request", REVOKED)
+
+
+@pytest.mark.parametrize("change", [pairing_revoked_in_spec, pairing_revoked_by_a_holder, pairing_going])
+async def test_a_request_that_finishes_the_redemption_of_another_reads_again(world, change):
+    """The first replica ended between the swap and the create. The reading of the second one is behind."""
+    jwt = await world.issue()
+    world.cluster.fail_next("create", "mastertokens", LOST, times=MOST_TRIES)
+    with pytest.raises(NotYetError):
+        await world.replica().redeem(jwt)
+    second = world.replica(max_staleness=3600)
+    await second.reader.get(PAIRING_TOKENS, NAMESPACE, NAME)
+
+    change(world)
+
+    assert await refused(second.redeem(jwt)) == ("invalid_request", REVOKED)
+    assert len(world.masters()) == 1

@@ -18,9 +18,15 @@ from tests.worlds.ends import (
 from tests.worlds.faults import Fault, double_faults, single_faults
 from tests.worlds.world import World
 
-# get, swap, create, get, get; and as many again for what is retried.
+# get, swap, create, and two reads if the master token is retained; and as many again for what is retried.
 CALLS = 10
+CALLS_OF_ONE = {"Revoke": 3, "Retain": 5}
+POLICIES = pytest.mark.parametrize("policy", CALLS_OF_ONE)
 PLANS = [pytest.param(plan, id=str(plan)) for plan in single_faults(CALLS)]
+
+
+async def issued(world, policy):
+    return await world.issue(masterToken={"deletionPolicy": policy})
 
 
 async def ask_until_told(world, jwt, key):
@@ -35,10 +41,11 @@ async def ask_until_told(world, jwt, key):
     raise AssertionError("no answer, although the faults have ended")
 
 
+@POLICIES
 @pytest.mark.parametrize("plan", PLANS)
-async def test_i7_no_fault_burns_the_token_of_a_client_with_a_key(plan):
+async def test_i7_no_fault_burns_the_token_of_a_client_with_a_key(plan, policy):
     world = World()
-    jwt = await world.issue()
+    jwt = await issued(world, policy)
     world.cluster.plan_from_now(plan)
 
     answers = {await ask_until_told(world, jwt, THUMBPRINT) for _ in range(2)}
@@ -48,10 +55,11 @@ async def test_i7_no_fault_burns_the_token_of_a_client_with_a_key(plan):
     assert len(world.masters()) == 1
 
 
-async def test_i1_under_two_faults_one_master_token_is_delivered_to_one_key():
+@POLICIES
+async def test_i1_under_two_faults_one_master_token_is_delivered_to_one_key(policy):
     for plan in double_faults(CALLS):
         world = World()
-        jwt = await world.issue()
+        jwt = await issued(world, policy)
         world.cluster.plan_from_now(dict(plan))
 
         mine = await ask_until_told(world, jwt, THUMBPRINT)
@@ -63,10 +71,11 @@ async def test_i1_under_two_faults_one_master_token_is_delivered_to_one_key():
         assert len(world.masters()) == 1, plan
 
 
+@POLICIES
 @pytest.mark.parametrize("plan", PLANS)
-async def test_r84_without_a_key_no_fault_delivers_twice(plan):
+async def test_r84_without_a_key_no_fault_delivers_twice(plan, policy):
     world = World()
-    jwt = await world.issue()
+    jwt = await issued(world, policy)
     world.cluster.plan_from_now(plan)
 
     answers = [await ask_until_told(world, jwt, None) for _ in range(3)]
@@ -76,10 +85,12 @@ async def test_r84_without_a_key_no_fault_delivers_twice(plan):
 
 
 @pytest.mark.parametrize("fault", [Fault.NO_ANSWER, Fault.LOST_ANSWER])
-@pytest.mark.parametrize("number", range(2, 6))
-async def test_no_single_fault_after_the_first_reading_burns_the_token_of_a_client_without_a_key(number, fault):
+@pytest.mark.parametrize(
+    ("policy", "number"), [(policy, number) for policy, last in CALLS_OF_ONE.items() for number in range(2, last + 1)]
+)
+async def test_no_single_fault_after_the_first_reading_burns_the_token_of_a_client_without_a_key(policy, number, fault):
     world = World()
-    jwt = await world.issue()
+    jwt = await issued(world, policy)
     world.cluster.plan_from_now({number: fault})
 
     redeemed = await world.replica().redeem(jwt, None)
@@ -99,10 +110,12 @@ async def test_a_quota_that_is_being_written_does_not_burn_the_token_of_a_client
     assert [master.spec.token_id for master in world.masters()] == [redeemed.token_id]
 
 
-@pytest.mark.parametrize("number", range(1, 6))
-async def test_an_api_server_that_falls_silent_gives_503_and_no_half_answer(number):
+@pytest.mark.parametrize(
+    ("policy", "number"), [(policy, number) for policy, last in CALLS_OF_ONE.items() for number in range(1, last + 1)]
+)
+async def test_an_api_server_that_falls_silent_gives_503_and_no_half_answer(policy, number):
     world = World()
-    jwt = await world.issue()
+    jwt = await issued(world, policy)
     world.cluster.plan_from_now(dict.fromkeys(range(number, 60), Fault.NO_ANSWER))
 
     with pytest.raises(NotYetError) as later:
@@ -124,14 +137,19 @@ REVOCATIONS = [
 ]
 
 
-@pytest.mark.parametrize("revoke", REVOCATIONS)
-@pytest.mark.parametrize("number", range(1, 7))
-async def test_i4_there_is_no_valid_answer_after_a_revocation(number, revoke):
+@pytest.mark.parametrize(
+    ("number", "revoke"),
+    [
+        (number, revoke)
+        for number in range(1, 7)
+        for revoke in REVOCATIONS
+        if number > 3 or revoke.__name__.startswith("pairing")  # there is no master token before
+    ],
+)
+async def test_i4_there_is_no_answer_after_a_revocation_of_what_is_retained(number, revoke):
     """Before each call of a redemption; number 6 is the second request, after the first was answered."""
     world = World()
-    jwt = await world.issue()
-    if revoke.__name__.startswith("master") and number <= 3:
-        return  # there is no master token yet
+    jwt = await issued(world, "Retain")
     world.cluster.plan_from_now({})
     world.cluster.hooks = {number: lambda: revoke(world)}
 
@@ -146,12 +164,53 @@ async def test_i4_there_is_no_valid_answer_after_a_revocation(number, revoke):
         assert second is None
 
 
-async def test_revocations_and_faults_together_leave_no_valid_answer():
+@pytest.mark.parametrize(
+    ("number", "revoke"),
+    [
+        (number, revoke)
+        for number in range(1, 9)
+        for revoke in REVOCATIONS
+        if number > 3 or revoke.__name__.startswith("pairing")
+    ],
+)
+async def test_i4_there_is_no_valid_answer_after_a_revocation(number, revoke):
+    """Before each of get, swap, create; of get, create, get, get of the second request; and after both."""
+    world = World()
+    jwt = await issued(world, "Revoke")
+    world.cluster.plan_from_now({})
+    world.cluster.hooks = {number: lambda: revoke(world)}
+
+    first = await ask_until_told(world, jwt, THUMBPRINT)
+    second = await ask_until_told(world, jwt, THUMBPRINT)
+    for late in world.cluster.hooks.values():
+        late()
+
+    assert (first is None) is (number < 3)
+    assert not await is_valid(world, first)
+    # A deleted record can be made again from its redemption, until the pairing token's own expiry.
+    if revoke is not master_gone or number > 5:
+        assert not await is_valid(world, second)
+
+
+@POLICIES
+async def test_revocations_and_faults_together_leave_no_valid_answer(policy):
     for plan in single_faults(CALLS):
         for number in range(1, 5):
             world = World()
-            jwt = await world.issue()
+            jwt = await issued(world, policy)
             world.cluster.plan_from_now(dict(plan))
             world.cluster.hooks = {number: lambda world=world: pairing_revoked_by_a_holder(world)}
 
-            assert await ask_until_told(world, jwt, THUMBPRINT) is None, (plan, number)
+            answer = await ask_until_told(world, jwt, THUMBPRINT)
+
+            assert answer is None or policy == "Revoke", (plan, number)
+            for late in world.cluster.hooks.values():
+                late()
+            assert not await is_valid(world, answer), (plan, number)
+
+
+async def is_valid(world, jwt):
+    """Whether an answer holds a master token that is good for anything."""
+    world.cluster.plan_from_now({})
+    world.cluster.hooks = {}
+    return jwt is not None and await world.replica().is_valid(jwt, world.clock.now())

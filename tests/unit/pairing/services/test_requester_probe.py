@@ -4,7 +4,8 @@ import pytest
 
 from tallystick.objects.ports import ConflictError, RefusedError, UnavailableError
 from tallystick.pairing.domain.requester import GUARD_REFUSES_FORGED, RequesterMode
-from tallystick.pairing.services.requester_probe import FORGED, RequesterProbe
+from tallystick.pairing.services.requester_probe import FORGED, RequesterProbe, RequesterWatch
+from tests.fakes import FakeClock
 from tests.worlds.reviews import ReviewingCluster
 
 CONTROLLER = "system:serviceaccount:ts:controller"
@@ -106,3 +107,60 @@ async def test_s4_the_probe_is_a_forged_device_project_token_that_is_never_store
     ((kind, body, dry_run),) = asked
     assert (kind, dry_run, body["metadata"]["namespace"]) == ("PairingToken", True, "tallystick")
     assert body["spec"] == {"purpose": "DeviceProject", "projectKey": "probe", "requestedBy": FORGED}
+
+
+class Watched:
+    """A watch of the probe, and how often it has asked for another look at all objects."""
+
+    def __init__(self, cluster):
+        self.clock, self.looks = FakeClock(), 0
+        self.probe = a_requester(cluster)
+        self.probes = 0
+        self.watch = RequesterWatch(self.probe, self.clock, self._look)
+        self._ask, self.probe.probe = self.probe.probe, self._counted
+
+    def _look(self):
+        self.looks += 1
+
+    async def _counted(self):
+        self.probes += 1
+        return await self._ask()
+
+    async def run(self):
+        """Run once, and return the number of probes."""
+        before = self.probes
+        await self.watch.run()
+        return self.probes - before
+
+
+async def test_s4_a_requester_that_is_protected_is_probed_once_a_minute(cluster):
+    watched = Watched(cluster)
+    cluster.probe = RefusedError(GUARD_REFUSES_FORGED)
+
+    sent = []
+    for _ in range(13):
+        sent.append(await watched.run())
+        watched.clock.advance(5.0)
+
+    assert sent == [1, *[0] * 11, 1]
+
+
+async def test_s4_a_requester_that_is_not_protected_is_probed_at_every_call(cluster):
+    watched = Watched(cluster)
+    cluster.probe = {"spec": {"requestedBy": FORGED}}
+
+    assert [await watched.run() for _ in range(3)] == [1, 1, 1]
+    assert watched.looks == 0
+
+
+async def test_s4_all_objects_are_looked_at_again_once_protection_is_proved(cluster):
+    watched = Watched(cluster)
+    cluster.probe = {"spec": {"requestedBy": FORGED}}
+    await watched.run()
+
+    cluster.probe = RefusedError(GUARD_REFUSES_FORGED)
+    await watched.run()
+    watched.clock.advance(60.0)
+    await watched.run()
+
+    assert watched.looks == 1

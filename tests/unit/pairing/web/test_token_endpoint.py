@@ -6,6 +6,7 @@ from tallystick.crypto.keys import SigningKey
 from tallystick.crypto.tokens import verify
 from tallystick.objects.ports import RefusedError, UnavailableError
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
+from tallystick.pairing.domain.tokens import MASTER
 from tests.worlds.replica import ACCESS_TOKEN_TYPE, ISSUER, Replica, form
 
 TOKEN = "/oauth2/token"
@@ -21,7 +22,9 @@ async def test_a_pairing_token_is_exchanged_for_a_master_token():
         body = await answer.json()
 
     assert answer.status == 200
-    verified = verify(body.pop("access_token"), replica.keyring(), typ="at+jwt", issuer=ISSUER, now=replica.clock.now())
+    verified = verify(
+        body.pop("access_token"), replica.keyring(), profile=MASTER, issuer=ISSUER, now=replica.clock.now()
+    )
     assert verified.subject == "system:serviceaccount:edge:default"
     assert body == {
         "issued_token_type": ACCESS_TOKEN_TYPE,

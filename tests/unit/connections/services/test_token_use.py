@@ -5,17 +5,22 @@ from datetime import timedelta
 import pytest
 
 from tallystick.connections.api.connection_configuration import DeploymentType
-from tallystick.connections.services.token_use import NOT_EXCHANGED, ConnectionUses, why_refused
+from tallystick.connections.domain.tokens import CONNECTION
+from tallystick.connections.services.issuing import ConnectionIssuer
+from tallystick.connections.services.token_use import NOT_EXCHANGED, ConnectionAuthorizer, judges, rejection_text
 from tallystick.errors import ExchangeRefusedError, NotYetError
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.ports import UnavailableError
 from tallystick.objects.server_clock import ServerClock
+from tallystick.pairing.domain.tokens import PAIRING
+from tallystick.registry import TOKEN_TYPES
 from tallystick.schema.builtin import SECRETS
 from tallystick.schema.times import rfc3339
-from tallystick.tokens.signer import Issuer
+from tallystick.tokens.signer import Signer, Verifier
 from tallystick.tokens.validity import Invalid
-from tests.builders import HeldKeys, a_policy
+from tallystick.tokens.wrong_types import WrongTypes
+from tests.builders import ISSUER, HeldKeys, a_policy
 from tests.fakes import NOON, FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 from tests.worlds import connected as connections
 from tests.worlds.connected import connected
@@ -30,24 +35,28 @@ class Place:
     def __init__(self):
         self.clock, self.audit, self.events, self.keys = FakeClock(), MemoryAudit(), MemoryEvents(), HeldKeys()
         self.cluster = FakeCluster(clock=self.clock)
-        self.issuer = Issuer(self.keys, a_policy())
+        self.signer = Signer(self.keys, ISSUER)
+        self.issuer = ConnectionIssuer(self.signer, a_policy())
         self.server_clock = ServerClock(self.clock)
-        self.uses = ConnectionUses(
-            FreshReader(self.cluster, self.clock, max_staleness=0.0),
-            self.issuer,
-            Context(self.clock, self.server_clock, self.audit, self.events),
-        )
+        ctx = Context(self.clock, self.server_clock, self.audit, self.events)
+        self.authorizer = ConnectionAuthorizer(FreshReader(self.cluster, self.clock, max_staleness=0.0), ctx)
+        self.wrong_types = WrongTypes(Verifier(self.signer, TOKEN_TYPES), judges(self.authorizer), ctx)
 
     def connected(self, **changes):
         return connected(self.cluster, self.issuer, self.clock.now(), **changes)
 
     def verified(self, jwt):
-        found = self.issuer.verified(jwt, self.clock.now())
+        found = self.signer.verified(jwt, CONNECTION, self.clock.now())
         assert found is not None
         return found
 
-    async def standing(self, jwt):
-        return await self.uses.standing(self.verified(jwt))
+    async def state(self, jwt):
+        return await self.authorizer.token_state(self.verified(jwt))
+
+    async def exchange(self, jwt, used_in):
+        """Present a token where pairing tokens are exchanged."""
+        hints = {"deployment_type": used_in} if used_in is not None else {}
+        await self.wrong_types.reject(jwt, hints, exchanged=PAIRING)
 
 
 @pytest.fixture
@@ -61,16 +70,16 @@ def place():
 async def test_a_token_on_record_is_good_and_its_object_comes_with_it(place):
     made = place.connected()
 
-    standing = await place.standing(made.jwts["default"])
+    state = await place.state(made.jwts["default"])
 
-    assert standing.problem is None
-    assert standing.configuration.metadata.uid == standing.raw["metadata"]["uid"] == made.uid
+    assert state.problem is None
+    assert state.configuration.metadata.uid == state.raw["metadata"]["uid"] == made.uid
 
 
 async def test_both_tokens_are_good_while_both_slots_are_there(place):
     made = place.connected(slots=("old", "new"))
 
-    assert [(await place.standing(made.jwts[slot])).problem for slot in ("old", "new")] == [None, None]
+    assert [(await place.state(made.jwts[slot])).problem for slot in ("old", "new")] == [None, None]
 
 
 LATER, PAST = rfc3339(NOON + timedelta(hours=1)), rfc3339(NOON)
@@ -97,14 +106,14 @@ async def test_s7_with_the_controller_stopped_a_token_is_not_good_when(place, en
 
     change(place.cluster)
 
-    assert (await place.standing(made.jwts["old"])).problem is problem
+    assert (await place.state(made.jwts["old"])).problem is problem
 
 
 async def test_a_token_is_good_as_soon_as_it_is_in_the_secret(place):
     """Whoever is to say that it is Active may have died; who has it from the Secret must not wait for the next one."""
     made = place.connected(pending=("default",))
 
-    assert (await place.standing(made.jwts["default"])).problem is None
+    assert (await place.state(made.jwts["default"])).problem is None
 
 
 async def test_s7_a_token_whose_slot_is_gone_while_no_other_has_a_token_keeps_its_instances_connected(place):
@@ -112,7 +121,7 @@ async def test_s7_a_token_whose_slot_is_gone_while_no_other_has_a_token_keeps_it
 
     connections.order(place.cluster, tokens=[{"name": "other"}])
 
-    assert (await place.standing(made.jwts["default"])).problem is None
+    assert (await place.state(made.jwts["default"])).problem is None
 
 
 @pytest.mark.parametrize(("before", "problem"), [(1, None), (0, Invalid.EXPIRED)], ids=["a second before", "then"])
@@ -121,7 +130,7 @@ async def test_a_licence_ends_at_that_very_second(place, before, problem):
 
     place.clock.advance(3600 - before)
 
-    assert (await place.standing(made.jwts["default"])).problem is problem
+    assert (await place.state(made.jwts["default"])).problem is problem
 
 
 async def test_r22_a_token_is_good_after_years(place):
@@ -129,7 +138,7 @@ async def test_r22_a_token_is_good_after_years(place):
 
     place.clock.advance(20 * 365 * 86_400)
 
-    assert (await place.standing(made.jwts["default"])).problem is None
+    assert (await place.state(made.jwts["default"])).problem is None
 
 
 async def test_what_cannot_be_read_is_not_guessed(place):
@@ -137,7 +146,7 @@ async def test_what_cannot_be_read_is_not_guessed(place):
     place.cluster.fail_next("get", "connectionconfigurations", UnavailableError("down"))
 
     with pytest.raises(NotYetError):
-        await place.standing(made.jwts["default"])
+        await place.state(made.jwts["default"])
 
 
 async def test_a_replica_whose_clock_is_off_does_not_judge(place):
@@ -145,7 +154,7 @@ async def test_a_replica_whose_clock_is_off_does_not_judge(place):
     place.server_clock.observe(NOON.replace(year=2029))
 
     with pytest.raises(NotYetError) as refusal:
-        await place.standing(made.jwts["default"])
+        await place.state(made.jwts["default"])
     assert refusal.value.reason == "clock_unsafe"
 
 
@@ -158,7 +167,7 @@ async def test_r39_r41_a_token_is_good_in_its_own_deployment_type_alone(place, i
     made = place.connected(deploymentType=issued_for.value)
     jwt = made.jwts["default"]
 
-    text = place.uses.why_misused(place.verified(jwt), await place.standing(jwt), used_in)
+    text = place.authorizer.denial_reason(place.verified(jwt), await place.state(jwt), used_in)
 
     if issued_for is used_in:
         assert (text, place.events.warnings) == (None, [])
@@ -195,7 +204,7 @@ async def test_who_holds_a_token_is_told_why_it_is_not_good(place, change, text)
 
     change(place.cluster)
 
-    assert why_refused(place.verified(jwt), await place.standing(jwt)) == text.format(made.token_ids["default"])
+    assert rejection_text(place.verified(jwt), await place.state(jwt)) == text.format(made.token_ids["default"])
 
 
 # Where pairing tokens are exchanged.
@@ -213,7 +222,7 @@ async def test_a_connection_token_is_not_exchanged(place, used_in, code, text):
     made = place.connected()
 
     with pytest.raises(ExchangeRefusedError) as refusal:
-        await place.uses.refuse_exchange(made.jwts["default"], used_in)
+        await place.exchange(made.jwts["default"], used_in)
 
     expected = text.format(made.token_ids["default"], "Kubernetes", "ReverseProxy")
     assert (refusal.value.code, refusal.value.description) == (code, expected)
@@ -230,7 +239,7 @@ async def test_misuse_of_what_is_over_is_told_to_nobody(place, change):
     change(place.cluster)
 
     with pytest.raises(ExchangeRefusedError) as refusal:
-        await place.uses.refuse_exchange(made.jwts["default"], REVERSE_PROXY)
+        await place.exchange(made.jwts["default"], REVERSE_PROXY)
 
     assert refusal.value.description == NOT_EXCHANGED
     assert place.events.warnings == []
@@ -238,7 +247,7 @@ async def test_misuse_of_what_is_over_is_told_to_nobody(place, change):
 
 @pytest.mark.parametrize("unverified", ["", "garbage", "a.b.c", "x" * 9000], ids=["none", "a word", "dots", "long"])
 async def test_what_is_no_connection_token_passes_and_costs_nothing(place, unverified):
-    await place.uses.refuse_exchange(unverified, REVERSE_PROXY)
+    await place.exchange(unverified, REVERSE_PROXY)
 
     assert place.cluster.calls == []
     assert place.audit.lines == []
@@ -248,7 +257,7 @@ async def test_a_forged_connection_token_passes_to_be_refused_as_whatever_did_no
     header, payload, _ = place.connected().jwts["default"].split(".")
     place.cluster.calls.clear()
 
-    await place.uses.refuse_exchange(f"{header}.{payload}.{'A' * 86}", REVERSE_PROXY)
+    await place.exchange(f"{header}.{payload}.{'A' * 86}", REVERSE_PROXY)
 
     assert place.cluster.calls == []
     assert place.audit.lines == []
@@ -259,5 +268,5 @@ async def test_while_its_object_cannot_be_read_a_connection_token_is_refused_by_
     place.cluster.fail_next("get", "connectionconfigurations", UnavailableError("down"))
 
     with pytest.raises(NotYetError):
-        await place.uses.refuse_exchange(made.jwts["default"], REVERSE_PROXY)
+        await place.exchange(made.jwts["default"], REVERSE_PROXY)
     assert place.cluster.all(SECRETS) == []

@@ -1,0 +1,138 @@
+"""Compose a controller from its engine, the features and the care for the signing keys."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tallystick.cli.settings import Settings
+from tallystick.controller.cache import ObjectCache
+from tallystick.controller.controller import LEASE, Controller, ControllerSettings, Engine
+from tallystick.controller.lease import LeaderElector, LeaseName
+from tallystick.controller.part import ControllerContext, ControllerPart
+from tallystick.controller.worklist import Worklist
+from tallystick.errors import InvalidSettingError
+from tallystick.feature import Feature, kinds_of
+from tallystick.objects.context import Context
+from tallystick.objects.kind import Kind
+from tallystick.objects.ports import Audit, Clock, Cluster
+from tallystick.objects.server_clock import ServerClock
+from tallystick.runtime.chores import Chore, FirstRun
+from tallystick.runtime.events import EventRecorder
+from tallystick.runtime.metrics import Metrics
+from tallystick.tokens.key_care import KeyCare, KeyPolicy
+from tallystick.tokens.keyrings import REFRESH_SECONDS, Keyrings
+
+KEY_CARE_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The ports of a controller process.
+
+    Attributes:
+        cluster: The API server.
+        lease_cluster: The API server by a connection that only the Lease uses.
+        clock: Time.
+        server_clock: The time of the API server, as far as it is known.
+        audit: The audit log.
+        metrics: The metrics of this process.
+    """
+
+    cluster: Cluster
+    lease_cluster: Cluster
+    clock: Clock
+    server_clock: ServerClock
+    audit: Audit
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A controller, and the members that its features add to the response of `/readyz`."""
+
+    controller: Controller
+    ready: dict[str, str]
+
+
+def compose_controller(ports: Ports, settings: Settings, features: Sequence[Feature[Any]]) -> Composed:
+    """Build a controller. It starts with `run`.
+
+    Raises:
+        InvalidSettingError: A file that the settings name cannot be used.
+    """
+    kinds, namespace = kinds_of(features), settings.own_namespace
+    worklist = Worklist(kinds, ports.clock, ports.metrics)
+    keyrings = Keyrings(ports.cluster, ports.clock, namespace=namespace, issuer=settings.iss)
+    events = EventRecorder(
+        ports.cluster, ports.clock, "tallystick-controller", on_suppressed=ports.metrics.events_suppressed.inc
+    )
+    engine = Engine(
+        cluster=ports.cluster,
+        worklist=worklist,
+        events=events,
+        elector=LeaderElector(ports.lease_cluster, ports.clock, LeaseName(namespace, LEASE, settings.identity)),
+        make_keyring=partial(keyrings.ensure, settings.signing_algorithm),
+    )
+    context = _context(ports, settings, engine, keyrings)
+    parts = [feature.controller(context) for feature in features]
+    for part in parts:
+        ports.metrics.read_gauges(part.readings)
+    care = _care(ports, settings, keyrings, worklist.cache, kinds)
+    controller = Controller(engine, ControllerSettings(settings.watch_namespaces), [*parts, _keys_part(keyrings, care)])
+    return Composed(controller, {name: value for part in parts for name, value in part.ready.items()})
+
+
+def _context(ports: Ports, settings: Settings, engine: Engine, keyrings: Keyrings) -> ControllerContext[Settings]:
+    return ControllerContext(
+        ctx=Context(ports.clock, ports.server_clock, ports.audit, engine.events),
+        cluster=ports.cluster,
+        cache=engine.worklist.cache,
+        keys=keyrings,
+        namespace=settings.own_namespace,
+        issuer=settings.iss,
+        external_urls=settings.public_urls,
+        ca_pem=_read(settings.ca_file),
+        settings=settings,
+        look_again=engine.worklist.look_again,
+        look_at_all_again=engine.worklist.look_at_all_again,
+    )
+
+
+def _care(ports: Ports, settings: Settings, keyrings: Keyrings, objects: ObjectCache, kinds: Sequence[Kind]) -> KeyCare:
+    return KeyCare(
+        keyrings,
+        objects,
+        kinds,
+        KeyPolicy(settings.signing_algorithm, settings.key_max_age),
+        clock=ports.clock,
+        audit=ports.audit,
+        on_age=ports.metrics.keyring_age.set,
+    )
+
+
+def _keys_part(keyrings: Keyrings, care: KeyCare) -> ControllerPart:
+    return ControllerPart(
+        reconcilers={},
+        chores=(
+            Chore(every=REFRESH_SECONDS, run=keyrings.refresh, what="read the keyring"),
+            Chore(
+                every=KEY_CARE_SECONDS,
+                run=care.run,
+                what="care for the signing keys",
+                # After a crash, the first looks record the tokens that name a key. A first run after one interval
+                # would be too late: a leader that changes often would never rotate by age.
+                first_run=FirstRun.AFTER_FIRST_LOOKS,
+            ),
+        ),
+    )
+
+
+def _read(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise InvalidSettingError(f"--ca-file {path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,91 @@
+"""Flags that several commands share, and flags that come from the features.
+
+A command declares its own flags as parameters. It reads the ones that `with_flags` adds from its typer context.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from tallystick.feature import Command, Feature, Flag
+
+_ANY_COMMAND = (
+    Flag(
+        name="public_urls",
+        option=Annotated[
+            str, typer.Option(help="URLs under which the exchange is reached, by commas; the first is the default.")
+        ],
+        default="",
+    ),
+    Flag(
+        name="issuer",
+        option=Annotated[str, typer.Option(help="The `iss` of all tokens, for ever. Default: the first public URL.")],
+        default="",
+    ),
+    Flag(
+        name="namespace",
+        option=Annotated[
+            str, typer.Option(help="The operator's own namespace. Default: the pod's, or tallystick-system.")
+        ],
+        default="",
+    ),
+    Flag(
+        name="kubeconfig",
+        option=Annotated[Path | None, typer.Option(help="A kubeconfig. Default: the pod's account, or $KUBECONFIG.")],
+    ),
+    Flag(name="context", option=Annotated[str | None, typer.Option(help="A context of the kubeconfig.")]),
+)
+_LOGS = (
+    Flag(
+        name="audit_log",
+        option=Annotated[str, typer.Option(help="Where audit lines go; `-` is standard output.")],
+        default="",
+    ),
+    Flag(name="log_level", option=Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")], default=""),
+)
+
+
+def flags_of(features: Iterable[Feature[Any]], command: Command) -> tuple[Flag, ...]:
+    """Return the flags that features add to a command."""
+    return tuple(flag for feature in features for flag in feature.flags.get(command, ()))
+
+
+def process_flags(features: Iterable[Feature[Any]], command: Command) -> tuple[Flag, ...]:
+    """Return the flags of a process, less its own: those of both processes, and those of the features."""
+    return (*_ANY_COMMAND, *flags_of(features, command), *_LOGS)
+
+
+def with_flags(flags: Sequence[Flag], *, after: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add flags to a command.
+
+    Args:
+        flags: The flags. The command finds their values in the `params` of its typer context.
+        after: The parameter of the command behind which they are listed.
+    """
+    added = [
+        inspect.Parameter(flag.name, inspect.Parameter.KEYWORD_ONLY, default=flag.default, annotation=flag.option)
+        for flag in flags
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(command, include_extras=True)
+        own = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[parameter.name])
+            for parameter in inspect.signature(command).parameters.values()
+        ]
+        place = 1 + [parameter.name for parameter in own].index(after)
+        names = {flag.name for flag in flags}
+
+        def run(**given: Any) -> None:
+            command(**{name: value for name, value in given.items() if name not in names})
+
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        parameters = [*own[:place], *added, *own[place:]]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    return decorate

@@ -1,0 +1,13 @@
+"""The ports of connections alone."""
+
+from typing import Protocol
+
+from tallystick.connections.domain.presence import Presence
+
+
+class Presences(Protocol):
+    """The heartbeats that the replicas of the exchange have stored."""
+
+    def of(self, uid: str) -> Presence:
+        """Return the instances of the ConnectionConfiguration with this uid; may raise NotYetError."""
+        ...

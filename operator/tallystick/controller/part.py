@@ -1,0 +1,72 @@
+"""The parts that a feature adds to the controller: reconcilers, chores and the figures of its gauges."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from tallystick.objects.context import Context
+from tallystick.objects.ports import Cache, Cluster, Keys
+from tallystick.objects.result import Result
+from tallystick.runtime.chores import Chore
+from tallystick.runtime.gauges import Gauge, Reading
+from tallystick.schema.meta import Resource
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class ObjectReconciler(Protocol):
+    """Reconciles the objects of one kind, one at a time."""
+
+    async def reconcile(self, namespace: str, name: str) -> Result:
+        """Do the work that is due now, and return when to look again. May raise ClusterError or NotYetError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerContext(Generic[S]):
+    """The parts of a controller process that a feature may use.
+
+    Attributes:
+        ctx: The clock, the server's clock, the audit log and the events.
+        cluster: The API server.
+        cache: The objects as the watches have last shown them.
+        keys: The signing keyring.
+        namespace: The operator's own namespace.
+        issuer: The `iss` of all tokens.
+        external_urls: The URLs of the exchange; at least one, and the first is the default.
+        ca_pem: The CA of the exchange's certificate (PEM), for Secrets; None if it has none of its own.
+        settings: The feature's own settings.
+        look_again: Reconciles one object again, after the objects that have changed.
+        look_at_all_again: Reconciles every object again, after the objects that have changed.
+    """
+
+    ctx: Context
+    cluster: Cluster
+    cache: Cache
+    keys: Keys
+    namespace: str
+    issuer: str
+    external_urls: tuple[str, ...]
+    ca_pem: str | None
+    settings: S
+    look_again: Callable[[Resource, str, str], None]
+    look_at_all_again: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerPart:
+    """The parts that a feature adds to the controller.
+
+    Attributes:
+        reconcilers: One for each kind of the feature.
+        chores: Work that the leader repeats.
+        readings: The figures of the feature's gauges.
+        ready: The members that it adds to the response of `/readyz`, such as a digest by which replicas are compared.
+    """
+
+    reconcilers: Mapping[Resource, ObjectReconciler]
+    chores: Sequence[Chore] = ()
+    readings: Mapping[Gauge, Reading] = field(default_factory=dict)
+    ready: Mapping[str, str] = field(default_factory=dict)

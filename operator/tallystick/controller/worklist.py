@@ -1,0 +1,115 @@
+"""The objects as the watches show them, and those that wait for the leader's workers.
+
+kopf watch --> cache --> queue --> reconciler --> conditional writes
+                 ^        ^                            |
+                 |        +-- expiry heap, re-list     |
+                 +------------- what a write returned -+
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from tallystick.controller.cache import ObjectCache, ObjectKey
+from tallystick.controller.expiry import ExpiryHeap
+from tallystick.controller.part import ObjectReconciler
+from tallystick.controller.work_queue import Level, WorkQueue
+from tallystick.objects.kind import Kind
+from tallystick.objects.ports import Clock
+from tallystick.objects.result import Result
+from tallystick.runtime.metrics import Metrics
+from tallystick.schema.meta import Resource
+
+
+class Worklist:
+    """The cache, the queue and the expiry heap of one replica. It queues keys only while the replica leads."""
+
+    def __init__(self, kinds: Sequence[Kind], clock: Clock, metrics: Metrics) -> None:
+        """Start empty.
+
+        Args:
+            kinds: The kinds whose objects it holds.
+            clock: Time.
+            metrics: The metrics of this process, which read the queue's figures.
+        """
+        self.cache = ObjectCache(kinds)
+        self._metrics = metrics
+        self._queue: WorkQueue[ObjectKey] = WorkQueue()
+        self._heap: ExpiryHeap[ObjectKey] = ExpiryHeap(clock)
+        self._reconcilers: Mapping[Resource, ObjectReconciler] = {}
+        self._leading = False
+        metrics.watch_queue(lambda: self._queue.depth, self._queue.oldest_age)
+        for level in Level:
+            ready, age = partial(self._queue.ready, level), partial(self._queue.oldest_ready_age, level)
+            metrics.watch_level(level.value, ready, age)
+
+    @property
+    def leading(self) -> bool:
+        """Whether this replica leads."""
+        return self._leading
+
+    def is_news(self, resource: Resource, event_type: str | None, body: Mapping[str, Any]) -> bool:
+        """Return whether an event is more than the echo of a write of ours."""
+        return event_type == "DELETED" or not self.cache.has(resource, body["metadata"])
+
+    def observe(self, resource: Resource, event_type: str | None, body: Mapping[str, Any]) -> None:
+        """Take in one event, and queue the objects that it may have changed."""
+        seen = dict(body)
+        changed = self.cache.observe(resource, event_type, seen)
+        if not (changed and self._leading):
+            return
+        # A listing shows what is there. Any other type of event is a change that happened just now.
+        level = Level.ROUTINE if event_type is None else Level.URGENT
+        for key in self.cache.touched_by(resource, seen):
+            self._queue.add(key, level)
+
+    def look_again(self, resource: Resource, namespace: str, name: str) -> None:
+        """Queue one object, after whatever changes meanwhile."""
+        if self._leading:
+            self._queue.add((resource, namespace, name), Level.ROUTINE)
+
+    def look_at_all_again(self) -> None:
+        """Queue every object, after whatever changes meanwhile."""
+        for key in self.cache.everything():
+            self.look_again(*key)
+
+    def start_leading(self) -> None:
+        """Queue every object, and from now on each one that changes."""
+        self._leading = True
+        self._metrics.leader.set(1)
+        self.look_at_all_again()
+
+    def stop_leading(self) -> None:
+        """Queue no object any more."""
+        self._leading = False
+        self._metrics.leader.set(0)
+
+    async def drain(self) -> None:
+        """Return as soon as no object waits for a worker."""
+        await self._queue.drain()
+
+    async def run(self, reconcilers: Mapping[Resource, ObjectReconciler], workers: int) -> None:
+        """Reconcile objects until cancelled."""
+        self._reconcilers = reconcilers
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._queue.run(self._work, workers))
+            group.create_task(self._heap.run(self._queue.add))
+
+    async def _work(self, key: ObjectKey) -> None:
+        resource, namespace, name = key
+        try:
+            result = await self._reconcilers[resource].reconcile(namespace, name)
+        except Exception:
+            self._metrics.count_reconcile(resource.kind, "failed")
+            raise
+        self._metrics.count_reconcile(resource.kind, "done")
+        self._plan(key, result)
+
+    def _plan(self, key: ObjectKey, result: Result) -> None:
+        if result.requeue_at is not None:
+            self._heap.set(key, result.requeue_at)
+        else:
+            self._heap.discard(key)
+        if result.requeue_after is not None:
+            self._queue.add_after(key, result.requeue_after)

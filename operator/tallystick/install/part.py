@@ -1,0 +1,67 @@
+"""The parts that a feature adds to an installation: admission policies, RBAC, and what the installer waits for."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tallystick.objects.ports import RefusedError
+from tallystick.schema.meta import Resource
+
+Json = dict[str, Any]
+
+
+class Target(Protocol):
+    """What an installation needs of the API server; its writes go by our field manager `tallystick-install`."""
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+        """Read one object."""
+        ...
+
+    async def create(self, resource: Resource, body: Json, *, dry_run: bool = False) -> Json:
+        """Create, or say what a create would have stored."""
+        ...
+
+    async def apply(self, resource: Resource, body: Json) -> Json:
+        """Server-side apply, by force."""
+        ...
+
+
+Probe = Callable[[Target], Awaitable[bool]]
+"""Returns whether an API server shows by a dry run that a policy is in force."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallPart:
+    """The parts that a feature adds to an installation.
+
+    Attributes:
+        policies: Admission policies and their bindings, in the order in which they are installed.
+        home_rules: RBAC rules in the operator's own namespace, by `controller` and `exchange`.
+        roles: ClusterRoles for people to bind.
+        probes: What the installer waits for, by a text that completes "waiting until ...".
+    """
+
+    policies: Sequence[Json] = ()
+    home_rules: Mapping[str, Sequence[Json]] = field(default_factory=dict)
+    roles: Sequence[Json] = ()
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+
+
+def home_rules(parts: Iterable[InstallPart], component: str) -> list[Json]:
+    """Return the rules that the features add to a component in the operator's own namespace."""
+    return [rule for part in parts for rule in part.home_rules.get(component, ())]
+
+
+def refuses(resource: Resource, body: Json, text: str) -> Probe:
+    """Return a probe: a dry-run create is refused in the policy's own words."""
+
+    async def probe(cluster: Target) -> bool:
+        try:
+            await cluster.create(resource, body, dry_run=True)
+        except RefusedError as error:
+            if text in str(error):
+                return True
+            raise
+        return False
+
+    return probe

@@ -1,0 +1,207 @@
+"""Pairing tokens and master tokens: profiles, claims, ids, names, the Secret, and the signing keys in use.
+
+Claims are built here alone, so that the exchange and the controller sign the claims that were computed
+(docs/rules.md#s1).
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tallystick.crypto.jws import numeric_date
+from tallystick.crypto.profiles import (
+    Members,
+    Profile,
+    common_claims,
+    is_true,
+    object_claims,
+    one_or_many_uris,
+    scope,
+    seconds,
+    serial,
+    thumbprint,
+    uri,
+)
+from tallystick.objects.held_secrets import Json, secret_body
+from tallystick.pairing.api.master_token import MASTER_TOKENS, MasterToken, MasterTokenState
+from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken, PairingTokenState
+from tallystick.schema.meta import GROUP
+from tallystick.schema.times import rfc3339
+from tallystick.tokens.claims import Claims
+from tallystick.tokens.token_type import TokenType
+
+PAIRING = Profile(
+    typ="pairing+jwt",
+    claims=Members(
+        required={
+            **common_claims(uri),
+            "exp": seconds,
+            "scope": scope,
+            "ext": Members(
+                required={"base_url": uri, "exchange_url": uri, "revocable": is_true},
+                optional={"pairing_url": uri},
+            ),
+            "tallystick": Members(required={**object_claims("PairingToken"), "serial": serial}),
+        },
+    ),
+    max_lifetime=timedelta(hours=24),
+)
+MASTER = Profile(
+    typ="at+jwt",
+    claims=Members(
+        required={
+            **common_claims(one_or_many_uris),
+            "exp": seconds,
+            "scope": scope,
+            "tallystick": Members(required=object_claims("MasterToken"), optional={"serial": serial}),
+        },
+        optional={"cnf": Members(required={"jkt": thumbprint})},
+    ),
+    max_lifetime=timedelta(days=3653),
+    many_audiences=True,
+)
+TOKEN_TYPES = (
+    TokenType(profile=PAIRING, resource=PAIRING_TOKENS),
+    TokenType(profile=MASTER, resource=MASTER_TOKENS),
+)
+
+PAIRING_SECRET_TYPE = f"{GROUP}/pairing-token"
+PAIRING_SECRET_SUFFIX = "-pairing-token"  # noqa: S105 - a part of a name
+
+
+@dataclass(frozen=True, slots=True)
+class PairingTokenClaims:
+    """The claims of a pairing token, less the issuer: decided once for each serial, when it is issued."""
+
+    token_id: str
+    namespace: str
+    name: str
+    uid: str
+    serial: int
+    subject: str
+    use_case: str
+    base_url: str
+    exchange_url: str
+    pairing_url: str | None
+    issued: datetime
+    expires: datetime
+    key_id: str
+
+    @property
+    def expires_in(self) -> int:
+        """The lifetime in seconds (docs/rules.md#r90)."""
+        return numeric_date(self.expires) - numeric_date(self.issued)
+
+
+def pairing_claims(grant: PairingTokenClaims, issuer: str) -> Claims:
+    """Return the claims of a pairing token of purpose Service."""
+    # Both URLs are always there, and signed (docs/rules.md#r87, docs/rules.md#r88).
+    urls = {"base_url": grant.base_url, "exchange_url": grant.exchange_url}
+    if grant.pairing_url is not None:
+        urls["pairing_url"] = grant.pairing_url  # docs/rules.md#r89: without it the pairing is one-way
+    return {
+        "iss": issuer,
+        "sub": grant.subject,
+        "aud": issuer,
+        "scope": f"service-trust/pairing/{grant.use_case}",
+        "iat": numeric_date(grant.issued),
+        "exp": numeric_date(grant.expires),
+        "jti": grant.token_id,
+        # A short lifetime does not switch off revocation: the token says that it can be revoked.
+        "ext": {**urls, "revocable": True},
+        "tallystick": {
+            "kind": "PairingToken",
+            "ns": grant.namespace,
+            "name": grant.name,
+            "uid": grant.uid,
+            "serial": grant.serial,
+        },
+    }
+
+
+def master_claims(token: MasterToken, issuer: str) -> Claims:
+    """Return the claims of a master token (RFC 9068 form), from the object that records it."""
+    spec, meta = token.spec, token.metadata
+    audience: object = spec.audience[0] if len(spec.audience) == 1 else list(spec.audience)
+    claims: Claims = {
+        "iss": issuer,
+        "sub": spec.subject,
+        "aud": audience,
+        "scope": " ".join(spec.scope),
+        "iat": numeric_date(spec.issued_time),
+        "exp": numeric_date(spec.expiration_time),
+        "jti": spec.token_id,
+        "tallystick": {
+            "kind": "MasterToken",
+            "ns": meta.namespace,
+            "name": meta.name,
+            "uid": meta.uid,
+            **({"serial": spec.serial} if spec.serial is not None else {}),
+        },
+    }
+    if spec.key_thumbprint is not None:
+        claims["cnf"] = {"jkt": spec.key_thumbprint}  # RFC 9449 6.1
+    return claims
+
+
+def pairing_token_id(uid: str, serial: int) -> str:
+    """Derive the `jti` of a pairing token: the same object and serial always give the same one.
+
+    So issuing is idempotent, and a writer of a status cannot make another token valid (docs/rules.md#s2). The part
+    after the slash is reserved for the generation that a TokenRotation makes of a device project's token.
+    """
+    return str(uuid.uuid5(uuid.UUID(uid), f"{serial}/"))
+
+
+def has_reached(serial: int) -> Callable[[Json], bool]:
+    """Return a check whether a PairingToken, as it was read, has at least this serial."""
+    return lambda body: int(body["spec"].get("serial") or 1) >= serial
+
+
+def master_token_name(token_id: str) -> str:
+    """Return the name of the MasterToken with this `jti`: 41 characters, never truncated (docs/rules.md#s23)."""
+    return f"mtok-{token_id}"
+
+
+def pairing_secret_name(token: PairingToken) -> str:
+    """Return the name of the Secret that holds the pairing token."""
+    return token.spec.secret_name or token.metadata.name + PAIRING_SECRET_SUFFIX
+
+
+def pairing_secret(token: PairingToken, grant: PairingTokenClaims, signed_jwt: str, ca_pem: str | None) -> Json:
+    """Return the Secret of a pairing token: the only place where its value is stored (docs/rules.md#r7)."""
+    values = {
+        "token": signed_jwt,
+        "token-id": grant.token_id,
+        "expires-in": str(grant.expires_in),
+        "expires-at": rfc3339(grant.expires),
+        **({"ca.crt": ca_pem} if ca_pem else {}),
+    }
+    name = pairing_secret_name(token)
+    return secret_body(
+        name, PAIRING_SECRET_TYPE, values, owner=(PAIRING_TOKENS, token.metadata), token_id=grant.token_id
+    )
+
+
+def keys_of_pairing_token(token: PairingToken, now: datetime) -> set[str]:
+    """Return the signing keys of a pairing token that can be presented, and of a redemption that can be repeated.
+
+    A Used token counts, too: its client can repeat the request with the same key, and a holder can revoke it. Both
+    end when the pairing token expires. The MasterToken records what the redemption has yielded.
+    """
+    status = token.status
+    if status.expiration_time is None or status.expiration_time <= now:
+        return set()
+    keys = set()
+    if status.state in (PairingTokenState.ACTIVE, PairingTokenState.USED) and status.key_id is not None:
+        keys.add(status.key_id)
+    if status.state is PairingTokenState.USED and status.redemption is not None:
+        keys.add(status.redemption.key_id)
+    return keys
+
+
+def keys_of_master_token(token: MasterToken, now: datetime) -> set[str]:
+    """Return the signing key of a master token that is valid."""
+    revoked = token.spec.revoked or token.status.state is MasterTokenState.REVOKED
+    return set() if revoked or token.spec.expiration_time <= now else {token.spec.key_id}

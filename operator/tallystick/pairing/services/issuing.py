@@ -1,0 +1,148 @@
+"""Issue pairing tokens and master tokens: sign what is on record, and write the Secret of a PairingToken."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from tallystick.crypto.keyring import Keyring
+from tallystick.crypto.tokens import VerifiedClaims
+from tallystick.errors import NotYetError
+from tallystick.objects.held_secrets import HeldSecret, Json, content_digest, held_token, owner_uid
+from tallystick.objects.owned_secrets import ForeignSecret, OwnedSecrets
+from tallystick.objects.ports import AlreadyExistsError, Cache, Clock, Cluster
+from tallystick.pairing.api.master_token import MasterToken
+from tallystick.pairing.api.pairing_token import PairingToken, PairingTokenState
+from tallystick.pairing.domain.policy import PairingPolicy
+from tallystick.pairing.domain.token_claims import adopted, granted
+from tallystick.pairing.domain.tokens import (
+    MASTER,
+    PAIRING,
+    PairingTokenClaims,
+    master_claims,
+    pairing_claims,
+    pairing_secret,
+    pairing_secret_name,
+)
+from tallystick.schema.builtin import SECRETS
+from tallystick.tokens.claims import digest
+from tallystick.tokens.signer import Signer
+
+
+class PairingIssuer:
+    """Signs pairing tokens and master tokens, and recognizes those that it has signed."""
+
+    def __init__(self, signer: Signer, policy: PairingPolicy, *, ca_pem: str | None = None) -> None:
+        """Hold what issuing needs.
+
+        Args:
+            signer: Signs and verifies.
+            policy: The settings.
+            ca_pem: The CA of the exchange's certificate, for the Secret. None: a public CA has issued it.
+        """
+        self._signer = signer
+        self._ca_pem = ca_pem
+        self.policy = policy
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keyring as it was read last."""
+        return self._signer.keyring
+
+    def verify(self, unverified_jwt: str, now: datetime) -> VerifiedClaims:
+        """Verify a pairing token; raises ExpiredTokenError or InvalidTokenError."""
+        return self._signer.verify(unverified_jwt, PAIRING, now)
+
+    def pairing_secret(self, token: PairingToken, grant: PairingTokenClaims) -> Json:
+        """Sign a pairing token and return its Secret. The same claims give the same bytes (RFC 6979)."""
+        claims = pairing_claims(grant, self.policy.issuer)
+        signed = self._signer.sign(claims, profile=PAIRING, key_id=grant.key_id)
+        return pairing_secret(token, grant, signed, self._ca_pem)
+
+    def claims_digest(self, grant: PairingTokenClaims) -> str:
+        """Return the fingerprint of the claims."""
+        return digest(pairing_claims(grant, self.policy.issuer))
+
+    def secret_as_issued(self, token: PairingToken) -> Json | None:
+        """Return the Secret of the token on record; None if its claims cannot be signed again (docs/rules.md#s3)."""
+        grant = granted(token, self.policy)
+        if grant is None or self.claims_digest(grant) != token.status.claims_digest:
+            return None
+        if self.keyring.by_id(grant.key_id) is None:
+            return None
+        return self.pairing_secret(token, grant)
+
+    def adopt(self, token: PairingToken, secret: Mapping[str, Any], now: datetime) -> PairingTokenClaims | None:
+        """Return the claims in the Secret of an earlier, unfinished issue of this serial; None if it is damaged."""
+        found = self._held(secret, now)
+        if found is None:
+            return None
+        claims, key_id = found
+        grant = adopted(token, self.policy, issued=claims["iat"], expires=claims["exp"], key_id=key_id)
+        return grant if grant is not None and self.claims_digest(grant) == digest(claims) else None
+
+    def holds_what_was_issued(self, token: PairingToken, secret: Mapping[str, Any], now: datetime) -> bool:
+        """Return whether a Secret holds the token on record, for the case that it cannot be signed again."""
+        found = self._held(secret, now)
+        return found is not None and digest(found[0]) == token.status.claims_digest
+
+    def sign_master(self, token: MasterToken) -> str:
+        """Sign the master token that an object records. The same object gives the same bytes (RFC 6979)."""
+        claims = master_claims(token, self.policy.issuer)
+        return self._signer.sign(claims, profile=MASTER, key_id=token.spec.key_id)
+
+    def _held(self, secret: Mapping[str, Any], now: datetime) -> tuple[dict[str, Any], str] | None:
+        """Return the claims and the key id of the token in a Secret, which may have expired; None if it is not ours."""
+        unverified_jwt = held_token(secret)
+        verified = self._signer.signed_by_us(unverified_jwt, PAIRING, now) if unverified_jwt is not None else None
+        return (dict(verified.claims), verified.key_id) if verified is not None else None
+
+
+class PairingSecrets:
+    """The Secrets of PairingTokens."""
+
+    def __init__(self, cluster: Cluster, cache: Cache, issuer: PairingIssuer, clock: Clock) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._issuer = issuer
+        self._clock = clock
+        self._secrets = OwnedSecrets(cluster, cache)
+
+    def seen(self, token: PairingToken) -> HeldSecret | None:
+        """Return what the watch has seen under the Secret's name."""
+        return self._cache.secret(token.metadata.namespace, pairing_secret_name(token))
+
+    def expected_digest(self, token: PairingToken) -> bytes | None:
+        """Return the content digest that the Secret of an Active token must have; None where that cannot be told."""
+        if token.status.state is not PairingTokenState.ACTIVE:
+            return None
+        try:
+            wanted = self._issuer.secret_as_issued(token)
+        except NotYetError:
+            return None  # without the signing keys nothing is healed, but expiry and revocation go on
+        return content_digest(wanted) if wanted is not None else None
+
+    async def issue(self, token: PairingToken, planned: PairingTokenClaims) -> PairingTokenClaims | ForeignSecret:
+        """Create the Secret, or adopt that of an unfinished attempt, and return the claims of its token."""
+        wanted = self._issuer.pairing_secret(token, planned)
+        try:
+            await self._secrets.create(wanted)
+        except AlreadyExistsError:
+            held = await self._cluster.get(SECRETS, token.metadata.namespace, pairing_secret_name(token))
+            if owner_uid(held) != token.metadata.uid:
+                return ForeignSecret.from_body(held)
+            unfinished = self._issuer.adopt(token, held, self._clock.now())
+            planned = unfinished or planned
+            await self._secrets.restore(self._issuer.pairing_secret(token, planned), held)
+        return planned
+
+    async def held(self, token: PairingToken) -> Json | None:
+        """Read the Secret, whoever it belongs to."""
+        return await self._secrets.held(token.metadata.namespace, pairing_secret_name(token))
+
+    async def restore(self, wanted: Json, held: Json | None) -> None:
+        """Put the Secret back as it must be; `held` is what is there and ours, if anything is."""
+        await self._secrets.restore(wanted, held)
+
+    async def remove(self, secret: HeldSecret) -> None:
+        """Delete the very Secret that was seen."""
+        await self._secrets.remove(secret)

@@ -1,0 +1,84 @@
+"""The settings of the processes hold those of every feature: by flag, by variable, by default."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+from tallystick.cli.settings import feature_settings, load_settings
+from tallystick.cli.up import as_flags
+from tallystick.errors import InvalidSettingError
+from tallystick.feature import ControllerPart, Feature, NoSettings
+from tallystick.pairing.domain.requester import RequesterMode
+from tallystick.pairing.domain.settings import PairingSettings
+from tallystick.registry import FEATURES
+
+URL = "https://trust.example.com"
+
+
+class ToySettings(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    toy_color: str = "red"
+
+
+TOY = Feature(kinds=(), settings=ToySettings, controller=lambda _: ControllerPart(reconcilers={}))
+OTHER = Feature(kinds=(), settings=NoSettings, controller=lambda _: ControllerPart(reconcilers={}))
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TALLYSTICK_REQUESTER", "TALLYSTICK_TOY_COLOR", "TALLYSTICK_PUBLIC_URLS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_settings_are_an_object_of_each_features_model() -> None:
+    settings = load_settings((*FEATURES, TOY, OTHER), public_urls=URL, toy_color="blue")
+
+    assert isinstance(settings, ToySettings)
+    assert isinstance(settings, PairingSettings)
+    assert (settings.toy_color, settings.requester, settings.use_cases_file) == ("blue", RequesterMode.POLICY, None)
+
+
+def test_a_variable_sets_what_no_flag_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALLYSTICK_REQUESTER", "ServiceAccount")
+    monkeypatch.setenv("TALLYSTICK_TOY_COLOR", "green")
+
+    by_variable = load_settings((*FEATURES, TOY), public_urls=URL, requester=None)
+    by_flag = load_settings((*FEATURES, TOY), public_urls=URL, toy_color="blue")
+
+    assert by_variable.model_dump(include={"requester", "toy_color"}) == {
+        "requester": RequesterMode.SERVICE_ACCOUNT,
+        "toy_color": "green",
+    }
+    assert by_flag.model_dump(include={"toy_color"}) == {"toy_color": "blue"}
+
+
+def test_a_value_that_a_feature_cannot_use_is_rejected_with_its_flag() -> None:
+    with pytest.raises(InvalidSettingError, match=r"^--requester \(or TALLYSTICK_REQUESTER\): "):
+        load_settings(public_urls=URL, requester="Nobody")
+
+
+def test_a_command_that_installs_rejects_such_a_value_too() -> None:
+    with pytest.raises(InvalidSettingError, match=r"^--requester \(or TALLYSTICK_REQUESTER\): "):
+        feature_settings(requester="Nobody")
+
+
+def test_settings_are_frozen() -> None:
+    settings = load_settings((*FEATURES, TOY), public_urls=URL)
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.toy_color = "blue"  # type: ignore[attr-defined]
+
+
+def test_a_command_that_installs_reads_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALLYSTICK_REQUESTER", "ServiceAccount")
+
+    assert feature_settings().model_dump() == {"use_cases_file": None, "requester": RequesterMode.POLICY}
+
+
+def test_up_passes_the_settings_of_the_features_to_its_processes_as_flags() -> None:
+    settings = feature_settings(requester=RequesterMode.SERVICE_ACCOUNT, use_cases_file=Path("/etc/table.yaml"))
+
+    assert as_flags(settings) == ["--use-cases-file", "/etc/table.yaml", "--requester", "ServiceAccount"]
+    assert as_flags(feature_settings()) == ["--requester", "Policy"]
