@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     with_system = {item.path for item in items if "system" in getattr(item, "fixturenames", ())}
 
     def rank(item: pytest.Item) -> int:
-        if item.path.parent.name not in ("live", "localplane"):
+        if not {"live", "localplane"} & set(item.path.parts):
             return 3
         if item.path.name == "test_examples.py":
             return 1

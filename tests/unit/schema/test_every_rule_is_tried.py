@@ -14,10 +14,12 @@ from tallystick.pairing.api.master_token import MasterToken, MasterTokenSpec
 from tallystick.pairing.api.pairing_token import MasterTokenSettings, PairingToken, PairingTokenSpec
 from tallystick.schema.cel import NAME_FITS
 from tallystick.schema.meta import Rule
-from tests.live import (
+from tests.live.connections import (
     test_rules_connection_configuration_create,
     test_rules_connection_configuration_edit,
     test_rules_connection_configuration_status,
+)
+from tests.live.pairing import (
     test_rules_master_token,
     test_rules_pairing_token_create,
     test_rules_pairing_token_edit,

@@ -7,7 +7,7 @@ import pytest
 from tests.harness.api import Api
 from tests.harness.rule_cases import Allowed, Refused, by_id, every_creator
 from tests.harness.writers import Writer
-from tests.live.rules_pairing_token import DEVICES, SERVICE, URL, token
+from tests.live.pairing.rules_pairing_token import DEVICES, SERVICE, URL, token
 
 __all__ = ["token"]
 

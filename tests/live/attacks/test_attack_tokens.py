@@ -25,8 +25,8 @@ from tests.harness.objects import read_token
 from tests.harness.pairing_site import REVOKED_TEXT, Site, claims_of, make_site
 from tests.harness.proofs import Figure
 from tests.harness.system import System
-from tests.live.attack_cases_tokens import ATTACKS, ROWS
-from tests.live.attack_states import LONG, prepare, release
+from tests.live.attacks.attack_cases_tokens import ATTACKS, ROWS
+from tests.live.attacks.attack_states import LONG, prepare, release
 
 Json = dict[str, Any]
 Make = Callable[[str], str]

@@ -9,7 +9,7 @@ from tests.harness.api import Api
 from tests.harness.connections import slots
 from tests.harness.rule_cases import by_id, controller, every_writer
 from tests.harness.writers import Writer
-from tests.live.rules_connection_configuration import (
+from tests.live.connections.rules_connection_configuration import (
     EARLIER,
     END,
     KUBERNETES,

@@ -5,7 +5,7 @@ from typing import Any
 from tests.harness.api import Api
 from tests.harness.rule_cases import Allowed, Refused, by_id, controller, every_writer
 from tests.harness.writers import Writer
-from tests.live.rules_pairing_token import DEVICES, REVOKED, SERVICE, URL, token
+from tests.live.pairing.rules_pairing_token import DEVICES, REVOKED, SERVICE, URL, token
 
 __all__ = ["controller", "token"]
 

@@ -16,7 +16,7 @@ from tests.harness.rule_cases import (
     every_writer,
 )
 from tests.harness.writers import Writer
-from tests.live.rules_connection_configuration import (
+from tests.live.connections.rules_connection_configuration import (
     END,
     KUBERNETES,
     PROXY,

@@ -14,7 +14,7 @@ from tests.harness.rule_cases import (
     every_status_writer,
 )
 from tests.harness.writers import STATUS_WRITERS
-from tests.live.rules_pairing_token import REVOKED, SERVICE, token
+from tests.live.pairing.rules_pairing_token import REVOKED, SERVICE, token
 
 __all__ = ["controller", "token"]
 

@@ -8,7 +8,7 @@ from tests.harness.api import Api
 from tests.harness.connections import slots
 from tests.harness.rule_cases import Allowed, Refused, by_id, every_creator
 from tests.harness.writers import Writer
-from tests.live.rules_connection_configuration import (
+from tests.live.connections.rules_connection_configuration import (
     KUBERNETES,
     PROXY,
     PROXY_ONLY,
