@@ -34,7 +34,7 @@ from tests.fakes import AuditLine, FakeClock, FakeCluster, MemoryAudit
 __all__ = ["SECRETS", "SigningKey", "free_ports"]
 
 # Calls whose first argument is the action of an audit line.
-WRITES_AUDIT_LINES = frozenset({"record", "_audit_of"})
+WRITES_AUDIT_LINES = frozenset({"record", "_audit_of", "audit"})
 _WORD = re.compile(r"[a-z]+(-[a-z]+)*")
 
 

@@ -38,6 +38,9 @@ FOREIGN = [
     pytest.param(
         owned_by("PairingToken", "press-1"), "already belongs to PairingToken edge/press-1", id="a PairingToken's"
     ),
+    pytest.param(
+        owned_by("PairingToken", "press-1\nReady: True"), "exists and is not ours", id="of a name that is no name (S28)"
+    ),
     pytest.param(owned_by("Deployment", "web"), "exists and is not ours", id="another kind's"),
     pytest.param(
         [{"kind": "ConnectionConfiguration", "name": NAME, "uid": UID}],
