@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from tallystick.install.installation import Installation
-from tallystick.install.policies import WRITERS_REFUSE_CREATE
-from tallystick.pairing.admission import GUARD_IS_IN_FORCE, GUARD_PROBE
+from tallystick.pairing.admission import GUARD_IS_IN_FORCE, GUARD_PROBE, WRITERS_REFUSE_CREATE
 from tallystick.pairing.domain.requester import GUARD_REFUSES_FORGED
 from tallystick.schema.meta import API_VERSION, GROUP
 from tests.harness.api import Api
