@@ -14,7 +14,6 @@ import pytest
 
 from tallystick.cli.identities import Identity
 from tallystick.cli.settings import DEFAULT_NAMESPACE
-from tallystick.controller.controller import UNPROTECTED_PROBE_SECONDS
 from tallystick.controller.lease import LeaseTimes
 from tallystick.controller.watches import SILENT_SECONDS
 from tallystick.crypto.keys import SigningKey
@@ -23,6 +22,7 @@ from tallystick.install.installation import CONTROLLER, EXCHANGE
 from tallystick.kube.client import KubeCluster
 from tallystick.localplane.plane import ControlPlane
 from tallystick.objects.fresh_reader import FreshReader
+from tallystick.pairing.services.requester_probe import UNPROTECTED_PROBE_SECONDS
 from tallystick.tokens.keyrings import REFRESH_SECONDS
 from tests.harness.api import Api
 from tests.harness.controllers import LEASE, Controllers
