@@ -51,7 +51,11 @@ FEATURE = Feature(
     kinds=(
         Kind(
             model=Greeting,
-            typical={"metadata": {"name": "", "namespace": "default"}, "spec": {"text": ""}, "status": {"stored": True}},
+            typical={
+                "metadata": {"name": "", "namespace": "default"},
+                "spec": {"text": ""},
+                "status": {"stored": True},
+            },
             secret_suffix=SECRET_SUFFIX,
         ),
     ),

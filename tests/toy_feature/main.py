@@ -1,6 +1,6 @@
 """The program with the toy: the composition root of the harness, and one line.
 
-    python -m tests.toy_feature.main controller --flag value ...
+python -m tests.toy_feature.main controller --flag value ...
 """
 
 import sys

@@ -11,8 +11,8 @@ from tallystick.objects.result import Result
 from tests.toy_feature.api import GREETINGS, Greeting, GreetingReason
 from tests.toy_feature.settings import ToySettings
 
-SECRET_SUFFIX = "-greeting"  # noqa: S105 - how the name of a Secret ends
-SECRET_TYPE = "tallystick.dev/greeting"  # noqa: S105 - the type of a Secret
+SECRET_SUFFIX = "-greeting"
+SECRET_TYPE = "tallystick.dev/greeting"
 
 Seen = Observed[Greeting]
 

@@ -35,7 +35,10 @@ USERS = {name: Installation().service_account(name) for name in (CONTROLLER, EXC
 @pytest.fixture(scope="module")
 def controllers(own_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controllers]:
     folder = tmp_path_factory.mktemp("toy") / "run"
-    with pytest.MonkeyPatch.context() as patch, Controllers.on(own_plane, folder, features=FEATURES, root=ROOT) as found:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        Controllers.on(own_plane, folder, features=FEATURES, root=ROOT) as found,
+    ):
         patch.setitem(api._ROOTS, "Greeting", "/apis/tallystick.dev/v1alpha1/namespaces/{namespace}/greetings")
         patch.setenv("TALLYSTICK_SALUTATION", "Welcome")
         yield found
