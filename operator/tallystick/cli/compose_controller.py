@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tallystick.cli.settings import Settings
+from tallystick.controller.cache import ObjectCache
 from tallystick.controller.controller import LEASE, Controller, ControllerSettings, Engine
 from tallystick.controller.lease import LeaderElector, LeaseName
 from tallystick.controller.part import ControllerContext, ControllerPart
@@ -14,6 +15,7 @@ from tallystick.controller.worklist import Worklist
 from tallystick.errors import InvalidSettingError
 from tallystick.feature import Feature, kinds_of
 from tallystick.objects.context import Context
+from tallystick.objects.kind import Kind
 from tallystick.objects.ports import Audit, Clock, Cluster
 from tallystick.objects.server_clock import ServerClock
 from tallystick.runtime.chores import Chore, FirstRun
@@ -26,7 +28,7 @@ KEY_CARE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class Ports:
     """The ports of a controller process.
 
     Attributes:
@@ -54,54 +56,60 @@ class Composed:
     ready: dict[str, str]
 
 
-def compose_controller(world: World, settings: Settings, features: Sequence[Feature[Any]]) -> Composed:
+def compose_controller(ports: Ports, settings: Settings, features: Sequence[Feature[Any]]) -> Composed:
     """Build a controller. It starts with `run`.
 
     Raises:
         InvalidSettingError: A file that the settings name cannot be used.
     """
     kinds, namespace = kinds_of(features), settings.own_namespace
-    worklist = Worklist(kinds, world.clock, world.metrics)
-    keyrings = Keyrings(world.cluster, world.clock, namespace=namespace, issuer=settings.iss)
+    worklist = Worklist(kinds, ports.clock, ports.metrics)
+    keyrings = Keyrings(ports.cluster, ports.clock, namespace=namespace, issuer=settings.iss)
     events = EventRecorder(
-        world.cluster, world.clock, "tallystick-controller", on_suppressed=world.metrics.events_suppressed.inc
+        ports.cluster, ports.clock, "tallystick-controller", on_suppressed=ports.metrics.events_suppressed.inc
     )
-    context = ControllerContext(
-        ctx=Context(world.clock, world.server_clock, world.audit, events),
-        cluster=world.cluster,
-        cache=worklist.cache,
+    engine = Engine(
+        cluster=ports.cluster,
+        worklist=worklist,
+        events=events,
+        elector=LeaderElector(ports.lease_cluster, ports.clock, LeaseName(namespace, LEASE, settings.identity)),
+        make_keyring=partial(keyrings.ensure, settings.signing_algorithm),
+    )
+    context = _context(ports, settings, engine, keyrings)
+    parts = [feature.controller(context) for feature in features]
+    for part in parts:
+        ports.metrics.read_gauges(part.readings)
+    care = _care(ports, settings, keyrings, worklist.cache, kinds)
+    controller = Controller(engine, ControllerSettings(settings.watch_namespaces), [*parts, _keys_part(keyrings, care)])
+    return Composed(controller, {name: value for part in parts for name, value in part.ready.items()})
+
+
+def _context(ports: Ports, settings: Settings, engine: Engine, keyrings: Keyrings) -> ControllerContext[Settings]:
+    return ControllerContext(
+        ctx=Context(ports.clock, ports.server_clock, ports.audit, engine.events),
+        cluster=ports.cluster,
+        cache=engine.worklist.cache,
         keys=keyrings,
-        namespace=namespace,
+        namespace=settings.own_namespace,
         issuer=settings.iss,
         external_urls=settings.public_urls,
         ca_pem=_read(settings.ca_file),
         settings=settings,
-        look_again=worklist.look_again,
-        look_at_all_again=worklist.look_at_all_again,
+        look_again=engine.worklist.look_again,
+        look_at_all_again=engine.worklist.look_at_all_again,
     )
-    parts = [feature.controller(context) for feature in features]
-    for part in parts:
-        for gauge, reading in part.readings.items():
-            world.metrics.read_gauge(gauge, reading)
-    policy = KeyPolicy(settings.signing_algorithm, settings.key_max_age)
-    care = KeyCare(
+
+
+def _care(ports: Ports, settings: Settings, keyrings: Keyrings, objects: ObjectCache, kinds: Sequence[Kind]) -> KeyCare:
+    return KeyCare(
         keyrings,
-        worklist.cache,
+        objects,
         kinds,
-        policy,
-        clock=world.clock,
-        audit=world.audit,
-        on_age=world.metrics.keyring_age.set,
+        KeyPolicy(settings.signing_algorithm, settings.key_max_age),
+        clock=ports.clock,
+        audit=ports.audit,
+        on_age=ports.metrics.keyring_age.set,
     )
-    engine = Engine(
-        cluster=world.cluster,
-        worklist=worklist,
-        events=events,
-        elector=LeaderElector(world.lease_cluster, world.clock, LeaseName(namespace, LEASE, settings.identity)),
-        make_keyring=partial(keyrings.ensure, settings.signing_algorithm),
-    )
-    controller = Controller(engine, ControllerSettings(settings.watch_namespaces), [*parts, _keys_part(keyrings, care)])
-    return Composed(controller, {name: value for part in parts for name, value in part.ready.items()})
 
 
 def _keys_part(keyrings: Keyrings, care: KeyCare) -> ControllerPart:
@@ -113,8 +121,8 @@ def _keys_part(keyrings: Keyrings, care: KeyCare) -> ControllerPart:
                 every=KEY_CARE_SECONDS,
                 run=care.run,
                 what="care for the signing keys",
-                # After every object was looked at: what a crash has left unrecorded names its key then. Not only after
-                # the first interval: else a leader that changes often would never rotate by age.
+                # After a crash, the first looks record the tokens that name a key. A first run after one interval
+                # would be too late: a leader that changes often would never rotate by age.
                 first_run=FirstRun.AFTER_FIRST_LOOKS,
             ),
         ),

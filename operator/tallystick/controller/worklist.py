@@ -50,7 +50,7 @@ class Worklist:
         return self._leading
 
     def is_news(self, resource: Resource, event_type: str | None, body: Mapping[str, Any]) -> bool:
-        """Tell whether an event is more than the echo of a write of ours."""
+        """Return whether an event is more than the echo of a write of ours."""
         return event_type == "DELETED" or not self.cache.has(resource, body["metadata"])
 
     def observe(self, resource: Resource, event_type: str | None, body: Mapping[str, Any]) -> None:

@@ -72,7 +72,7 @@ def test_a_command_that_installs_reads_no_variable(monkeypatch: pytest.MonkeyPat
     assert feature_settings().model_dump() == {"use_cases_file": None, "requester": RequesterMode.POLICY}
 
 
-def test_what_up_is_given_it_hands_on_as_flags() -> None:
+def test_up_passes_the_settings_of_the_features_to_its_processes_as_flags() -> None:
     settings = feature_settings(requester=RequesterMode.SERVICE_ACCOUNT, use_cases_file=Path("/etc/table.yaml"))
 
     assert as_flags(settings) == ["--use-cases-file", "/etc/table.yaml", "--requester", "ServiceAccount"]

@@ -172,23 +172,23 @@ async def test_a_replica_that_does_not_lead_queues_nothing(
 
 
 class Story:
-    """What a leader does, in its order."""
+    """Records the steps of a leader, in their order."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.steps: list[str] = []
 
     def does(self, what: str, *failures: Exception) -> Run:
         pending = list(failures)
 
         async def run() -> None:
-            self.told.append(what)
+            self.steps.append(what)
             if pending:
                 raise pending.pop(0)
 
         return run
 
     async def reconcile(self, namespace: str, name: str) -> Result:
-        self.told.append(f"reconcile {namespace}/{name}")
+        self.steps.append(f"reconcile {namespace}/{name}")
         return Result()
 
 
@@ -205,7 +205,7 @@ async def lead(controller: Controller, seconds: float) -> None:
 
 
 @in_virtual_time
-async def test_a_leader_prepares_then_reconciles_then_cares_for_what_the_reconciles_have_recorded() -> None:
+async def test_a_leader_makes_the_keyring_then_prepares_then_reconciles_then_cares_for_the_keys() -> None:
     story, cluster, clock = Story(), FakeCluster(), FakeClock(NOON)
     worklist = Worklist(KINDS, clock, make_metrics(KINDS))
     worklist.observe(PAIRING_TOKENS, None, a_token(cluster, "site-a"))
@@ -221,7 +221,7 @@ async def test_a_leader_prepares_then_reconciles_then_cares_for_what_the_reconci
 
     await lead(Controller(engine, ControllerSettings(), parts=[part]), seconds=90.0)
 
-    first, later = story.told[:5], story.told[5:]
+    first, later = story.steps[:5], story.steps[5:]
     assert first == ["make keyring", "make keyring", "before leading", "reconcile edge/site-a", "after first looks"]
     assert sorted(later) == ["after first looks", "after one interval", "before leading"]
 
@@ -242,9 +242,9 @@ async def test_an_object_that_is_never_at_rest_delays_the_care_by_one_interval_a
     controller = Controller(an_engine(cluster, clock, worklist), ControllerSettings(), parts=[part])
 
     await lead(controller, seconds=59.0)
-    assert story.told == []
+    assert story.steps == []
     await lead(controller, seconds=61.0)
-    assert story.told == ["care"]
+    assert story.steps == ["care"]
 
 
 @in_virtual_time

@@ -82,8 +82,7 @@ def test_a_gauge_of_a_feature_is_read_when_the_metrics_are():
     plain = Gauge(name="tallystick_toy_seconds", help="Age of the oldest toy.")
     by_color = Gauge(name="tallystick_toys", help="Toys by color.", label="color", values=("red", "blue"))
     metrics, toys = make_metrics(gauges=(plain, by_color)), []
-    metrics.read_gauge(plain, lambda _: 7.0)
-    metrics.read_gauge(by_color, toys.count)
+    metrics.read_gauges({plain: lambda _: 7.0, by_color: toys.count})
 
     toys += ["red", "red", "green"]
 

@@ -134,8 +134,7 @@ def test_objects_are_counted_by_how_urgent_a_rotation_is(counting):
 
 def test_the_metrics_tell_what_is_counted_when_they_are_read(counting):
     metrics = make_metrics(gauges=FEATURE.gauges)
-    for gauge, reading in readings(counting.index).items():
-        metrics.read_gauge(gauge, reading)
+    metrics.read_gauges(readings(counting.index))
     counting.note(issued(200))
 
     def value(name, **labels):

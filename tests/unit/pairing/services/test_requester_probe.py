@@ -153,7 +153,7 @@ async def test_s4_a_requester_that_is_not_protected_is_probed_at_every_call(clus
     assert watched.looks == 0
 
 
-async def test_s4_what_waited_for_protection_is_looked_at_as_soon_as_it_is_proved(cluster):
+async def test_s4_all_objects_are_looked_at_again_once_protection_is_proved(cluster):
     watched = Watched(cluster)
     cluster.probe = {"spec": {"requestedBy": FORGED}}
     await watched.run()
