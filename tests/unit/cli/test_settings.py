@@ -59,6 +59,11 @@ def test_a_value_that_a_feature_cannot_use_is_rejected_with_its_flag() -> None:
         load_settings(public_urls=URL, requester="Nobody")
 
 
+def test_a_command_that_installs_rejects_such_a_value_too() -> None:
+    with pytest.raises(InvalidSettingError, match=r"^--requester \(or TALLYSTICK_REQUESTER\): "):
+        feature_settings(requester="Nobody")
+
+
 def test_settings_are_frozen() -> None:
     settings = load_settings((*FEATURES, TOY), public_urls=URL)
 
