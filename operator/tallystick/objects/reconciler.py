@@ -21,6 +21,7 @@ from tallystick.schema.meta import Condition, ObjectMeta, Resource
 
 # No kind needs more steps to come to rest. The bound turns a rule that repeats its step into a slow retry.
 MOST_STEPS = 5
+RETRY_UNFINISHED_SECONDS = 1.0
 # A foreign Secret carries no label of ours, so no watch reports that it is gone.
 RETRY_STALLED_SECONDS = 10.0
 
@@ -68,6 +69,10 @@ def _no_facts(_: ApiObject) -> Mapping[str, str | int]:
     return {}
 
 
+def _nothing() -> None:
+    return
+
+
 class Reconciler(Generic[K]):
     """Reads, records and reports the objects of one kind. Used by the leader alone, for one object at a time.
 
@@ -98,16 +103,20 @@ class Reconciler(Generic[K]):
         self._facts = facts
         self._backoff = HealBackoff(ctx.clock)
 
-    async def run(self, namespace: str, name: str, act: Act[K]) -> Result:
-        """Act on the object until `act` returns a Result; None asks to read the object again at once."""
+    async def run(self, namespace: str, name: str, act: Act[K], *, if_gone: Callable[[], None] = _nothing) -> Result:
+        """Act on the object until `act` returns a Result; None asks to read the object again at once.
+
+        `if_gone` is called if there is no such object.
+        """
         for _ in range(MOST_STEPS):
             raw = self._cache.get(self._model.RESOURCE, namespace, name)
             if raw is None:
+                if_gone()
                 return Result()
             result = await act(self._observed(raw))
             if result is not None:
                 return result
-        return Result(requeue_after=1.0)
+        return Result(requeue_after=RETRY_UNFINISHED_SECONDS)
 
     async def record(self, seen: Observed[K], changes: Mapping[str, Any] | None = None) -> Observed[K]:
         """Write the status if it differs from what it must be; return `seen` itself if nothing was written.
@@ -116,11 +125,13 @@ class Reconciler(Generic[K]):
             seen: The object as it was read.
             changes: Members of the status that change, by their Python names.
         """
-        return await self._write(seen, changes, None)
+        after, _ = await self._write(seen, changes)
+        return after
 
     async def done(self, seen: Observed[K]) -> Result:
         """Record the object as it is, and return when it is due again."""
-        return self.requeue(await self.record(seen))
+        _, requeue_at = await self._write(seen)
+        return Result(requeue_at=requeue_at)
 
     def requeue(self, seen: Observed[K]) -> Result:
         """Return when the object is due again because time passes."""
@@ -167,11 +178,11 @@ class Reconciler(Generic[K]):
             changes: Members of the status that change.
             retry: False if only an edit of the object can help.
         """
-        after = await self._write(seen, changes, stalled(reason, message))
+        after, requeue_at = await self._write(seen, changes, stalled(reason, message))
         if _ready(after.object) != _ready(seen.object):
             self.audit("refuse", seen, outcome="stalled", reason=reason.value)
             self.warn(seen, reason, message)
-        return Result(requeue_after=RETRY_STALLED_SECONDS if retry else None, requeue_at=self.requeue(after).requeue_at)
+        return Result(requeue_after=RETRY_STALLED_SECONDS if retry else None, requeue_at=requeue_at)
 
     async def stall_on_secret(
         self, seen: Observed[K], name: str, found: ForeignSecret, changes: Mapping[str, Any] | None = None
@@ -225,8 +236,9 @@ class Reconciler(Generic[K]):
         return Observed(self._model.model_validate(raw), raw)
 
     async def _write(
-        self, seen: Observed[K], changes: Mapping[str, Any] | None, readiness: Readiness | None
-    ) -> Observed[K]:
+        self, seen: Observed[K], changes: Mapping[str, Any] | None = None, readiness: Readiness | None = None
+    ) -> tuple[Observed[K], datetime | None]:
+        """Write the status if it differs; return the object, and when it is due again because time passes."""
         before, now = seen.object.status, self._ctx.clock.now()
         changed = seen.object.model_copy(update={"status": before.model_copy(update=dict(changes or {}))})
         description, generation = self._describe(changed, now), changed.metadata.generation
@@ -244,10 +256,10 @@ class Reconciler(Generic[K]):
             }
         )
         if status == before:
-            return seen
+            return seen, description.requeue_at
         stored = await self._cluster.replace_status(self._model.RESOURCE, {**seen.raw, "status": status.to_json()})
         self._cache.remember(self._model.RESOURCE, stored)
-        return Observed(changed.model_copy(update={"status": status}), stored)
+        return Observed(changed.model_copy(update={"status": status}), stored), description.requeue_at
 
 
 def _ready(of: ApiObject) -> tuple[str, str] | None:

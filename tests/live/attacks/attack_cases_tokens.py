@@ -68,7 +68,3 @@ ROWS: list[Row] = [
     *attack_proofs.ALL,
     *attack_requests.ALL,
 ]
-
-ATTACKS: dict[str, list[Row]] = {}
-for _row in ROWS:
-    ATTACKS.setdefault(_row.id, []).append(_row)
