@@ -15,7 +15,7 @@ from tallystick.objects.held_secrets import (
     secret_body,
 )
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
-from tallystick.schema.meta import ObjectMeta
+from tallystick.schema.meta import API_VERSION, ObjectMeta
 from tests.builders import OTHER_UID, UID
 
 META = ObjectMeta(name="west", namespace="edge", uid=UID)
@@ -30,8 +30,8 @@ def references(*given):
     return {"metadata": {"ownerReferences": list(given)}}
 
 
-def a_reference(kind="ConnectionConfiguration", name="west", uid=UID, controller=True):
-    return {"kind": kind, "name": name, "uid": uid, "controller": controller}
+def a_reference(kind="ConnectionConfiguration", name="west", uid=UID, *, controller=True, api_version=API_VERSION):
+    return {"apiVersion": api_version, "kind": kind, "name": name, "uid": uid, "controller": controller}
 
 
 @pytest.mark.parametrize("resource", [PAIRING_TOKENS, CONNECTION_CONFIGURATIONS], ids=str)
@@ -49,10 +49,16 @@ def test_a_secret_names_the_object_that_it_belongs_to(resource):
         pytest.param({"metadata": {}}, None, None, id="none"),
         pytest.param(references(), None, None, id="an empty list"),
         pytest.param(references(a_reference(controller=False)), None, None, id="one that controls nothing"),
-        pytest.param(references(a_reference(kind="Deployment")), None, None, id="another kind"),
+        pytest.param(references(a_reference(kind="Deployment", api_version="apps/v1")), None, None, id="another kind"),
+        pytest.param(references(a_reference(api_version="evil.example/v1")), None, None, id="another group"),
+        pytest.param(references(a_reference(api_version="tallystick.dev.evil/v1")), None, None, id="a longer group"),
+        pytest.param(references(a_reference(api_version=None)), None, None, id="no group"),
         pytest.param(references(a_reference()), UID, ("ConnectionConfiguration", "west"), id="ours"),
         pytest.param(
-            references(a_reference(kind="Pod", uid=OTHER_UID), a_reference(kind="PairingToken", name="press-1")),
+            references(
+                a_reference(kind="Pod", uid=OTHER_UID, api_version="v1"),
+                a_reference(kind="PairingToken", name="press-1"),
+            ),
             UID,
             ("PairingToken", "press-1"),
             id="ours beside another's",

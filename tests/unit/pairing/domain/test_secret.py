@@ -8,6 +8,7 @@ import pytest
 from tallystick.objects.held_secrets import HeldSecret, content_digest, held_token, owner_uid
 from tallystick.pairing.domain.secret import pairing_secret
 from tallystick.pairing.domain.token_claims import grant
+from tallystick.schema.meta import API_VERSION
 from tests.builders import OTHER_UID, UID, a_pairing_token, a_policy
 from tests.fakes import NOON
 
@@ -116,11 +117,24 @@ def test_what_is_not_ours_in_a_secret_is_no_edit(changed):
     [
         pytest.param(None, None, id="none"),
         pytest.param([], None, id="an empty list"),
-        pytest.param([{"kind": "PairingToken", "uid": UID}], None, id="S22 a reference that controls nothing"),
-        pytest.param([{"kind": "ConfigMap", "uid": UID, "controller": True}], None, id="S22 another kind"),
-        pytest.param([{"kind": "PairingToken", "uid": UID, "controller": True}], UID, id="a PairingToken"),
         pytest.param(
-            [{"kind": "Pod", "uid": OTHER_UID}, {"kind": "PairingToken", "uid": UID, "controller": True}],
+            [{"apiVersion": API_VERSION, "kind": "PairingToken", "uid": UID}],
+            None,
+            id="S22 a reference that controls nothing",
+        ),
+        pytest.param(
+            [{"apiVersion": "v1", "kind": "ConfigMap", "uid": UID, "controller": True}], None, id="S22 another kind"
+        ),
+        pytest.param(
+            [{"apiVersion": API_VERSION, "kind": "PairingToken", "uid": UID, "controller": True}],
+            UID,
+            id="a PairingToken",
+        ),
+        pytest.param(
+            [
+                {"apiVersion": "v1", "kind": "Pod", "uid": OTHER_UID},
+                {"apiVersion": API_VERSION, "kind": "PairingToken", "uid": UID, "controller": True},
+            ],
             UID,
             id="a PairingToken beside others",
         ),
