@@ -12,6 +12,7 @@ import pytest
 from tallystick.objects.ports import NotFoundError
 from tallystick.registry import KINDS
 from tallystick.schema.builtin import SECRETS
+from tallystick.schema.meta import API_VERSION
 from tests.builders import OTHER_UID
 from tests.fakes import NOON
 from tests.worlds.contracts import ContractWorld, world_of
@@ -191,8 +192,8 @@ async def test_a_stall_is_reported_once(world, kind, status_write):
 # A Secret of another owner.
 
 
-def owned_by(kind, name):
-    return [{"kind": kind, "name": name, "uid": OTHER_UID, "controller": True}]
+def owned_by(kind, name, api_version=API_VERSION):
+    return [{"apiVersion": api_version, "kind": kind, "name": name, "uid": OTHER_UID, "controller": True}]
 
 
 FOREIGN = [
@@ -208,7 +209,7 @@ FOREIGN = [
     pytest.param(
         owned_by("PairingToken", "press-1\nReady: True"), "exists and is not ours", id="of a name that is no name (S28)"
     ),
-    pytest.param(owned_by("Deployment", "web"), "exists and is not ours", id="another kind's"),
+    pytest.param(owned_by("Deployment", "web", "apps/v1"), "exists and is not ours", id="another kind's"),
     pytest.param(None, "exists and is not ours", id="ours only by a weak reference"),
 ]
 
@@ -221,7 +222,7 @@ async def test_s22_a_foreign_secret_is_never_touched_and_its_owner_is_named(
 ):
     world.apply()
     meta = world.object().metadata
-    weak = [{"kind": kind.resource.kind, "name": meta.name, "uid": meta.uid}]
+    weak = [{"apiVersion": API_VERSION, "kind": kind.resource.kind, "name": meta.name, "uid": meta.uid}]
     before = foreign_secret(world, kind, weak if owners is None else owners, labelled=labelled)
 
     first = await world.reconcile()
