@@ -10,43 +10,17 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from tallystick.controller.part import ControllerContext, ControllerPart
-from tallystick.exchange.endpoint import Endpoint
+from tallystick.exchange.endpoint import ApiPart
+from tallystick.exchange.part import ExchangeContext, ExchangePart
 from tallystick.install.installation import Installation
 from tallystick.install.part import InstallPart
-from tallystick.objects.context import Context
 from tallystick.objects.kind import Kind
-from tallystick.objects.ports import Cluster, Ids, Keys
-from tallystick.runtime.chores import Chore
 from tallystick.runtime.gauges import Gauge
-from tallystick.tokens.token_type import Judge, TokenType
+from tallystick.tokens.token_type import TokenType
 
 S = TypeVar("S", bound=BaseModel)
 
 Command = Literal["controller", "exchange", "up", "manifests"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangeContext:
-    """The parts of an exchange replica that a feature may use."""
-
-    ctx: Context
-    cluster: Cluster
-    keys: Keys
-    ids: Ids
-    namespace: str
-    replica: str
-    issuer: str
-    external_urls: tuple[str, ...]
-    settings: BaseModel
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangePart:
-    """The parts that a feature adds to the exchange; `judges` is by `typ`."""
-
-    endpoints: Sequence[Endpoint] = ()
-    judges: Mapping[str, Judge]
-    chores: Sequence[Chore] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +45,7 @@ class NoSettings(BaseModel):
 
 
 def _nothing_served(_: ExchangeContext) -> ExchangePart:
-    return ExchangePart(judges={})
+    return ExchangePart()
 
 
 def _nothing_installed(_: Installation, __: BaseModel) -> InstallPart:
@@ -90,6 +64,7 @@ class Feature(Generic[S]):
         flags: The flags of its settings, by command.
         gauges: The figures that it publishes; its part of the controller reads them.
         controller: Builds its part of a controller process.
+        api: Its part of the HTTP API. Default: none.
         exchange: Builds its part of an exchange replica. Default: it serves nothing.
         installation: Builds its part of an installation: admission policies, RBAC and probes. Default: none.
         commands: Commands of its own for `tallystick`; the name of a function is the name of its command.
@@ -101,6 +76,7 @@ class Feature(Generic[S]):
     flags: Mapping[Command, tuple[Flag, ...]] = field(default_factory=dict)
     gauges: tuple[Gauge, ...] = ()
     controller: Callable[[ControllerContext[S]], ControllerPart]
+    api: ApiPart = field(default_factory=ApiPart)
     exchange: Callable[[ExchangeContext], ExchangePart] = _nothing_served
     installation: Callable[[Installation, S], InstallPart] = _nothing_installed
     commands: tuple[Callable[..., None], ...] = ()

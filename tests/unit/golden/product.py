@@ -18,13 +18,14 @@ from tallystick.cli.main import app
 from tallystick.cli.settings import feature_settings
 from tallystick.controller.cache import ObjectCache
 from tallystick.crypto.keys import SigningKey
+from tallystick.exchange.app import api_of
 from tallystick.install.installation import Installation
 from tallystick.install.manifests import manifests
 from tallystick.localplane.probe import free_ports
 from tallystick.pairing.domain.requester import RequesterMode
-from tallystick.registry import FEATURES, KINDS
+from tallystick.registry import APIS, FEATURES, KINDS
 from tallystick.runtime.audit import AuditLog
-from tallystick.runtime.metrics import CODE_CLASSES, ENDPOINTS, OUTCOMES, RESULTS, VERBS, reconciled_kinds
+from tallystick.runtime.metrics import CODE_CLASSES, RESULTS, VERBS, reconciled_kinds
 from tallystick.schema.builtin import SECRETS
 from tallystick.tokens.key_care import KeyCare, KeyPolicy
 from tallystick.tokens.keyrings import Keyrings
@@ -73,11 +74,12 @@ def manifests_of_two_watched_namespaces() -> str:
 
 def closed_label_values() -> dict[str, list[str]]:
     """Return the values that a label may have, by metric and label; the product counts any other value as `other`."""
+    api = api_of(APIS)
     return {
         "tallystick_reconciles kind": sorted(reconciled_kinds(KINDS)),
         "tallystick_reconciles result": sorted(RESULTS),
-        "tallystick_exchange_answers endpoint": sorted(ENDPOINTS),
-        "tallystick_exchange_answers outcome": sorted(OUTCOMES),
+        "tallystick_exchange_answers endpoint": sorted(api.metrics),
+        "tallystick_exchange_answers outcome": sorted(api.outcomes),
         "tallystick_api_calls verb": sorted(VERBS),
         "tallystick_api_calls code": sorted(CODE_CLASSES.values()),
     }
