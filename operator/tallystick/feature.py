@@ -90,3 +90,8 @@ def kinds_of(features: Sequence[Feature[Any]]) -> tuple[Kind, ...]:
 def gauges_of(features: Sequence[Feature[Any]]) -> tuple[Gauge, ...]:
     """Return the gauges of these features."""
     return tuple(gauge for feature in features for gauge in feature.gauges)
+
+
+def token_types_of(features: Sequence[Feature[Any]]) -> tuple[TokenType, ...]:
+    """Return the types of the tokens that these features sign."""
+    return tuple(token_type for feature in features for token_type in feature.token_types)

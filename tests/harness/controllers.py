@@ -6,16 +6,18 @@ They need a control plane on which no other controller leads.
 import asyncio
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3
 
 from tallystick.cli.identities import Identity
 from tallystick.cli.settings import DEFAULT_NAMESPACE
+from tallystick.feature import Feature
 from tallystick.install.installation import CONTROLLER, Installation
 from tallystick.kube.client import KubeCluster
 from tallystick.kube.connection import Connection
@@ -23,6 +25,7 @@ from tallystick.localplane.children import Child
 from tallystick.localplane.folders import private_folder
 from tallystick.localplane.plane import ControlPlane
 from tallystick.localplane.probe import free_ports
+from tallystick.registry import FEATURES
 from tests.harness import clock, failpoints
 from tests.harness.api import Api
 from tests.harness.installed import install_on
@@ -64,17 +67,25 @@ class Controllers:
     numbers: "itertools.count[int]"
     url: str = URL
     ca_file: Path | None = None
+    root: Sequence[str] = ROOT
 
     @classmethod
     @contextmanager
-    def on(cls, plane: ControlPlane, folder: Path) -> Iterator["Controllers"]:
-        """Install Tallystick on a plane; nothing runs yet."""
-        install_on(plane.kubeconfig, Installation())
+    def on(
+        cls,
+        plane: ControlPlane,
+        folder: Path,
+        *,
+        features: Sequence[Feature[Any]] = FEATURES,
+        root: Sequence[str] = ROOT,
+    ) -> Iterator["Controllers"]:
+        """Install Tallystick on a plane; nothing runs yet. `root` is the program of the controllers."""
+        install_on(plane.kubeconfig, Installation(), features=features)
         identity = Identity(DEFAULT_NAMESPACE, CONTROLLER, private_folder(folder))
         asyncio.run(_store(identity, plane))
         (folder / "clock").write_text("0")
         with Api.connect(plane.kubeconfig, plane.binaries.kubectl) as admin:
-            yield cls(plane, admin, folder, identity, itertools.count(1))
+            yield cls(plane, admin, folder, identity, itertools.count(1), root=root)
 
     @classmethod
     def beside(cls, system: System, admin: Api, identity: Identity) -> "Controllers":
@@ -114,7 +125,7 @@ class Controllers:
         environment = {**os.environ, clock.VARIABLE: str(self.folder / "clock"), "PYTHONPATH": str(REPOSITORY)}
         if failpoint:
             environment[failpoints.VARIABLE] = failpoint
-        command = [*ROOT, CONTROLLER, *itertools.chain.from_iterable(flags.items())]
+        command = [*self.root, CONTROLLER, *itertools.chain.from_iterable(flags.items())]
         child = Child.spawn(CONTROLLER, command, log=self.folder / f"controller-{number}.log", environment=environment)
         return ControllerProcess(child, f"http://{listen}")
 

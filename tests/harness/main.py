@@ -8,24 +8,29 @@ Nothing of this is in the wheel.
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tallystick.cli.run_controller import run_controller
 from tallystick.cli.run_exchange import run_exchange
 from tallystick.cli.settings import load_settings
+from tallystick.feature import Feature
+from tallystick.registry import FEATURES
 from tallystick.runtime.logs import configure_logging
 from tests.harness import clock as moved
 from tests.harness import failpoints
 
 
-def main(process: str, *flags: str) -> int:
+def main(process: str, *flags: str, features: Sequence[Feature[Any]] = FEATURES) -> int:
     given = {
         flag.removeprefix("--").replace("-", "_"): value for flag, value in zip(flags[::2], flags[1::2], strict=True)
     }
-    settings = load_settings(**given)
+    settings = load_settings(features, **given)
     configure_logging(level=settings.log_level)
     clock = moved.MovedClock(Path(os.environ[moved.VARIABLE]))
-    run = run_controller if process == "controller" else run_exchange
+    run = partial(run_controller if process == "controller" else run_exchange, features=features)
     # The API server's time is moved as ours is: the test moves the world, not one replica.
     return asyncio.run(
         run(settings, clock=clock, wrap=failpoints.stepping, server_time=lambda time: time + clock.ahead)

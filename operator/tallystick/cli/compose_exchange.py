@@ -1,0 +1,93 @@
+"""Compose the parts of one exchange replica from the features."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tallystick.cli.settings import Settings
+from tallystick.errors import NotYetError
+from tallystick.exchange.app import api_of
+from tallystick.exchange.app_context import AppContext
+from tallystick.exchange.endpoint import Route
+from tallystick.exchange.failure_limits import FailureLimiter
+from tallystick.exchange.part import BackgroundTask, ExchangeContext, exchange_parts
+from tallystick.feature import Feature, token_types_of
+from tallystick.objects.context import Context
+from tallystick.objects.fresh_reader import FreshReader
+from tallystick.objects.ports import Cluster, Ids
+from tallystick.runtime.metrics import Metrics
+from tallystick.tokens.callers import Callers
+from tallystick.tokens.introspection import Introspection
+from tallystick.tokens.keyrings import Keyrings
+from tallystick.tokens.revocation import Revocation
+from tallystick.tokens.signer import Signer, Verifier
+from tallystick.tokens.token_type import Judge
+from tallystick.tokens.wrong_types import WrongTypes
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The real ports of a replica, or those of a harness."""
+
+    cluster: Cluster
+    keyrings: Keyrings
+    ctx: Context
+    metrics: Metrics
+    ids: Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One exchange replica: what its own handlers need, and the routes and background work of the features."""
+
+    context: AppContext
+    routes: Sequence[Route]
+    background: Sequence[BackgroundTask]
+
+
+def compose_exchange(ports: Ports, settings: Settings, features: Sequence[Feature[Any]]) -> Replica:
+    """Build the parts of all features, and what they share."""
+    ctx, keyrings, types = ports.ctx, ports.keyrings, token_types_of(features)
+    signer = Signer(keyrings, settings.iss)
+    verifier = Verifier(signer, types)
+    reader = FreshReader(ports.cluster, ctx.clock, max_staleness=settings.max_staleness)
+    callers = Callers(ports.cluster, ctx.clock, issuer=settings.iss)
+    judges: dict[str, Judge] = {}
+    of_features: ExchangeContext[Any] = ExchangeContext(
+        ctx=ctx,
+        cluster=ports.cluster,
+        reader=reader,
+        signer=signer,
+        ids=ports.ids,
+        namespace=settings.own_namespace,
+        replica=settings.replica,
+        external_urls=settings.public_urls,
+        token_types=types,
+        wrong_types=WrongTypes(verifier, judges, ctx),
+        settings=settings,
+    )
+    parts = exchange_parts([feature.exchange for feature in features], of_features, judges)
+    context = AppContext(
+        api=api_of(feature.api for feature in features),
+        issuer=settings.iss,
+        token_types=types,
+        introspection=Introspection(verifier, judges, callers, ctx),
+        revocation=Revocation(verifier, judges, ctx),
+        callers=callers,
+        keys=keyrings,
+        why_not_ready=lambda: _why_not_ready(keyrings),
+        ready={name: value for part in parts for name, value in part.ready.items()},
+        metrics=ports.metrics,
+        limiter=FailureLimiter(ctx.clock),
+        ids=ports.ids,
+    )
+    routes = [route for part in parts for route in part.routes]
+    return Replica(context, routes, [task for part in parts for task in part.background])
+
+
+def _why_not_ready(keyrings: Keyrings) -> str | None:
+    try:
+        keyrings.keyring()
+    except NotYetError as problem:
+        return problem.message
+    return None
