@@ -28,6 +28,7 @@ from tallystick.localplane.folders import private_folder
 from tallystick.localplane.pki import prepare_serving
 from tallystick.localplane.plane import ControlPlane
 from tallystick.localplane.probe import free_ports, port_is_free
+from tallystick.registry import ADMISSIONS, KINDS
 from tests.bench import profiled
 from tests.harness.processes import poll
 
@@ -88,7 +89,7 @@ class Stage:
     async def _install(self) -> None:
         connection = Connection(kubeconfig=self.plane.kubeconfig)
         async with KubeCluster(connection, field_manager=FIELD_MANAGER, timeout_seconds=30.0) as admin:
-            await install(admin, Installation(), lambda _: None)
+            await install(admin, Installation(), KINDS, ADMISSIONS, lambda _: None)
             for account in (CONTROLLER, EXCHANGE):
                 identity = Identity(DEFAULT_NAMESPACE, account, self.folder)
                 await identity.renew(admin)
