@@ -122,6 +122,22 @@ def test_a_page_names_the_suffix_of_its_secret(kind: str) -> None:
         assert "## Secret" not in page_of(kind)
 
 
+def messages(kind: str) -> set[str]:
+    """Return the messages of the CEL rules of a kind."""
+    rules = (rule for node in nodes(version_of(kind)["schema"]) for rule in node.get("x-kubernetes-validations", ()))
+    return {" ".join(rule["message"].split()) for rule in rules}
+
+
+@EVERY_KIND
+def test_a_page_lists_each_error_at_admission_and_no_other(kind: str) -> None:
+    """A part in angle brackets stands for a name or a value."""
+    documented = codes(rows(section(page_of(kind), "Admission errors"), "error"))
+    patterns = [re.compile(re.sub(r"<\w+>", r"\\S+", re.escape(error))) for error in documented]
+
+    assert [message for message in messages(kind) if not any(pattern.fullmatch(message) for pattern in patterns)] == []
+    assert [pattern.pattern for pattern in patterns if not any(map(pattern.fullmatch, messages(kind)))] == []
+
+
 def reason_enums() -> Iterator[tuple[str, set[str]]]:
     """Yield each StrEnum of reasons that users see, with its values."""
     for name, tree in modules():

@@ -2,11 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.unit.prose import Text, markdown, problems, problems_of, sentences
+from tests.unit.test_docs import nodes
 from tests.unit.test_house import REPOSITORY
+
+Json = dict[str, Any]
 
 PAGES = sorted(
     [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), *(REPOSITORY / "examples").rglob("*.md")],
@@ -32,6 +37,39 @@ def comments_of_examples() -> Iterator[Text]:
 
 def test_pages_are_plain_english() -> None:
     assert problems(pages()) == []
+
+
+def crds() -> Iterator[tuple[str, Json]]:
+    for path in sorted((REPOSITORY / "crds").glob("*.yaml")):
+        yield path.name, yaml.safe_load(path.read_text())
+
+
+def texts_of_crds() -> Iterator[Text]:
+    for file, crd in crds():
+        for node in nodes(crd):
+            for member in ("description", "message"):
+                if isinstance(node.get(member), str):
+                    yield Text(file, node[member])
+
+
+def fields(schema: Json) -> Iterator[tuple[str, Json]]:
+    """Walk the fields of a schema, and those of its objects and lists."""
+    for name, field in schema.get("properties", {}).items():
+        yield name, field
+        yield from fields(field)
+        yield from fields(field.get("items", {}))
+
+
+def test_the_crds_are_plain_english() -> None:
+    assert problems(texts_of_crds()) == []
+
+
+def test_the_description_of_each_field_begins_with_its_name() -> None:
+    schemas = (crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"] for _, crd in crds())
+    found = [field for schema in schemas for part in ("spec", "status") for field in fields(schema[part])]
+
+    assert len(found) > 100
+    assert [name for name, field in found if not field["description"].startswith(f"{name} ")] == []
 
 
 def test_the_comments_of_the_examples_are_plain_english() -> None:
