@@ -1,6 +1,6 @@
 """Rotate the signing keys of a system whose clock a test moves, and see what is published.
 
-`tallystick keys rotate` does the same by the real clock; tests/live/test_issue_keys.py tries it.
+`tallystick keys rotate` does the same by the real clock; tests/live/platform/test_issue_keys.py tries it.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
 """A ConnectionConfiguration as a state machine: what people do to it, in any order, and what must hold after each step.
 
 The same rules drive two worlds: the pure logic, where the controller takes its steps one by one and may die between
-any two (`tests/unit/domain/test_slots_machine.py`), and the real API (`tests/live/test_connection_machine.py`).
+any two (`tests/unit/connections/domain/test_slots_machine.py`), and the real API
+(`tests/live/connections/test_connection_machine.py`).
 What is drawn never depends on a world: the real one answers differently from run to run.
 """
 

@@ -17,7 +17,7 @@ from tests.harness.objects import read_token, wait_until_gone
 from tests.harness.pairing_site import Site, claims_of, make_site
 from tests.harness.processes import poll
 from tests.harness.system import System
-from tests.live.test_revoke_trust import FRESH_SECONDS, WATCHED_SECONDS, stopped_controller
+from tests.live.pairing.test_revoke_trust import FRESH_SECONDS, WATCHED_SECONDS, stopped_controller
 
 Json = dict[str, Any]
 

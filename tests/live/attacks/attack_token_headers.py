@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.harness.attacks import Case
 from tests.harness.forged_tokens import ABSENT, Forge, Signer, as_bytes, as_is, by, by_secret, changed
-from tests.live.attack_token_forms import too_long
+from tests.live.attacks.attack_token_forms import too_long
 
 
 def _public_pem(forge: Forge) -> bytes:

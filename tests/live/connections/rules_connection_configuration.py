@@ -5,11 +5,17 @@ from typing import Any
 
 import pytest
 
+from tallystick.connections.api.connection_configuration import ConnectionConfiguration
 from tests.harness.api import Api
 from tests.harness.connections import slots
 from tests.harness.rule_cases import objects_of
+from tests.harness.rule_shapes import schema_of
 
 Json = dict[str, Any]
+
+SCHEMA = schema_of(ConnectionConfiguration)
+SPEC_SCHEMA = schema_of(ConnectionConfiguration, "spec")
+STATUS_SCHEMA = schema_of(ConnectionConfiguration, "status")
 
 KUBERNETES: Json = {"deploymentType": "Kubernetes"}
 PROXY: Json = {"deploymentType": "ReverseProxy", "reverseProxy": {"targetHost": "registry.example.com"}}

@@ -6,7 +6,7 @@ from typing import Any
 from tests.harness.api import Api
 from tests.harness.connections import slots
 from tests.harness.rule_cases import controller
-from tests.live.rules_connection_configuration import (
+from tests.live.connections.rules_connection_configuration import (
     KUBERNETES,
     ONLY_ACTIVE,
     SLOT_A,

@@ -20,7 +20,7 @@ from tests.harness.processes import poll
 from tests.harness.proofs import Figure
 from tests.harness.raw_http import GET_HEALTH, Place, Target, a_source, attacked, resident_bytes
 from tests.harness.system import System
-from tests.live.attack_http_cases import FORM, filled, posted
+from tests.live.attacks.attack_http_cases import FORM, filled, posted
 
 MEBIBYTE = 1 << 20
 # A source may fail twenty times at once before it has to wait.

@@ -11,7 +11,7 @@ from tallystick.schema.times import rfc3339
 from tests.harness.attacks import EVERYWHERE, Case, Expected, Place, Verdict, Victim, refused
 from tests.harness.forged_tokens import ABSENT, Forge, as_bytes
 from tests.harness.pairing_site import REVOKED_TEXT
-from tests.live.attack_token_forms import LONG_LINE, too_long
+from tests.live.attacks.attack_token_forms import LONG_LINE, too_long
 
 REQUIRED = ("iss", "sub", "aud", "scope", "iat", "exp", "jti", "ext", "tallystick")
 DAY = 86_400

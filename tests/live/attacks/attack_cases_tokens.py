@@ -6,8 +6,14 @@ catalogue has no row here, or another answer than a refusal, stands in NO_ROW wi
 """
 
 from tests.harness.attacks import Case, Place, Row, rows_of
-from tests.live import attack_proofs, attack_requests, attack_states, attack_token_claims, attack_token_headers
-from tests.live.attack_token_forms import ENCODINGS, FOREIGN, SIGNATURES
+from tests.live.attacks import (
+    attack_proofs,
+    attack_requests,
+    attack_states,
+    attack_token_claims,
+    attack_token_headers,
+)
+from tests.live.attacks.attack_token_forms import ENCODINGS, FOREIGN, SIGNATURES
 
 NO_ROW = {
     "C1 duplicated header+body token": "rows of attack_requests; where a place reads the body, only the body counts",
@@ -62,7 +68,3 @@ ROWS: list[Row] = [
     *attack_proofs.ALL,
     *attack_requests.ALL,
 ]
-
-ATTACKS: dict[str, list[Row]] = {}
-for _row in ROWS:
-    ATTACKS.setdefault(_row.id, []).append(_row)

@@ -12,7 +12,7 @@ from tests.harness.api import Api
 from tests.harness.connections import a_connection, set_slots, slots
 from tests.harness.grants import grant
 from tests.harness.rule_cases import every_status_writer
-from tests.live.rules_connection_configuration import record, recorded
+from tests.live.connections.rules_connection_configuration import record, recorded
 
 Json = dict[str, Any]
 

@@ -1,11 +1,19 @@
-"""Every rule for an edit of a PairingToken on a real API server, by every way to write, with its text."""
+"""Every rule for an edit of a PairingToken on a real API server, with its text."""
 
 from typing import Any
 
 from tests.harness.api import Api
-from tests.harness.rule_cases import Allowed, Refused, by_id, controller, every_writer
+from tests.harness.rule_cases import (
+    Allowed,
+    Refused,
+    by_writer,
+    controller,
+    every_writer,
+    must_be_refused,
+    must_be_stored,
+)
 from tests.harness.writers import Writer
-from tests.live.rules_pairing_token import DEVICES, REVOKED, SERVICE, URL, token
+from tests.live.pairing.rules_pairing_token import DEVICES, REVOKED, SERVICE, SPEC_SCHEMA, URL, token
 
 __all__ = ["controller", "token"]
 
@@ -54,6 +62,18 @@ EDIT_REFUSED = [
         Refused(f"{name} unset", base | old, base, f"{name} {SIGNED}")
         for name, base, old, _ in SIGNED_VALUES
         if name not in base
+    ),
+    Refused(
+        "masterToken.ttl unset beside deletionPolicy",
+        SERVICE | {"masterToken": {"ttl": "1h", "deletionPolicy": "Retain"}},
+        SERVICE | {"masterToken": {"deletionPolicy": "Retain"}},
+        f"masterToken.ttl {SIGNED}",
+    ),
+    Refused(
+        "deletionPolicy unset beside masterToken.ttl",
+        SERVICE | {"masterToken": {"ttl": "1h", "deletionPolicy": "Retain"}},
+        SERVICE | {"masterToken": {"ttl": "1h"}},
+        "masterToken.deletionPolicy is immutable",
     ),
     Refused("requestedBy", SERVICE, SERVICE | {"requestedBy": "mallory"}, f"requestedBy {SIGNED}"),
     Refused("serial lowered", SERVICE | {"serial": 3}, SERVICE | {"serial": 2}, "serial cannot be lowered"),
@@ -110,32 +130,39 @@ EDIT_ALLOWED = [
         for name, base, old, _ in SIGNED_VALUES
         if name not in base
     ),
+    Allowed(
+        "masterToken.ttl set beside deletionPolicy, with a new serial",
+        SERVICE | {"masterToken": {"deletionPolicy": "Retain"}},
+        SERVICE | {"masterToken": {"ttl": "1h", "deletionPolicy": "Retain"}, "serial": 2},
+    ),
+    Allowed(
+        "masterToken.ttl unset beside deletionPolicy, with a new serial",
+        SERVICE | {"masterToken": {"ttl": "1h", "deletionPolicy": "Retain"}},
+        SERVICE | {"masterToken": {"deletionPolicy": "Retain"}, "serial": 2},
+    ),
 ]
 
 
-@every_writer
-@by_id(EDIT_REFUSED)
+@by_writer(EDIT_REFUSED, SPEC_SCHEMA)
 def test_an_edit_is_refused_with_its_text(admin: Api, token: Any, writer: Writer, case: Refused) -> None:
     before = token(case.before)
     stored = writer.create(admin, before).must_succeed()
 
     answer = writer.edit(admin, before, before | {"spec": case.after})
 
-    assert not answer.succeeded
-    assert case.text in answer.message
+    must_be_refused(case, writer, answer)
     assert admin.get(before)["metadata"]["generation"] == stored["metadata"]["generation"]
 
 
-@every_writer
-@by_id(EDIT_ALLOWED)
+@by_writer(EDIT_ALLOWED, SPEC_SCHEMA)
 def test_an_edit_is_allowed(admin: Api, token: Any, writer: Writer, case: Allowed) -> None:
     before = token(case.before)
     stored = writer.create(admin, before).must_succeed()
 
     answer = writer.edit(admin, before, before | {"spec": case.after})
 
-    assert answer.succeeded, answer.message
-    assert admin.get(before)["spec"] == defaulted(case.after, requested_by=stored["spec"]["requestedBy"])
+    expected = defaulted(case.after, requested_by=stored["spec"]["requestedBy"])
+    must_be_stored(case, writer, answer, admin.get(before)["spec"], expected)
 
 
 @every_writer

@@ -21,7 +21,7 @@ from tests.harness.api import Api
 from tests.harness.exchange import GRANT, JWT_TYPE
 from tests.harness.raw_http import GET_HEALTH, RawAnswer, Target, a_source, attacked
 from tests.harness.system import System
-from tests.live.attack_http_cases import CANARY, CASES, FORM, HOST, Case, Says, filled, posted
+from tests.live.attacks.attack_http_cases import CANARY, CASES, FORM, HOST, Case, Says, filled, posted
 
 
 @pytest.fixture(scope="module")

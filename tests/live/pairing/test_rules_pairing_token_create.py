@@ -1,13 +1,21 @@
-"""Every rule for a create of a PairingToken on a real API server, by every way to write, with its text."""
+"""Every rule for a create of a PairingToken on a real API server, with its text."""
 
 from typing import Any
 
 import pytest
 
 from tests.harness.api import Api
-from tests.harness.rule_cases import Allowed, Refused, by_id, every_creator
-from tests.harness.writers import Writer
-from tests.live.rules_pairing_token import DEVICES, SERVICE, URL, token
+from tests.harness.rule_cases import (
+    Allowed,
+    Refused,
+    by_creator,
+    by_id,
+    every_creator,
+    must_be_refused,
+    must_be_stored,
+)
+from tests.harness.writers import CREATE, Writer
+from tests.live.pairing.rules_pairing_token import DEVICES, SERVICE, SPEC_SCHEMA, URL, token
 
 __all__ = ["token"]
 
@@ -122,32 +130,27 @@ CREATE_ALLOWED = [
 ]
 
 
-@every_creator
-@by_id(CREATE_REFUSED)
+@by_creator(CREATE_REFUSED, SPEC_SCHEMA)
 def test_a_create_is_refused_with_its_text(admin: Api, token: Any, writer: Writer, case: Refused) -> None:
     body = token(case.after)
 
     answer = writer.create(admin, body)
 
-    assert not answer.succeeded
-    assert case.text in answer.message
+    must_be_refused(case, writer, answer)
 
 
 @by_id(SCHEMA_REFUSED)
 def test_a_value_of_the_wrong_form_is_refused_by_its_field(admin: Api, token: Any, case: Refused) -> None:
     answer = admin.create(token(case.after))
 
-    assert not answer.succeeded
-    assert case.text in answer.message
+    must_be_refused(case, CREATE, answer)
 
 
-@every_creator
-@by_id(CREATE_ALLOWED)
+@by_creator(CREATE_ALLOWED, SPEC_SCHEMA)
 def test_a_create_is_allowed(admin: Api, token: Any, writer: Writer, case: Allowed) -> None:
     answer = writer.create(admin, token(case.after))
 
-    assert answer.succeeded, answer.message
-    assert answer.body["status"] == {"observedGeneration": -1}
+    must_be_stored(case, writer, answer, answer.body.get("status"), {"observedGeneration": -1})
 
 
 @every_creator

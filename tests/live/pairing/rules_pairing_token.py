@@ -5,9 +5,14 @@ from typing import Any
 
 import pytest
 
+from tallystick.pairing.api.pairing_token import PairingToken
 from tests.harness.rule_cases import objects_of
+from tests.harness.rule_shapes import schema_of
 
 Json = dict[str, Any]
+
+SPEC_SCHEMA = schema_of(PairingToken, "spec")
+STATUS_SCHEMA = schema_of(PairingToken, "status")
 
 SERVICE = {"purpose": "Service", "useCase": "mission-control"}
 DEVICES = {"purpose": "DeviceProject", "projectKey": "fleet01"}
