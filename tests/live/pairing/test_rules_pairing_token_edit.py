@@ -112,7 +112,7 @@ EDIT_REFUSED = [
         "re-issued and revoked at once",
         SERVICE,
         SERVICE | {"serial": 2, "revoked": True},
-        "a revoked token is never issued",
+        "no token is issued while spec.revoked is true",
     ),
 ]
 

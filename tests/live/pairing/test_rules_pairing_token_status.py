@@ -69,7 +69,7 @@ STATUS_REFUSED = [
         "redemption of an active token kept active",
         {"state": "Active", "serial": 1},
         USED | {"state": "Active"},
-        "only an Active",
+        "status.redemption can be set only in the write",
     ),
     Refused(
         "redemption of a pending token", {"state": "Pending"}, USED, "status.redemption can be set only in the write"
