@@ -4,19 +4,20 @@ Plain values: the composition roots pass them on. No module registers itself by 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from tallystick.exchange.endpoint import Endpoint
+from tallystick.exchange.endpoint import ApiPart
+from tallystick.exchange.part import ExchangeContext, ExchangePart
 from tallystick.install.installation import Installation
 from tallystick.objects.context import Context
 from tallystick.objects.kind import Kind
-from tallystick.objects.ports import Cache, Cluster, Ids, Keys
+from tallystick.objects.ports import Cache, Cluster, Keys
 from tallystick.objects.result import Result
 from tallystick.schema.meta import Resource
-from tallystick.tokens.token_type import Judge, TokenType
+from tallystick.tokens.token_type import TokenType
 
 Json = dict[str, Any]
 
@@ -83,30 +84,6 @@ class ControllerPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangeContext:
-    """The parts of an exchange replica that a feature may use."""
-
-    ctx: Context
-    cluster: Cluster
-    keys: Keys
-    ids: Ids
-    namespace: str
-    replica: str
-    issuer: str
-    external_urls: tuple[str, ...]
-    settings: BaseModel
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangePart:
-    """The parts that a feature adds to the exchange; `judges` is by `typ`."""
-
-    endpoints: Sequence[Endpoint] = ()
-    judges: Mapping[str, Judge]
-    chores: Sequence[Chore] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
     """One feature.
 
@@ -114,6 +91,7 @@ class Feature:
         kinds: Its custom resources.
         token_types: The types of the tokens that it signs.
         controller: Builds its part of a controller process.
+        api: Its part of the HTTP API.
         exchange: Builds its part of an exchange replica.
         admission: Builds its admission policies.
     """
@@ -121,5 +99,6 @@ class Feature:
     kinds: tuple[Kind, ...]
     token_types: tuple[TokenType, ...] = ()
     controller: Callable[[ControllerContext], ControllerPart]
+    api: ApiPart = field(default_factory=ApiPart)
     exchange: Callable[[ExchangeContext], ExchangePart]
     admission: Callable[[Installation], list[Json]]

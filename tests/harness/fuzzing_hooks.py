@@ -23,8 +23,11 @@ from requests.adapters import HTTPAdapter
 
 from tallystick.crypto.dpop import make_proof
 from tallystick.crypto.keys import SigningKey
+from tallystick.exchange.app import api_of
 from tallystick.exchange.openapi import openapi_text
-from tallystick.pairing.web.token_endpoint import LONGEST_AUDIENCE, SCOPE
+from tallystick.exchange.requests import SCOPE
+from tallystick.pairing.web.token_endpoint import LONGEST_AUDIENCE
+from tallystick.registry import APIS
 from tests.harness.clock import MovedClock
 
 LIVE = json.loads(Path(os.environ["FUZZ_LIVE"]).read_text())
@@ -152,7 +155,7 @@ def nothing_is_reflected(_: schemathesis.CheckContext, response: schemathesis.Re
     """A refusal is in our words. Two things are the exception: a scope that is refused, and a plain parameter name."""
     if response.status_code < 400:
         return
-    ours = openapi_text()
+    ours = openapi_text(api_of(APIS))
     said = [response.content.decode("latin-1"), *(value for values in response.headers.values() for value in values)]
     for value in _sent(response.request):
         reflected = len(value) >= LONG_ENOUGH and value not in ours and any(value in text for text in said)

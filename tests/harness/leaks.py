@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -145,8 +145,8 @@ async def _unless_ordered(work: Coroutine[Any, Any, int], orders: Orders) -> int
     return running.result()
 
 
-def _planted_metrics() -> Metrics:
-    metrics = make_metrics()
+def _planted_metrics(**labels: Collection[str]) -> Metrics:
+    metrics = make_metrics(**labels)
     prometheus_client.Gauge("planted", os.environ[PLANTED_VARIABLE], registry=metrics.registry)
     return metrics
 

@@ -67,7 +67,7 @@ def test_what_has_ended_a_master_token_is_decided_alike(met: list[Pairing], reta
 def test_what_the_controller_does_next_is_decided_alike(met: list[Pairing]) -> None:
     steps = {issuance.Revoke: "revoke", issuance.Issue: "issue"}
     for pairing in met:
-        seen = issuance.Seen(_token(pairing), secret=None, expected_digest=None, now=NOON)
+        seen = issuance.Input(_token(pairing), secret=None, expected_digest=None, now=NOON)
 
         assert steps.get(type(issuance.next_step(seen))) == next_step(pairing), pairing
 

@@ -110,6 +110,18 @@ class ConnectionWorld:
         self.cache = ObjectCache(KINDS)
         self._controller: ConnectionConfigurations | None = None
 
+    # The contract of all kinds (tests/worlds/contracts.py).
+
+    async def settle(self) -> None:
+        await self.issue("blue", "green")
+
+    async def obstruct(self) -> None:
+        self.cluster.put(SECRETS, {"metadata": {"name": SECRET, "namespace": NAMESPACE}})
+        self.apply()
+
+    def object(self) -> ConnectionConfiguration:
+        return self.connection()
+
     # What users do.
 
     def apply(self, **changes: Any) -> Json:

@@ -13,6 +13,14 @@ def delete(world):
     world.cluster.remove(SECRETS, meta["namespace"], meta["name"])
 
 
+def edit_the_token(world):
+    edit_secret(world, lambda body: body["data"].update(token="Zm9yZ2Vk"))
+
+
+def add_a_value(world):
+    edit_secret(world, lambda body: body["data"].update(more="Zm9yZ2Vk"))
+
+
 def empty_it(world):
     edit_secret(world, lambda body: body.update(data={}))
 

@@ -26,6 +26,6 @@ async def beat(client, jwt, body=GOOD, *, path=PATH):
 
 async def seen(replica) -> list[str]:
     """The instances that are stored."""
-    await replica.instances.store()
+    await replica.store_heartbeats()
     body = replica.cluster.peek(CONFIG_MAPS, "tallystick-system", "tallystick-instances-one")
     return [name for record in stored_records(body or {}).values() for name in record.presence.sightings]

@@ -7,16 +7,15 @@ from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
 
-from tallystick.connections.services.heartbeats import Heartbeats
-from tallystick.connections.services.instance_log import InstanceLog
-from tallystick.connections.services.token_use import ConnectionUses
+from tallystick.connections.feature import introspect, read_hints
 from tallystick.crypto.dpop import make_proof
 from tallystick.crypto.keyring import Keyring
 from tallystick.crypto.keys import SigningKey
 from tallystick.errors import NotYetError
-from tallystick.exchange.app import make_app
+from tallystick.exchange.app import api_of, make_app
+from tallystick.exchange.app_context import AppContext
 from tallystick.exchange.failure_limits import FailureLimiter, FailureLimits
-from tallystick.exchange.parts import ExchangeParts
+from tallystick.exchange.part import ExchangeContext, RefuseExchange, exchange_parts
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.held_secrets import held_token
@@ -27,13 +26,12 @@ from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
 from tallystick.pairing.domain.requester import RequesterMode
 from tallystick.pairing.domain.token_claims import PairingTokenClaims, grant
 from tallystick.pairing.domain.use_cases import use_cases
-from tallystick.pairing.services.redeem import Redeeming
+from tallystick.registry import APIS, EXCHANGES
 from tallystick.runtime.metrics import Metrics, make_metrics
 from tallystick.schema.builtin import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
 from tallystick.schema.meta import Resource
 from tallystick.schema.times import rfc3339
 from tallystick.tokens.callers import Callers
-from tallystick.tokens.introspection import Introspection
 from tallystick.tokens.policy import IssuancePolicy
 from tallystick.tokens.revocation import Revocation
 from tallystick.tokens.signer import Issuer
@@ -93,12 +91,18 @@ class Replica:
     def __post_init__(self) -> None:
         self.cluster = ReviewingCluster(clock=self.clock)
         self.audit, self.events, self.ids = MemoryAudit(), MemoryEvents(), CountingIds()
-        self.metrics: Metrics = make_metrics()
+        self.api = api_of(APIS)
+        self.metrics: Metrics = make_metrics(endpoints=self.api.metrics, outcomes=self.api.outcomes)
         self.server_clock = ServerClock(self.clock)
         self._keyring = Keyring.first(self.issuer, SigningKey.generate("ES256"), self.clock.now())
         self.policy = IssuancePolicy(self.issuer, (self.issuer,), use_cases(), RequesterMode.SERVICE_ACCOUNT)
         self.tokens = Issuer(self, self.policy)
-        self.app = make_app(self._parts())
+        self.reader = FreshReader(self.cluster, self.clock, max_staleness=0.0)
+        self.ctx = Context(self.clock, self.server_clock, self.audit, self.events)
+        parts = exchange_parts(EXCHANGES, self._feature_context)
+        ready = {name: value for part in parts for name, value in part.ready.items()}
+        self.background = [task for part in parts for task in part.background]
+        self.app = make_app(self._app_context(ready), [route for part in parts for route in part.routes])
 
     def keyring(self) -> Keyring:
         """The Keys port."""
@@ -106,30 +110,41 @@ class Replica:
             raise NotYetError("temporarily_unavailable", "the signing keys were not read yet")
         return self._keyring
 
-    def _parts(self) -> ExchangeParts:
-        reader = FreshReader(self.cluster, self.clock, max_staleness=0.0)
+    def _feature_context(self, refuse_exchange: RefuseExchange) -> ExchangeContext:
+        return ExchangeContext(
+            ctx=self.ctx,
+            cluster=self.cluster,
+            reader=self.reader,
+            signer=self.tokens,
+            policy=self.policy,
+            ids=self.ids,
+            namespace="tallystick-system",
+            replica="one",
+            read_hints=read_hints,
+            refuse_exchange=refuse_exchange,
+        )
+
+    def _app_context(self, ready: dict[str, str]) -> AppContext:
         callers = Callers(self.cluster, self.clock, issuer=self.issuer)
-        ctx = Context(self.clock, self.server_clock, self.audit, self.events)
-        uses = ConnectionUses(reader, self.tokens, ctx)
-        self.instances = InstanceLog(self.cluster, self.clock, namespace="tallystick-system", replica="one")
-        return ExchangeParts(
-            redeeming=Redeeming(self.cluster, reader, self.tokens, ctx, ids=self.ids),
-            introspection=Introspection(reader, self.tokens, callers, uses, ctx),
-            revocation=Revocation(self.cluster, reader, self.tokens, ctx),
-            uses=uses,
-            heartbeats=Heartbeats(self.tokens, uses, self.instances, ctx),
+        return AppContext(
+            api=self.api,
+            issuer=self.issuer,
+            read_hints=read_hints,
+            introspect=introspect(self.reader, self.tokens, callers, self.ctx),
+            revocation=Revocation(self.cluster, self.reader, self.tokens, self.ctx),
             callers=callers,
             keys=self,
-            issuer=self.issuer,
-            token_endpoints=(f"{self.issuer}/oauth2/token",),
-            use_cases_digest=self.policy.use_cases.digest,
             why_not_ready=lambda: self.not_ready,
+            ready=ready,
             metrics=self.metrics,
             limiter=FailureLimiter(self.clock, self.limits),
-            audit=self.audit,
-            clock=self.clock,
             ids=self.ids,
         )
+
+    async def store_heartbeats(self) -> None:
+        """Store what a replica stores when it stops."""
+        for task in self.background:
+            await task.finish()
 
     def pairing_token(self, name: str = "press-1", **spec: object) -> str:
         """Make a PairingToken in namespace `edge` as the controller leaves it, and return its JWT."""

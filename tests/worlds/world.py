@@ -77,6 +77,25 @@ class World:
         self.cache = ObjectCache(KINDS)
         self._controller: PairingTokens | None = None
 
+    # The contract of all kinds (tests/worlds/contracts.py).
+
+    async def settle(self) -> None:
+        await self.issue(ttl="24h")
+
+    async def obstruct(self) -> None:
+        self.cluster.put(SECRETS, {"metadata": {"name": SECRET, "namespace": NAMESPACE}})
+        self.apply()
+
+    def object(self) -> PairingToken:
+        return self.token()
+
+    def said(self) -> dict[str, tuple[str, str]]:
+        """Status and reason of each condition."""
+        return {one.type: (one.status.value, one.reason) for one in self.token().status.conditions}
+
+    def message(self, kind: str = "Ready") -> str:
+        return next(one.message for one in self.token().status.conditions if one.type == kind)
+
     # Objects, as others make and change them.
 
     def apply(self, **changes: Any) -> Json:

@@ -134,10 +134,15 @@ def test_a_secret_that_is_held_after_its_token_was_spent_holds_nothing_of_worth(
 
 # In the way of ours.
 
-CONFLICT = (
-    "Secret {0}/{1} exists and does not belong to PairingToken {0}/{2}; it is left alone: remove it, "
-    "or make a PairingToken with another spec.secretName"
-)
+
+def _conflict(secret: Json) -> str:
+    meta = secret["metadata"]
+    owners = [f"{meta['namespace']}/{owner['name']}" for owner in meta.get("ownerReferences", [])]
+    belongs = f"already belongs to PairingToken {owners[0]}" if owners else "exists and is not ours"
+    return (
+        f"Secret {meta['namespace']}/{meta['name']} {belongs}; it is left alone: remove it, "
+        "or make a PairingToken with another spec.secretName"
+    )
 
 
 def _with_our_labels(_: Cast, body: Json) -> Json:
@@ -185,13 +190,10 @@ def test_a_secret_that_was_made_in_advance_is_not_taken_over(cast: Cast, forge: 
     cast.ann.create(body).must_succeed()
 
     token = wait_for_reason(site.api, body, "SecretConflict")
-    secret_name = secret["metadata"]["name"]
-    assert condition(token, "Stalled")["message"] == CONFLICT.format(site.namespace, secret_name, name)
+    assert condition(token, "Stalled")["message"] == _conflict(planted)
     assert token["status"]["state"] == "Pending"
     assert content(site.api.get(secret)) == before or _is_going(site.api.get(secret), before)
-    assert [event["message"] for event in _events_of(cast, "SecretConflict", name)] == [
-        CONFLICT.format(site.namespace, secret_name, name)
-    ]
+    assert [event["message"] for event in _events_of(cast, "SecretConflict", name)] == [_conflict(planted)]
 
 
 def _is_going(secret: Json, before: Json | None) -> bool:
@@ -242,7 +244,7 @@ def test_two_orders_for_one_secret_leave_it_to_the_first(cast: Cast) -> None:
     cast.bob.delete(second).must_succeed()
 
     _issued(cast, "after-second")
-    assert condition(stalled, "Stalled")["message"] == CONFLICT.format(site.namespace, "contested", "second")
+    assert condition(stalled, "Stalled")["message"] == _conflict(site.api.get(secret_of(first)))
     assert value_of(site.api.get(secret_of(first)), "token") == token
     assert site.is_active(token)
 

@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 import pytest
 
 from tallystick.crypto.keys import SigningKey
-from tallystick.exchange.forms import BODY_SECONDS
 from tallystick.exchange.listener import HANDSHAKE_SECONDS
+from tallystick.exchange.requests import BODY_SECONDS
 from tallystick.exchange.transport import IDLE_SECONDS, LINGER_SECONDS, STALL_SECONDS
 from tests.harness.api import Api
 from tests.harness.exchange import GRANT, JWT_TYPE

@@ -18,7 +18,7 @@ from tallystick.controller.controller import UNPROTECTED_PROBE_SECONDS
 from tallystick.controller.lease import LeaseTimes
 from tallystick.controller.watches import SILENT_SECONDS
 from tallystick.crypto.keys import SigningKey
-from tallystick.exchange.finishing import Finishing
+from tallystick.exchange.in_flight import InFlight
 from tallystick.install.installation import CONTROLLER, EXCHANGE
 from tallystick.kube.client import KubeCluster
 from tallystick.localplane.plane import ControlPlane
@@ -46,7 +46,7 @@ def default_of(of: Any, parameter: str) -> float:
 
 
 # As the code has them.
-PATIENCE = default_of(Finishing, "patience")
+PATIENCE = default_of(InFlight, "patience")
 CALL_SECONDS = default_of(KubeCluster, "timeout_seconds")
 STALE_SECONDS = default_of(FreshReader, "max_staleness")
 LEASE_TIMES = LeaseTimes()

@@ -10,7 +10,7 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from tallystick.errors import ExchangeRefusedError
-from tallystick.exchange.forms import MOST_PARAMETERS, parse_form
+from tallystick.exchange.requests import MOST_PARAMETERS, parse_form
 from tests.harness.fuzzing import seed_of
 from tests.harness.proofs import Figure
 

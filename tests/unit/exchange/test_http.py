@@ -2,7 +2,7 @@
 
 import pytest
 
-from tallystick.exchange.forms import parse_form
+from tallystick.exchange.requests import parse_form
 from tests.worlds.replica import ISSUER, Replica, form
 
 TOKEN = "/oauth2/token"

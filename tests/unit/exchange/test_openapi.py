@@ -11,23 +11,28 @@ import pytest
 import schemathesis
 from aiohttp import ClientResponse, web
 
+from tallystick.connections.feature import read_hints
+from tallystick.connections.web.heartbeat_endpoint import REFUSALS
 from tallystick.crypto.keys import SigningKey
-from tallystick.exchange.answers import HTTP_REFUSALS, NOT_YET_CODES, USE_REFUSALS
+from tallystick.exchange.app import api_of
 from tallystick.exchange.failure_limits import FailureLimits
 from tallystick.exchange.openapi import openapi, openapi_text
+from tallystick.exchange.responses import HTTP_ERRORS, NOT_YET_CODES
 from tallystick.objects.ports import UnavailableError
+from tallystick.registry import APIS
 from tests.unit.test_house import modules
 from tests.worlds.replica import Replica, a_bearer, form
 
 Json = dict[str, Any]
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
-DOCUMENT = openapi()
+API = api_of(APIS)
+DOCUMENT = openapi(API)
 OPERATIONS = [
     (method, path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
 ]
 # The call that refuses, and which of its arguments is the code.
-REFUSING = {"ExchangeRefusedError": 0, "UseRefusedError": 0, "OffTarget": 0, "Refusal": 1}
+REFUSING = {"ExchangeRefusedError": 0, "HeartbeatRefusedError": 0, "Denial": 0, "ErrorResponse": 1, "ProblemError": 1}
 
 
 def nodes(value: object, path: str = "#") -> Iterator[tuple[str, Json]]:
@@ -59,7 +64,7 @@ def schema_of(method: str, path: str, status: str) -> Json:
 
 def codes_in_the_code() -> set[str]:
     """Every error code that a refusal is made with, whatever it is made by."""
-    found = set(NOT_YET_CODES) | set(USE_REFUSALS) | {code for code, _ in HTTP_REFUSALS.values()}
+    found = set(NOT_YET_CODES) | set(REFUSALS) | {code for code, _ in HTTP_ERRORS.values()}
     for name, tree in modules():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in REFUSING:
@@ -84,19 +89,23 @@ def code_of(argument: ast.expr) -> set[str]:
     return set()
 
 
-def parameters_asked_for(module: str) -> Iterator[tuple[str, str]]:
+def parameters_asked_for(module: str, handler: str) -> Iterator[tuple[str, str]]:
     """How a handler asks its form for each parameter: `required`, `one` or `many`, and the name."""
-    for node in ast.walk(dict(modules())[module]):
+    tree: ast.AST = dict(modules())[module]
+    if handler:
+        (tree,) = (node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef) and node.name == handler)
+    for node in ast.walk(tree):
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
             and ast.unparse(node.func.value) == "form"
+            and node.func.attr in {"required", "one", "many"}
         ):
             yield node.func.attr, ast.literal_eval(node.args[0])
 
 
 def test_the_committed_document_is_current() -> None:
-    current = COMMITTED.read_text(encoding="utf-8") == openapi_text()
+    current = COMMITTED.read_text(encoding="utf-8") == openapi_text(API)
 
     assert current, "the API has changed: run `tallystick openapi > docs/openapi.json`"
 
@@ -168,21 +177,33 @@ def test_its_error_codes_are_those_that_the_code_can_answer() -> None:
     assert described | problems == codes_in_the_code()
 
 
+def test_each_error_code_is_a_label_of_the_metrics() -> None:
+    assert API.outcomes == codes_in_the_code() | {"ok", "replay"}
+
+
 @pytest.mark.parametrize(
-    ("path", "module"),
+    ("path", "module", "handler", "hints"),
     [
-        ("/oauth2/token", "pairing/web/token_endpoint.py"),
-        ("/oauth2/introspect", "exchange/introspection.py"),
-        ("/oauth2/revoke", "exchange/revocation.py"),
+        ("/oauth2/token", "pairing/web/token_endpoint.py", "", API.exchange_hints),
+        ("/oauth2/introspect", "exchange/oauth_endpoints.py", "post_introspect", API.introspection_hints),
+        ("/oauth2/revoke", "exchange/oauth_endpoints.py", "post_revoke", {}),
     ],
 )
-def test_the_forms_have_the_parameters_that_the_code_reads(path: str, module: str) -> None:
+def test_the_forms_have_the_parameters_that_the_code_reads(path: str, module: str, handler: str, hints: Json) -> None:
     (body,) = DOCUMENT["paths"][path]["post"]["requestBody"]["content"].values()
-    asked = set(parameters_asked_for(module))
+    asked = set(parameters_asked_for(module, handler))
 
     assert {name for how, name in asked if how == "required"} == set(body["schema"]["required"])
     refused, passed_over = {"actor_token", "actor_token_type"}, {"token_type_hint"}
-    assert {name for _, name in asked} - refused == set(body["schema"]["properties"]) - passed_over
+    assert {name for _, name in asked} - refused == set(body["schema"]["properties"]) - passed_over - set(hints)
+
+
+def test_the_hints_that_are_described_are_those_that_the_features_read() -> None:
+    for hints in (API.exchange_hints, API.introspection_hints):
+        for name, schema in hints.items():
+            assert [dict(read_hints({name: value, "other": "x"})) for value in schema["enum"]] == [
+                {name: value} for value in schema["enum"]
+            ]
 
 
 @pytest.mark.parametrize("key", [None, SigningKey.generate("ES256")], ids=["without a key", "with a key"])

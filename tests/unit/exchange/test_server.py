@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 
 from tallystick.errors import InvalidSettingError
-from tallystick.exchange.forms import read_form
 from tallystick.exchange.middlewares import translated
+from tallystick.exchange.requests import read_form
 from tallystick.exchange.server import ServeSettings, listening, serve
 from tallystick.exchange.tls import ServerCertificate
 from tallystick.localplane.pki import KeyPair, prepare_serving

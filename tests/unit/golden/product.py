@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from tallystick.cli.main import app
 from tallystick.controller.controller import Controller, ControllerSettings
 from tallystick.crypto.keys import SigningKey
+from tallystick.exchange.app import api_of
 from tallystick.install.crds import crds
 from tallystick.install.installation import Installation
 from tallystick.install.policies import policies
@@ -22,9 +23,9 @@ from tallystick.install.rbac import rbac
 from tallystick.localplane.probe import free_ports
 from tallystick.objects.server_clock import ServerClock
 from tallystick.pairing.domain.requester import RequesterMode
-from tallystick.registry import ADMISSIONS, KINDS
+from tallystick.registry import ADMISSIONS, APIS, KINDS
 from tallystick.runtime.audit import AuditLog
-from tallystick.runtime.metrics import CODE_CLASSES, ENDPOINTS, OUTCOMES, RESULTS, VERBS, make_metrics
+from tallystick.runtime.metrics import CODE_CLASSES, RESULTS, VERBS, make_metrics
 from tallystick.runtime.metrics import KINDS as METRIC_KINDS
 from tallystick.schema.builtin import SECRETS
 from tests.builders import a_policy
@@ -33,7 +34,7 @@ from tests.fakes import AuditLine, FakeClock, FakeCluster, MemoryAudit
 __all__ = ["SECRETS", "SigningKey", "free_ports"]
 
 # Calls whose first argument is the action of an audit line.
-WRITES_AUDIT_LINES = frozenset({"record", "_audit_of"})
+WRITES_AUDIT_LINES = frozenset({"record", "_audit_of", "audit"})
 _WORD = re.compile(r"[a-z]+(-[a-z]+)*")
 
 
@@ -70,11 +71,12 @@ def manifests_of_two_watched_namespaces() -> str:
 
 def closed_label_values() -> dict[str, list[str]]:
     """Return the values that a label may have, by metric and label; the product counts any other value as `other`."""
+    api = api_of(APIS)
     return {
         "tallystick_reconciles kind": sorted(METRIC_KINDS),
         "tallystick_reconciles result": sorted(RESULTS),
-        "tallystick_exchange_answers endpoint": sorted(ENDPOINTS),
-        "tallystick_exchange_answers outcome": sorted(OUTCOMES),
+        "tallystick_exchange_answers endpoint": sorted(api.metrics),
+        "tallystick_exchange_answers outcome": sorted(api.outcomes),
         "tallystick_api_calls verb": sorted(VERBS),
         "tallystick_api_calls code": sorted(CODE_CLASSES.values()),
     }

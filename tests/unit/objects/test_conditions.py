@@ -1,20 +1,30 @@
 """Conditions in kstatus form, and when their times move."""
 
 from datetime import timedelta
+from enum import StrEnum
 
 import pytest
 
-from tallystick.objects.conditions import Verdict, conditions
+from tallystick.objects.conditions import DesiredCondition, Progress, Readiness, conditions, ready, reconciling, stalled
 from tests.fakes import NOON
 
 LATER = NOON + timedelta(minutes=5)
-READY = Verdict(ready=True, reason="Issued", message="here it is")
-STALLED = Verdict(ready=False, reason="UnknownUseCase", message="no such", stalled=True)
-WAITING = Verdict(ready=False, reason="Issuing", message="soon", reconciling=True)
 
 
-def said(verdict, *, before=(), generation=1, now=NOON):
-    return conditions(verdict, before=before, generation=generation, now=now)
+class Reason(StrEnum):
+    ISSUED = "Issued"
+    UNKNOWN_USE_CASE = "UnknownUseCase"
+    ISSUING = "Issuing"
+    SECRET_CONFLICT = "SecretConflict"
+
+
+READY = ready(Reason.ISSUED, "here it is")
+STALLED = stalled(Reason.UNKNOWN_USE_CASE, "no such")
+RECONCILING = reconciling(Reason.ISSUING, "soon")
+
+
+def said(readiness, *, before=(), generation=1, now=NOON, further=()):
+    return conditions(readiness, before=before, generation=generation, now=now, further=further)
 
 
 def in_short(found):
@@ -22,26 +32,47 @@ def in_short(found):
 
 
 @pytest.mark.parametrize(
-    ("verdict", "expected"),
+    ("readiness", "expected"),
     [
         (READY, {"Ready": "True"}),
         (STALLED, {"Ready": "False", "Stalled": "True"}),
-        (WAITING, {"Ready": "False", "Reconciling": "True"}),
+        (RECONCILING, {"Ready": "False", "Reconciling": "True"}),
     ],
 )
-def test_stalled_and_reconciling_are_there_only_while_they_are_true(verdict, expected):
-    assert in_short(said(verdict)) == expected
+def test_stalled_and_reconciling_are_there_only_while_they_are_true(readiness, expected):
+    assert in_short(said(readiness)) == expected
 
 
-def test_a_condition_carries_the_verdict_and_the_generation():
-    (ready,) = said(READY, generation=7)
+@pytest.mark.parametrize("progress", list(Progress))
+def test_of_ready_reconciling_and_stalled_exactly_one_is_true(progress):
+    """Whatever value a `Readiness` is built of, it cannot express two of them at once."""
+    found = in_short(said(Readiness(progress, Reason.ISSUED, "")))
 
-    assert (ready.reason, ready.message, ready.observed_generation) == ("Issued", "here it is", 7)
+    assert [kind for kind, status in found.items() if status == "True"] == [progress.value]
+
+
+def test_a_condition_carries_the_readiness_and_the_generation():
+    found = said(STALLED, generation=7)
+
+    expected = ("UnknownUseCase", "no such", 7)
+    assert [(one.reason, one.message, one.observed_generation) for one in found] == [expected, expected]
+
+
+def test_further_conditions_follow_as_they_are():
+    further = [
+        DesiredCondition("LicenseValid", status=False, reason=Reason.ISSUING, message="over"),
+        DesiredCondition("InstancesCutOff", status=True, reason=Reason.ISSUED, message="one"),
+    ]
+
+    found = said(READY, further=further)
+
+    assert in_short(found) == {"Ready": "True", "LicenseValid": "False", "InstancesCutOff": "True"}
+    assert [(one.reason, one.message) for one in found[1:]] == [("Issuing", "over"), ("Issued", "one")]
 
 
 def test_the_time_of_transition_stays_while_the_status_stays():
     before = said(STALLED)
-    other = Verdict(ready=False, reason="SecretConflict", message="in the way", stalled=True)
+    other = stalled(Reason.SECRET_CONFLICT, "in the way")
 
     after = said(other, before=before, generation=2, now=LATER)
 
@@ -64,12 +95,12 @@ def test_a_condition_that_comes_back_is_new():
 
 
 def test_times_are_whole_seconds():
-    (ready,) = said(READY, now=NOON + timedelta(microseconds=1))
+    (found,) = said(READY, now=NOON + timedelta(microseconds=1))
 
-    assert ready.last_transition_time == NOON
+    assert found.last_transition_time == NOON
 
 
 def test_a_message_is_cut_to_what_the_schema_allows():
-    (ready,) = said(Verdict(ready=True, reason="Issued", message="x" * 2000))
+    (found,) = said(ready(Reason.ISSUED, "x" * 2000))
 
-    assert len(ready.message) == 1024
+    assert len(found.message) == 1024

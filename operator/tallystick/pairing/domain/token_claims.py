@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tallystick.crypto.jws import numeric_date
+from tallystick.objects.rules import first
 from tallystick.pairing.api.pairing_token import PairingToken, Purpose
+from tallystick.pairing.api.reasons import PairingTokenReason
 from tallystick.pairing.domain.claims import PairingTokenClaims
 from tallystick.pairing.domain.names import pairing_token_id
 from tallystick.pairing.domain.requester import requester_of
@@ -20,7 +22,7 @@ TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path
 class Unissuable:
     """No token can be issued until somebody edits the object; the reason and what to do."""
 
-    reason: str
+    reason: PairingTokenReason
     message: str
 
 
@@ -57,11 +59,7 @@ def adopted(
 
 def why_unissuable(token: PairingToken, policy: IssuancePolicy) -> Unissuable | None:
     """Return the first reason why no token may be issued for this spec."""
-    for rule in _RULES:
-        problem = rule(token, policy)
-        if problem is not None:
-            return problem
-    return None
+    return first(_RULES, token, policy)
 
 
 def purpose_not_served(token: PairingToken, _: IssuancePolicy) -> Unissuable | None:
@@ -69,7 +67,8 @@ def purpose_not_served(token: PairingToken, _: IssuancePolicy) -> Unissuable | N
     if token.spec.purpose is Purpose.SERVICE:
         return None
     return Unissuable(
-        "PurposeNotSupported", f"purpose {token.spec.purpose} is not served by this version; use purpose Service"
+        PairingTokenReason.PURPOSE_NOT_SUPPORTED,
+        f"purpose {token.spec.purpose} is not served by this version; use purpose Service",
     )
 
 
@@ -78,7 +77,7 @@ def use_case_unknown(token: PairingToken, policy: IssuancePolicy) -> Unissuable 
     if policy.use_cases.get(token.spec.use_case) is not None:
         return None
     return Unissuable(
-        "UnknownUseCase",
+        PairingTokenReason.UNKNOWN_USE_CASE,
         f'use case "{token.spec.use_case}" is unknown to this service; known: {policy.use_cases.names}',
     )
 
@@ -98,7 +97,7 @@ def requester_missing(token: PairingToken, policy: IssuancePolicy) -> Unissuable
     if requester_of(token, policy.requester) is not None:
         return None
     return Unissuable(
-        "RequesterMissing",
+        PairingTokenReason.REQUESTER_MISSING,
         "spec.requestedBy is empty: the object was made while the admission policy was not in force; "
         f"raise spec.serial to {token.spec.serial + 1} to ask again",
     )
@@ -110,7 +109,7 @@ _RULES = (purpose_not_served, use_case_unknown, url_foreign, requester_missing)
 
 def _foreign(field: str, url: str, known: tuple[str, ...]) -> Unissuable:
     return Unissuable(
-        "ForeignURL",
+        PairingTokenReason.FOREIGN_URL,
         f"{field} {url} is not one of this service's: {', '.join(known)}; "
         "raise spec.serial in the same edit that corrects it, or leave it out",
     )

@@ -5,14 +5,15 @@ from datetime import timedelta
 import pytest
 
 from tallystick.connections.domain.messages import (
+    conditions_of,
     license_text,
     mismatch_text,
-    remarks_of,
+    readiness_of,
     still_in_use_text,
-    verdict_of,
 )
 from tallystick.connections.domain.presence import Presence, Sighting, attendance
 from tallystick.connections.domain.reminders import reminder
+from tallystick.objects.conditions import Progress
 from tallystick.schema.meta import Condition
 from tallystick.schema.times import rfc3339
 from tests.fakes import NOON
@@ -34,22 +35,20 @@ def users(**serials):
 
 
 @pytest.mark.parametrize(
-    ("found", "ready", "reason", "flags", "message"),
+    ("found", "progress", "reason", "message"),
     [
         pytest.param(
             connection(a_token()),
-            True,
+            Progress.READY,
             "Issued",
-            (False, False),
             "Secret edge/dc-west-connection-token holds the token of slot default; to generate a new one, add a slot "
             "to spec.tokens",
             id="one",
         ),
         pytest.param(
             connection(a_token("new", 2), a_token("old", 1)),
-            True,
+            Progress.READY,
             "Issued",
-            (False, False),
             "2 tokens are active: register the one of slot new (Secret edge/dc-west-connection-token, key token) on "
             "all instances, then remove slot old from spec.tokens to revoke the old one; no instance is known to use "
             "it",
@@ -57,69 +56,61 @@ def users(**serials):
         ),
         pytest.param(
             connection(),
-            False,
+            Progress.RECONCILING,
             "Issuing",
-            (False, True),
             "a token is being issued for the spec",
             id="none yet",
         ),
         pytest.param(
             connection(a_token("b", 2, state="Pending"), a_token("a", 1, state="Pending")),
-            False,
+            Progress.RECONCILING,
             "Issuing",
-            (False, True),
             "a token is being issued for a, b",
             id="two are being issued",
         ),
         pytest.param(
             connection(a_token("b", 2, state="Pending"), a_token("a", 1)),
-            False,
+            Progress.RECONCILING,
             "Issuing",
-            (False, True),
             "a token is being issued for b",
             id="one is being issued",
         ),
         pytest.param(
             connection(a_token(state="Revoked"), licenseExpiresAt=OVER),
-            False,
+            Progress.STALLED,
             "LicenseExpired",
-            (True, False),
             "license expired at 2030-01-01T12:00:00Z; all tokens are revoked; a later spec.licenseExpiresAt issues a "
             "new one",
             id="R35 the licence is over",
         ),
         pytest.param(
             connection(last=None, licenseExpiresAt=OVER),
-            False,
+            Progress.STALLED,
             "LicenseExpired",
-            (True, False),
             "license expired at 2030-01-01T12:00:00Z; no token was issued; a later spec.licenseExpiresAt issues a new "
             "one",
             id="R35 it was over from the start",
         ),
         pytest.param(
             connection(a_token(state="Revoked"), deleting=True, licenseExpiresAt=OVER),
-            False,
+            Progress.RECONCILING,
             "ConfigurationDeleted",
-            (False, True),
             "the object is being deleted: its tokens are revoked",
             id="R36 the object goes",
         ),
         pytest.param(
             connection(a_token(), secretName="trust"),
-            True,
+            Progress.READY,
             "Issued",
-            (False, False),
             "Secret edge/trust holds the token of slot default; to generate a new one, add a slot to spec.tokens",
             id="a Secret of another name",
         ),
     ],
 )
-def test_an_object_says_what_it_is_and_what_to_do(found, ready, reason, flags, message):
-    verdict = verdict_of(found, NOBODY, NOON)
+def test_an_object_says_what_it_is_and_what_to_do(found, progress, reason, message):
+    readiness = readiness_of(found, NOBODY, NOON)
 
-    assert (verdict.ready, verdict.reason, verdict.message) == (ready, reason, message)
-    assert (verdict.stalled, verdict.reconciling) == flags
+    assert (readiness.progress, readiness.reason, readiness.message) == (progress, reason, message)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +127,7 @@ def test_an_object_says_what_it_is_and_what_to_do(found, ready, reason, flags, m
     ],
 )
 def test_r23_whoever_still_uses_the_old_token_is_named(there, told):
-    message = verdict_of(connection(a_token("new", 2), a_token("old", 1)), there, NOON).message
+    message = readiness_of(connection(a_token("new", 2), a_token("old", 1)), there, NOON).message
 
     assert message.endswith(f"to revoke the old one; {told}")
 
@@ -154,29 +145,29 @@ def test_the_text_of_a_licence_that_was_taken_out_again_names_no_date():
 
 
 def said(configuration, there=NOBODY):
-    remarks = remarks_of(configuration, there, reminder(configuration, NOON), NOON)
-    return {remark.type: (remark.holds, remark.reason, remark.message) for remark in remarks}
+    found = conditions_of(configuration, there, reminder(configuration, NOON), NOON)
+    return {one.type: (one.status, one.reason, one.message) for one in found}
 
 
-def test_nothing_is_remarked_of_a_young_token_without_a_licence():
+def test_a_young_token_without_a_license_has_no_further_condition():
     assert said(connection(a_token())) == {}
 
 
 @pytest.mark.parametrize("over", [False, True])
-def test_r35_a_licence_is_remarked_whether_valid_or_not(over):
+def test_r35_a_license_has_a_condition_whether_valid_or_not(over):
     end = rfc3339(NOON + timedelta(0 if over else 1))
 
-    holds, reason, _ = said(connection(a_token(), licenseExpiresAt=end))["LicenseValid"]
+    status, reason, _ = said(connection(a_token(), licenseExpiresAt=end))["LicenseValid"]
 
-    assert (holds, reason) == (not over, "LicenseExpired" if over else "LicenseValid")
+    assert (status, reason) == (not over, "LicenseExpired" if over else "LicenseValid")
 
 
-def test_r19_r20_r23_all_remarks_may_be_true_at_once():
+def test_r19_r20_r23_all_conditions_may_be_true_at_once():
     configuration = connection(a_token("new", 2, issuedTime=RETIRED), licenseExpiresAt=rfc3339(NOON + timedelta(1)))
 
     found = said(configuration, users(a=1, b=2))
 
-    assert {kind: holds for kind, (holds, _, _) in found.items()} == {
+    assert {kind: status for kind, (status, _, _) in found.items()} == {
         "LicenseValid": True,
         "RotationRecommended": True,
         "RotationOverdue": True,
@@ -198,7 +189,7 @@ def test_whatever_is_said_fits_into_a_condition():
     configuration = connection(*both, secretName="x" * 253, tokens=slots("n" * 63, longest))
 
     there = users(**names)
-    texts = [verdict_of(configuration, there, NOON).message]
+    texts = [readiness_of(configuration, there, NOON).message]
     texts += [message for _, _, message in said(connection(both[0]), there).values()]
 
     for text in texts:

@@ -38,7 +38,7 @@ from tests.harness.slot_states import acceptable, deleting, live_of
 Json = dict[str, Any]
 
 STEPS = 50
-# Settle, Secret, activate, and the look that finds nothing more; one more where a Secret was there.
+# RecordPlan, Secret, activate, and the look that finds nothing more; one more where a Secret was there.
 MOST_LOOKS = 5
 
 
@@ -89,7 +89,7 @@ class PureWorld:
     def rest(self) -> Rest:
         for _ in range(MOST_LOOKS):
             self.look(0)
-            if 0 not in self.seen or isinstance(self.step(0), connections.Rest):
+            if 0 not in self.seen or isinstance(self.step(0), connections.Done):
                 return Rest(self.read(), self.held(), self.time)
         raise AssertionError("the controller does not come to rest")
 
@@ -111,7 +111,7 @@ class PureWorld:
         configuration = ConnectionConfiguration.model_validate(raw)
         step = self._next(configuration)
         match step:
-            case connections.Settle(planned):
+            case connections.RecordPlan(planned):
                 new = minted(configuration, planned.mint, key_id="k1", issuer=ISSUER, now=self.time)
                 changes = {
                     "tokens": on_record((*planned.tokens, *new)),
@@ -119,8 +119,8 @@ class PureWorld:
                     "last_serial": new[-1].serial if new else configuration.status.last_serial,
                 }
                 self._write_status(leader, configuration, changes)
-            case connections.KeepSecret():
-                self._keep_secret(leader, configuration)
+            case connections.WriteSecret():
+                self._write_secret(leader, configuration)
             case connections.Activate():
                 active = {"state": ConnectionTokenState.ACTIVE}
                 live = live_tokens(configuration)
@@ -131,19 +131,19 @@ class PureWorld:
     def _next(self, configuration: ConnectionConfiguration) -> connections.Step:
         secret = HeldSecret.from_body(self.secret) if self.secret else None
         expected = content_digest(self._wanted(configuration))
-        return next_step(connections.Seen(configuration, plan(configuration, self.time), secret, expected))
+        return next_step(connections.Input(configuration, plan(configuration, self.time), secret, expected))
 
     def _wanted(self, configuration: ConnectionConfiguration) -> Json:
         signed = {token.token_id: f"signed {token.token_id}" for token in live_tokens(configuration)}
         return connection_secret(configuration, signed, base_url=ISSUER, ca_pem=None)
 
-    def _keep_secret(self, leader: int, configuration: ConnectionConfiguration) -> None:
+    def _write_secret(self, leader: int, configuration: ConnectionConfiguration) -> None:
         if live_tokens(configuration) == active_tokens(configuration):
             self.look(leader)  # S22: before healing
             if leader not in self.seen:
                 return
             configuration = ConnectionConfiguration.model_validate(self.seen[leader])
-            if not isinstance(self._next(configuration), connections.KeepSecret):
+            if not isinstance(self._next(configuration), connections.WriteSecret):
                 return
         wanted = self._wanted(configuration)
         wanted["metadata"] |= {"uid": "s1", "resourceVersion": "1"}
@@ -241,7 +241,7 @@ def test_whatever_happens_the_slots_keep_their_promises(
     )
 
     counts, reasons = PureMachine.counts, PureMachine.reasons
-    taken = ", ".join(f"{counts[step]} {step}" for step in ("Settle", "KeepSecret", "Activate", "Rest"))
+    taken = ", ".join(f"{counts[step]} {step}" for step in ("RecordPlan", "WriteSecret", "Activate", "Done"))
     figure(f"seed {seed}: {figures(counts, reasons)}; single steps: {taken}")
     # Machines that went nowhere would prove nothing.
     assert {text for text in OF_EDITS if counts[text]} == set(OF_EDITS)

@@ -147,24 +147,6 @@ async def test_a_secret_name_of_ones_own_is_used(world):
 # Nothing to do.
 
 
-async def test_looking_again_writes_nothing_and_asks_nothing(world):
-    await world.issue("blue", "green")
-
-    await world.reconcile()
-
-    assert world.cluster.calls == []
-
-
-async def test_a_restart_writes_nothing_and_asks_nothing(world):
-    await world.issue("blue", "green")
-    world.clock.advance(3600)
-
-    world.restart()
-    await world.reconcile()
-
-    assert world.cluster.calls == []
-
-
 async def test_a_metadata_edit_and_another_order_of_slots_make_no_token(world):
     values = await world.issue("blue", "green")
 
@@ -179,22 +161,6 @@ async def test_a_metadata_edit_and_another_order_of_slots_make_no_token(world):
     assert labelled == []
     assert (world.writes(), world.values()) == ([STATUS], values)
     assert world.connection().status.observed_generation == 2
-
-
-async def test_an_edit_that_raises_the_generation_costs_one_status_write(world):
-    values = await world.issue()
-
-    world.edit(description="the data centre in the west")
-    await world.reconcile()
-    await world.reconcile()
-
-    assert (world.writes(), world.values()) == ([STATUS], values)
-
-
-async def test_an_object_that_is_gone_before_it_was_seen_costs_nothing(world):
-    await world.reconcile()
-
-    assert (world.cluster.calls, world.audit.lines, world.events.warnings) == ([], [], [])
 
 
 # Adding and removing slots.

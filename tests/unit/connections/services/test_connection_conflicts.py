@@ -6,8 +6,8 @@ import pytest
 
 from tallystick.connections.domain import claims
 from tallystick.schema.builtin import SECRETS
-from tests.builders import OTHER_UID, UID, a_key, a_keyring, a_policy
-from tests.worlds.connection_world import NAME, NAMESPACE, SECRET, ConnectionWorld
+from tests.builders import a_key, a_keyring, a_policy
+from tests.worlds.connection_world import NAMESPACE, SECRET, ConnectionWorld
 from tests.worlds.damages import (
     delete,
     edit_secret,
@@ -24,57 +24,17 @@ def world() -> ConnectionWorld:
 # Somebody else's.
 
 
-def owned_by(kind, name):
-    return [{"kind": kind, "name": name, "uid": OTHER_UID, "controller": True}]
-
-
-FOREIGN = [
-    pytest.param([], "exists and is not ours", id="nobody's"),
-    pytest.param(
-        owned_by("ConnectionConfiguration", "other"),
-        "already belongs to ConnectionConfiguration edge/other",
-        id="another ConnectionConfiguration's",
-    ),
-    pytest.param(
-        owned_by("PairingToken", "press-1"), "already belongs to PairingToken edge/press-1", id="a PairingToken's"
-    ),
-    pytest.param(owned_by("Deployment", "web"), "exists and is not ours", id="another kind's"),
-    pytest.param(
-        [{"kind": "ConnectionConfiguration", "name": NAME, "uid": UID}],
-        "exists and is not ours",
-        id="ours only by a weak reference",
-    ),
-]
-
-
 @pytest.mark.parametrize("labelled", [True, False], ids=["labelled", "plain"])
-@pytest.mark.parametrize(("owners", "text"), FOREIGN)
-async def test_s22_a_foreign_secret_is_never_touched_and_its_owner_is_named(world, owners, text, labelled):
-    foreign = {
-        "metadata": {
-            "name": SECRET,
-            "namespace": NAMESPACE,
-            "labels": {"tallystick.dev/kind": "ConnectionConfiguration"} if labelled else {},
-            "ownerReferences": owners,
-        },
-        "data": {"token": "bWluZQ=="},
-    }
-    before = world.cluster.put(SECRETS, foreign)
+async def test_s22_a_conflict_costs_the_plan_and_a_status_and_the_token_stays_pending(world, labelled):
+    labels = {"tallystick.dev/kind": "ConnectionConfiguration"} if labelled else {}
+    world.cluster.put(SECRETS, {"metadata": {"name": SECRET, "namespace": NAMESPACE, "labels": labels}})
     world.apply()
 
-    first = await world.reconcile()
+    await world.reconcile()
     written = world.writes()
-    again = await world.reconcile()
+    await world.reconcile()
 
-    assert (world.secret(), world.tokens()) == (before, [("default", 1, "Pending")])
-    assert world.said() == {"Ready": ("False", "SecretConflict"), "Stalled": ("True", "SecretConflict")}
-    assert world.message() == (
-        f"Secret edge/{SECRET} {text}; it is left alone: remove it, or make a ConnectionConfiguration with another "
-        "spec.secretName"
-    )
-    assert world.events.reasons() == ["SecretConflict"]
-    assert world.audit.decisions() == [("refuse", "stalled")]
-    assert (first.requeue_after, again.requeue_after) == (10.0, 10.0)
+    assert world.tokens() == [("default", 1, "Pending")]
     # What carries no label of ours is seen only when our own is refused.
     tried = [] if labelled else [("create", "secrets")]
     assert (written, world.writes()) == ([STATUS, *tried, STATUS], tried)

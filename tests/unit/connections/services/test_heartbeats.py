@@ -7,10 +7,16 @@ import pytest
 from tallystick.connections.api.connection_configuration import CONNECTION_CONFIGURATIONS, DeploymentType
 from tallystick.connections.domain.instance_maps import stored_records
 from tallystick.connections.domain.presence import Sighting
-from tallystick.connections.services.heartbeats import NOT_A_CONNECTION_TOKEN, NOT_HERE, Heartbeat, Heartbeats
+from tallystick.connections.services.heartbeats import (
+    NOT_A_CONNECTION_TOKEN,
+    NOT_HERE,
+    Heartbeat,
+    HeartbeatRefusedError,
+    Heartbeats,
+)
 from tallystick.connections.services.instance_log import InstanceLog
 from tallystick.connections.services.token_use import ConnectionUses
-from tallystick.errors import NotYetError, UseRefusedError
+from tallystick.errors import NotYetError
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.ports import UnavailableError
@@ -48,7 +54,7 @@ class Place:
         await self.heartbeats.take(Heartbeat(jwt, *at, instance, used_in, "192.0.2.7"))
 
     async def refusal(self, jwt, **changes):
-        with pytest.raises(UseRefusedError) as refused:
+        with pytest.raises(HeartbeatRefusedError) as refused:
             await self.beat(jwt, **changes)
         return refused.value
 

@@ -39,6 +39,28 @@ async def test_a_restart_loses_nobody(instances, cluster, clock):
     assert sightings(cluster, EAST) == {"press-9": Sighting(3, SEEN)}
 
 
+@pytest.mark.parametrize(
+    "error", [ConflictError("another version"), UnavailableError("no answer")], ids=["a conflict", "an outage"]
+)
+async def test_the_last_write_of_a_process_is_tried_once_more(instances, cluster, error):
+    instances.note(WEST, "press-1", 1)
+    cluster.fail_next("create", "configmaps", error)
+
+    await instances.store_last()
+
+    assert set(sightings(cluster)) == {"press-1"}
+
+
+async def test_a_process_that_cannot_store_its_last_heartbeats_ends_all_the_same(instances, cluster):
+    instances.note(WEST, "press-1", 1)
+    for _ in range(2):
+        cluster.fail_next("create", "configmaps", UnavailableError("no answer"))
+
+    await instances.store_last()
+
+    assert stored(cluster) is None
+
+
 async def test_replicas_have_maps_of_their_own(instances, cluster, clock):
     other = a_log(cluster, clock, "exchange-1")
     instances.note(WEST, "press-1", 1)

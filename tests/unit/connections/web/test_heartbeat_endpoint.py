@@ -5,6 +5,8 @@ import json
 import pytest
 from yarl import URL
 
+from tallystick.connections.domain.presence import HEARTBEAT_SECONDS
+from tallystick.exchange.transport import IDLE_SECONDS
 from tallystick.objects.ports import UnavailableError
 from tests.worlds.heartbeats import GOOD, PATH, beat, problem, seen, shown
 from tests.worlds.replica import Replica
@@ -165,3 +167,7 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing(caplog):
     detail = "the request could not be answered because of a fault in the service"
     assert body == problem("server-error", "Internal Server Error", 500, detail)
     assert made.jwts["default"] not in caplog.text
+
+
+def test_the_connection_of_an_instance_stays_open_between_two_heartbeats():
+    assert IDLE_SECONDS >= HEARTBEAT_SECONDS + 10

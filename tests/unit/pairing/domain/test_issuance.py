@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tallystick.objects.held_secrets import HeldSecret
-from tallystick.pairing.domain.issuance import Expire, Heal, Issue, RemoveSecret, Rest, Revoke, Seen, next_step
+from tallystick.pairing.domain.issuance import Done, Expire, Heal, Input, Issue, RemoveSecret, Revoke, next_step
 from tests.builders import OTHER_UID, UID, a_pairing_token, issued_status, used_status
 from tests.fakes import NOON
 
@@ -17,7 +17,7 @@ def a_secret(*, owner_uid: str | None = UID, content_digest: str = INTACT, immut
 
 
 def step(token, *, secret=None, expected_digest=INTACT, seconds=0):
-    return next_step(Seen(token, secret, expected_digest, NOON + timedelta(seconds=seconds)))
+    return next_step(Input(token, secret, expected_digest, NOON + timedelta(seconds=seconds)))
 
 
 @pytest.mark.parametrize(
@@ -50,17 +50,17 @@ def step(token, *, secret=None, expected_digest=INTACT, seconds=0):
         ),
         pytest.param(
             a_pairing_token(status=issued_status(state="Revoked"), revoked=True),
-            Rest(),
+            Done(),
             id="a revocation on record rests",
         ),
-        pytest.param(a_pairing_token(deleting=True), Rest(), id="an object that is going needs nothing"),
+        pytest.param(a_pairing_token(deleting=True), Done(), id="an object that is going needs nothing"),
         pytest.param(
-            a_pairing_token(status=issued_status(), revoked=True, deleting=True), Rest(), id="not even a revocation"
+            a_pairing_token(status=issued_status(), revoked=True, deleting=True), Done(), id="not even a revocation"
         ),
         pytest.param(
-            a_pairing_token(status=issued_status(state="Revoked")), Rest(), id="Revoked without a Secret rests"
+            a_pairing_token(status=issued_status(state="Revoked")), Done(), id="Revoked without a Secret rests"
         ),
-        pytest.param(a_pairing_token(status=used_status()), Rest(), id="Used without a Secret rests"),
+        pytest.param(a_pairing_token(status=used_status()), Done(), id="Used without a Secret rests"),
     ],
 )
 def test_without_a_secret_the_next_step_is(token, expected):
@@ -78,11 +78,11 @@ def test_the_secret_of_a_spent_token_is_removed(state):
 def test_s22_a_secret_of_somebody_else_is_never_removed(owner):
     token = a_pairing_token(status=used_status())
 
-    assert step(token, secret=a_secret(owner_uid=owner)) == Rest()
+    assert step(token, secret=a_secret(owner_uid=owner)) == Done()
 
 
 def test_an_intact_secret_of_an_active_token_rests():
-    assert step(a_pairing_token(status=issued_status()), secret=a_secret()) == Rest()
+    assert step(a_pairing_token(status=issued_status()), secret=a_secret()) == Done()
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_s22_the_secret_of_an_active_token_is_healed_when_it_is(secret, expected
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        pytest.param(299, Rest(), id="a second before"),
+        pytest.param(299, Done(), id="a second before"),
         pytest.param(300, Expire(), id="at the very second"),
         pytest.param(301, Expire(), id="a second after"),
     ],
@@ -118,7 +118,7 @@ def test_r85_a_token_expires_at_exp(seconds, expected):
 def test_used_and_revoked_do_not_expire(state):
     token = a_pairing_token(status=issued_status(state=state))
 
-    assert step(token, seconds=3600) == Rest()
+    assert step(token, seconds=3600) == Done()
 
 
 def test_an_expired_token_is_expired_and_not_healed():
@@ -128,4 +128,4 @@ def test_an_expired_token_is_expired_and_not_healed():
 
 
 def test_d11_a_lost_secret_of_an_expired_token_mints_nothing():
-    assert step(a_pairing_token(status=issued_status(state="Expired")), seconds=3600) == Rest()
+    assert step(a_pairing_token(status=issued_status(state="Expired")), seconds=3600) == Done()

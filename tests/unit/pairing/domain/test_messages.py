@@ -2,8 +2,9 @@
 
 import pytest
 
+from tallystick.objects.conditions import Progress
 from tallystick.pairing.api.master_token import MasterTokenState
-from tallystick.pairing.domain.messages import master_verdict, verdict_of
+from tallystick.pairing.domain.messages import master_readiness, readiness_of
 from tests.builders import MASTER_TOKEN_ID, a_master_token, a_pairing_token, issued_status, used_status
 
 
@@ -51,16 +52,21 @@ from tests.builders import MASTER_TOKEN_ID, a_master_token, a_pairing_token, iss
     ],
 )
 def test_a_pairing_token_says(token, ready, reason, message):
-    verdict = verdict_of(token)
+    readiness = readiness_of(token)
 
-    assert (verdict.ready, verdict.reason, verdict.message) == (ready, reason, message)
+    assert (readiness.progress is Progress.READY, readiness.reason, readiness.message) == (ready, reason, message)
 
 
 def test_only_pending_is_reconciling_and_only_expired_is_stalled():
-    pending, expired = verdict_of(a_pairing_token()), verdict_of(a_pairing_token(status=issued_status(state="Expired")))
+    states = ["Pending", "Active", "Used", "Expired", "Revoked"]
 
-    assert (pending.reconciling, pending.stalled) == (True, False)
-    assert (expired.reconciling, expired.stalled) == (False, True)
+    found = {state: readiness_of(a_pairing_token(status=issued_status(state=state))).progress for state in states}
+
+    assert found == {
+        **dict.fromkeys(states, Progress.READY),
+        "Pending": Progress.RECONCILING,
+        "Expired": Progress.STALLED,
+    }
 
 
 @pytest.mark.parametrize(
@@ -80,12 +86,12 @@ def test_only_pending_is_reconciling_and_only_expired_is_stalled():
     ],
 )
 def test_a_master_token_says(state, ready, message):
-    verdict = master_verdict(a_master_token(), state)
+    readiness = master_readiness(a_master_token(), state)
 
-    assert (verdict.ready, verdict.reason, verdict.message) == (ready, state.value, message)
+    assert (readiness.progress is Progress.READY, readiness.reason, readiness.message) == (ready, state.value, message)
 
 
 def test_the_bootstrap_token_names_no_pairing():
     bootstrap = a_master_token(pairingTokenRef=None, serial=None, redemptionID=None)
 
-    assert master_verdict(bootstrap, MasterTokenState.REVOKED).message == "the trust has been ended"
+    assert master_readiness(bootstrap, MasterTokenState.REVOKED).message == "the trust has been ended"

@@ -58,45 +58,6 @@ async def test_no_value_of_a_token_is_in_status_audit_or_events(world):
     assert jwt.split(".")[2] not in told
 
 
-async def test_looking_again_writes_nothing_and_asks_nothing(world):
-    await world.issue()
-
-    await world.reconcile()
-
-    assert world.cluster.calls == []
-
-
-async def test_d11_a_restart_writes_nothing_and_asks_nothing(world):
-    await world.issue()
-    world.clock.advance(60)
-
-    world.restart()
-    await world.reconcile()
-
-    assert world.cluster.calls == []
-
-
-async def test_a_no_op_edit_writes_nothing(world):
-    await world.issue()
-
-    world.cluster.edit(PAIRING_TOKENS, NAMESPACE, NAME, lambda body: body["metadata"].update(labels={"team": "a"}))
-    await world.reconcile()
-
-    assert world.writes() == []
-
-
-async def test_an_edit_that_raises_the_generation_costs_one_status_write(world):
-    jwt = await world.issue()
-
-    world.edit(description="the press in hall 3")
-    await world.reconcile()
-    await world.reconcile()
-
-    assert world.writes() == [("replace_status", "pairingtokens")]
-    assert world.token().status.observed_generation == 2
-    assert world.jwt() == jwt
-
-
 @pytest.mark.parametrize(
     ("status", "spec"),
     [

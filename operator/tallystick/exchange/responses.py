@@ -1,0 +1,181 @@
+"""Turn errors into responses. No other module of the exchange does that.
+
+Each error text is a constant, or a use case wrote it for the caller (RFC 6749, section 5.2). No text repeats input.
+"""
+
+import json
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from tallystick.crypto.keyring import JWKS_MAX_AGE
+from tallystick.errors import ExchangeRefusedError, NotYetError, ProblemError
+from tallystick.exchange.requests import INVALID_BEARER
+from tallystick.objects.ports import ClusterError
+
+log = structlog.get_logger("tallystick.web")
+
+OUTCOME = web.ResponseKey("OUTCOME", str)
+"""The value of the metric label `outcome`: `ok`, or the error code of the response."""
+EXCUSED = web.ResponseKey("EXCUSED", bool)
+"""Whether an error response does not count as a failure of its source."""
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+CACHED = {"Cache-Control": f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"}
+"""The header of the documents that a client may keep."""
+NOT_YET_CODES = frozenset({"temporarily_unavailable", "clock_unsafe"})
+_CANNOT_KNOW = "the state of the token cannot be read now; ask again"
+_KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
+HTTP_ERRORS = {
+    401: ("invalid_token", "the caller must be authenticated: a bearer token of a ServiceAccount, for this issuer"),
+    404: ("not_found", "there is nothing at this path"),
+    405: ("invalid_request", "this method is not served at this path"),
+    408: ("invalid_request", "the body took too long to arrive"),
+    413: ("invalid_request", "the body is larger than 64 KiB"),
+    415: ("invalid_request", "the body must be application/x-www-form-urlencoded, without a content encoding"),
+    417: ("invalid_request", "only Expect: 100-continue is known"),
+    429: ("too_many_requests", "too many requests from this source have failed; ask again later"),
+}
+OUTCOMES = frozenset({"ok", "server_error"}) | NOT_YET_CODES | {code for code, _ in HTTP_ERRORS.values()}
+"""The values of the metric label `outcome` that each endpoint can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorResponse:
+    """An error as a caller gets it.
+
+    Attributes:
+        status: The HTTP status.
+        code: The error code, by which a client tells errors apart.
+        description: A text for people.
+        headers: Headers beside those of each response.
+        title: The title of a problem of this code (RFC 9457). Default: the phrase of the status.
+        outcome: The value of the metric label `outcome`. Default: the code.
+        excused: Whether the response does not count as a failure of its source.
+    """
+
+    status: int
+    code: str
+    description: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    title: str = ""
+    outcome: str = ""
+    excused: bool = False
+
+
+def error_response(error: Exception) -> ErrorResponse:
+    """Return the response to an error."""
+    match error:
+        case ExchangeRefusedError():
+            return ErrorResponse(400, error.code, error.description, outcome=error.outcome)
+        case ProblemError():
+            return _problem(error)
+        case NotYetError():
+            return _not_yet(error)
+        case ClusterError():
+            # A use case does not handle a Role that lacks a rule, so nothing is known about the token.
+            _log("the API server refused", error)
+            return ErrorResponse(503, "temporarily_unavailable", _CANNOT_KNOW, {"Retry-After": "5"})
+        case web.HTTPException():
+            return _http_error(error)
+        case _:
+            _log("unexpected error", error)
+            return ErrorResponse(
+                500, "server_error", "the request could not be answered because of a fault in the service"
+            )
+
+
+def write_error(error: ErrorResponse, *, as_problem: bool = False) -> web.Response:
+    """Write an error as JSON: in the form of OAuth (RFC 6749, section 5.2), or as a problem (RFC 9457)."""
+    response = json_response(
+        problem(error) if as_problem else {"error": error.code, "error_description": error.description},
+        status=error.status,
+        headers=error.headers,
+        content_type=PROBLEM if as_problem else JSON,
+        outcome=error.outcome or error.code,
+    )
+    response[EXCUSED] = error.excused
+    if error.status in (408, 413):
+        response.force_close()  # the rest of the body is not read
+    return response
+
+
+def problem(error: ErrorResponse) -> dict[str, object]:
+    """Return an error as a problem (RFC 9457, section 3.1)."""
+    return {
+        "type": problem_type(error.code),
+        "title": error.title or HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "detail": error.description,
+    }
+
+
+def problem_type(code: str) -> str:
+    """Return the type of a problem by its error code."""
+    return "urn:problem:" + code.replace("_", "-")
+
+
+def json_response(
+    body: Mapping[str, object],
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    content_type: str = JSON,
+    outcome: str = "ok",
+) -> web.Response:
+    """Write an object as JSON in ASCII alone, so that no client mistakes it for markup of another encoding."""
+    response = web.Response(
+        body=json.dumps(body, separators=(",", ":")).encode("ascii"),
+        status=status,
+        headers=dict(headers or {}),
+        content_type=content_type,
+    )
+    response[OUTCOME] = outcome
+    return response
+
+
+def empty_response(*, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return a successful response without a body."""
+    response = web.Response(status=status, headers=dict(headers or {}))
+    response[OUTCOME] = "ok"
+    return response
+
+
+def _problem(error: ProblemError) -> ErrorResponse:
+    challenge = {"WWW-Authenticate": error.challenge or INVALID_BEARER}
+    return ErrorResponse(
+        error.status,
+        error.code,
+        error.detail,
+        challenge if error.status == HTTPStatus.UNAUTHORIZED else {},
+        title=error.title,
+        excused=error.excused,
+    )
+
+
+def _not_yet(error: NotYetError) -> ErrorResponse:
+    headers = {"Retry-After": str(error.retry_after)}
+    if error.reason in NOT_YET_CODES:
+        return ErrorResponse(503, error.reason, error.message, headers)
+    return ErrorResponse(503, "temporarily_unavailable", _CANNOT_KNOW, headers)
+
+
+def _http_error(error: web.HTTPException) -> ErrorResponse:
+    """Describe the errors of aiohttp itself (404, 405), and those that we raise."""
+    generic = ("invalid_request", HTTPStatus(error.status).phrase.lower())
+    code, description = HTTP_ERRORS.get(error.status, generic)
+    headers = {name: error.headers[name] for name in _KEPT_HEADERS if name in error.headers}
+    return ErrorResponse(error.status, code, description, headers)
+
+
+def _log(event: str, error: Exception) -> None:
+    """Log the class and the place, and no value: a message may quote input."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    log.error(event, error=type(error).__name__, at=place)
