@@ -1,5 +1,5 @@
 #!/bin/sh
-# What an instance does every 15 seconds: show its token, and say who it is and what it runs as.
+# Sends one heartbeat: the token, the name of the instance and its deployment type. An instance sends one every 15 seconds.
 #   heartbeat.sh TOKEN-FILE INSTANCE [DEPLOYMENT-TYPE]
 exec curl --silent --cacert ca.crt "$(cat heartbeat-url)" \
   --header "Authorization: Bearer $(cat "$1")" --header 'Content-Type: application/json' \

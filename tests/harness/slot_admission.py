@@ -19,26 +19,23 @@ ONLY_ACTIVE = (
     "cannot revoke the only active token; generate a new token first (add a slot), register it on all instances, "
     "then revoke this one"
 )
-STILL_REVOKED = "a slot of this name is still being revoked: wait until it has left status.tokens, or use another name"
-STILL_REMOVED = (
-    "a slot of this name is still being removed: wait until it has left status.vacantSlots, or use another name"
-)
+STILL_REVOKED = "use another slot name, or wait until status.tokens reports the last token of this slot as Revoked"
+STILL_REMOVED = "use another slot name, or wait until status.vacantSlots no longer lists this one"
 END_NOT_RECORDED = (
-    "the end of the licence is still being recorded: wait until status.tokens[].notAfter shows it, then change it"
+    "the previous licenseExpiresAt is not recorded yet; wait until status.tokens[].notAfter shows it, then change it"
 )
 OUTLIVED = (
-    "the token that would stay ends within seconds, before the licence does: wait until status.tokens shows it as "
-    "revoked, then edit the slots"
+    "the remaining token expires within seconds; wait until status.tokens reports it as Revoked, then edit spec.tokens"
 )
-IMMUTABLE_TYPE = "deploymentType is immutable: tokens are tied to it; create a separate ConnectionConfiguration"
+IMMUTABLE_TYPE = "deploymentType is immutable: it is part of each token; create a separate ConnectionConfiguration"
 OF_EDITS = (NO_SLOT, LIMIT, NOT_UNIQUE, ONLY_ACTIVE, STILL_REVOKED, STILL_REMOVED, END_NOT_RECORDED, IMMUTABLE_TYPE)
 RARELY = (OUTLIVED,)  # it takes an edit in the last seconds of a licence
 OF_STATUSES = (
     "status.lastSerial cannot be lowered",
-    "at most 2 tokens may be pending or active",
-    "status.tokens cannot run ahead of status.lastSerial",
-    "a revoked token never becomes active again",
-    "a token that has left status.tokens never comes back",
+    "at most 2 tokens can be Pending or Active",
+    "a serial in status.tokens must not be greater than status.lastSerial",
+    "a Revoked token cannot become Active again",
+    "a token that was removed from status.tokens cannot be added again",
 )
 
 

@@ -35,7 +35,7 @@ def people(world: World, state: State) -> Iterator[State]:
 
 
 def _may_rise(protocol: Protocol, pairing: Pairing) -> bool:
-    """CEL: "the revocation is still being carried out"."""
+    """CEL: "the controller has not recorded the revocation yet"."""
     return not pairing.ordered or pairing.state == "Revoked" or not protocol.serial_waits_for_record
 
 

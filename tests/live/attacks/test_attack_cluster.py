@@ -41,9 +41,9 @@ BY_HAND = (
     "a master token is made by the exchange, never by hand: only system:serviceaccount:tallystick-system:exchange and "
     "system:serviceaccount:tallystick-system:controller may create one"
 )
-SPENT = "a spent token never becomes active again: Used and Expired may only become Revoked"
-FINAL = "status.redemption: Invalid value: a redemption is final"
-ENDED = "a master token that ended never becomes active again: Expired may only become Revoked"
+SPENT = "a Used, Expired or Revoked token cannot become Active again; Used and Expired can change only to Revoked"
+FINAL = "status.redemption: Invalid value: status.redemption is immutable once it is set"
+ENDED = "an Expired or Revoked master token cannot become Active again; Expired can change only to Revoked"
 REDEMPTION = {
     "redemptionID": "c-1",
     "masterTokenID": "m-1",
@@ -75,7 +75,7 @@ FORGERIES = {
     "prolong it": Forgery("active", {"expirationTime": "2099-01-01T00:00:00Z"}, RECORD),
     "make it speak for admin": Forgery("active", {"subject": "admin"}, RECORD),
     "name another key": Forgery("active", {"kid": "mine", "claimsDigest": "mine"}, RECORD),
-    "run ahead of the order": Forgery("active", {"serial": 2}, "status.serial cannot run ahead of spec.serial"),
+    "run ahead of the order": Forgery("active", {"serial": 2}, "status.serial must not be greater than spec.serial"),
     "have it issued again": Forgery(
         "active", {"state": GONE, "serial": GONE}, "status.serial cannot be lowered", RECORD
     ),
@@ -92,7 +92,7 @@ FORGERIES = {
     "take a revocation back": Forgery(
         "revoked",
         {"state": "Used", "revokedThrough": GONE},
-        "[<nil>: Invalid value: status.revokedThrough cannot be lowered: what is revoked stays revoked, "
+        "[<nil>: Invalid value: status.revokedThrough cannot be lowered: a revocation is permanent, "
         f"<nil>: Invalid value: {SPENT}]",
         SPENT,
     ),
@@ -235,8 +235,8 @@ def made_by_hand(cast: Cast, user: str) -> list[str]:
     return [no("create"), no("create"), no(patches), no(looks)]
 
 
-EDITED = "spec: Forbidden: a master token is made by the exchange and cannot be edited; only spec.revoked may be set"
-REACTIVATED = "spec: Forbidden: a revoked master token cannot be reactivated; pair again to make a new one"
+EDITED = "spec: Forbidden: only spec.revoked can be changed: the exchange creates master tokens"
+REACTIVATED = "spec: Forbidden: a revoked master token cannot be reactivated; pair again to get a new one"
 MASTER_EDITS: dict[str, tuple[str, Json, str]] = {
     "widen the scope": ("used master", {"scope": REDEMPTION["scope"]}, EDITED),
     "speak for admin": ("used master", {"subject": "admin"}, EDITED),

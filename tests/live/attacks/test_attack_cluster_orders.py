@@ -36,7 +36,7 @@ MAY_EDIT = ("ann", "bob", "star")
 MAY_NOT = ("boss", "tenant", "reader")
 USE_CASE = "you may not request use case {} in namespace {}: ask for a RoleBinding to ClusterRole tallystick-usecase-{}"
 NEVER_ISSUED = (
-    "spec: Invalid value: a revoked token is never issued: set spec.revoked to false in the edit that raises "
+    "spec: Invalid value: no token is issued while spec.revoked is true; set it to false in the edit that raises "
     "spec.serial"
 )
 
@@ -65,7 +65,7 @@ EDITS: dict[str, tuple[str, Json, str]] = {
     "skip a serial": (
         "active",
         {"serial": 3},
-        "spec: Invalid value: serial may rise by 1 at a time: set it to the live object's spec.serial + 1",
+        "spec: Invalid value: serial can rise only by 1; set it to the current spec.serial + 1",
     ),
     "retain what was to end": (
         "active",

@@ -30,9 +30,11 @@ HELD = {"metadata": {"finalizers": ["example.com/held"]}}
 LET_GO = {"metadata": {"finalizers": None}}
 REVOKED = {"spec": {"revoked": True}}
 REISSUED = {"spec": {"revoked": False, "serial": 2}}
-BEING_REVOKED = "the revocation is still being carried out: wait until status.state is Revoked, then raise spec.serial"
+BEING_REVOKED = (
+    "the controller has not recorded the revocation yet; wait until status.state is Revoked, then raise spec.serial"
+)
 NEVER_ISSUED = (
-    "spec: Invalid value: a revoked token is never issued: set spec.revoked to false in the edit that raises "
+    "spec: Invalid value: no token is issued while spec.revoked is true; set it to false in the edit that raises "
     "spec.serial"
 )
 # Before the revocation is recorded, and after it.

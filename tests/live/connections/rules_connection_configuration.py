@@ -31,9 +31,9 @@ ONLY_ACTIVE = (
 )
 TWO_AT_MOST = "cannot generate a new token: 2 of 2 tokens are active; revoke one first"
 UNIQUE = "slot names must be unique"
-STILL_REVOKED = "a slot of this name is still being revoked: wait until it has left status.tokens, or use another name"
+STILL_REVOKED = "use another slot name, or wait until status.tokens reports the last token of this slot as Revoked"
 PROXY_ONLY = "reverseProxy applies only to deploymentType ReverseProxy"
-WHOLE_SECOND = "licenseExpiresAt must be a whole second of a year from 2000 to 9998"
+WHOLE_SECOND = "licenseExpiresAt must be a whole second in a year from 2000 to 9998"
 REMIND_IN_ORDER = "requireAfter must not be shorter than recommendAfter"
 
 

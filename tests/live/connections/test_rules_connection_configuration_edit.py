@@ -37,17 +37,14 @@ __all__ = ["connection", "controller"]
 
 Json = dict[str, Any]
 
-STILL_REMOVED = (
-    "a slot of this name is still being removed: wait until it has left status.vacantSlots, or use another name"
-)
-TYPE_STAYS = "deploymentType is immutable: tokens are tied to it; create a separate ConnectionConfiguration"
+STILL_REMOVED = "use another slot name, or wait until status.vacantSlots no longer lists this one"
+TYPE_STAYS = "deploymentType is immutable: it is part of each token; create a separate ConnectionConfiguration"
 UNRECORDED = (
-    "the end of the licence is still being recorded: wait until status.tokens[].notAfter shows it, then change it"
+    "the previous licenseExpiresAt is not recorded yet; wait until status.tokens[].notAfter shows it, then change it"
 )
 SECRET_STAYS = "secretName is immutable"
 OUTLIVED = (
-    "the token that would stay ends within seconds, before the licence does: wait until status.tokens shows it as "
-    "revoked, then edit the slots"
+    "the remaining token expires within seconds; wait until status.tokens reports it as Revoked, then edit spec.tokens"
 )
 LICENSED_A, LICENSED_AB = SLOT_A | LICENSED, SLOTS_AB | LICENSED
 

@@ -36,10 +36,10 @@ __all__ = ["connection", "controller"]
 Json = dict[str, Any]
 
 SERIAL_FALLS = "status.lastSerial cannot be lowered"
-TWO_LIVE = "at most 2 tokens may be pending or active"
-AHEAD = "status.tokens cannot run ahead of status.lastSerial"
-FOR_EVER = "a revoked token never becomes active again"
-GONE = "a token that has left status.tokens never comes back"
+TWO_LIVE = "at most 2 tokens can be Pending or Active"
+AHEAD = "a serial in status.tokens must not be greater than status.lastSerial"
+FOR_EVER = "a Revoked token cannot become Active again"
+GONE = "a token that was removed from status.tokens cannot be added again"
 
 FULL = recorded(record("b", 5), record("a", 4, "Pending"), revoked("c", 3), revoked("b", 2), revoked("a", 1))
 

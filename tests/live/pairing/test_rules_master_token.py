@@ -60,8 +60,8 @@ CHANGED: Json = {
     "expirationTime": "2040-01-01T12:00:00Z",
     "deletionPolicy": "Retain",
 }
-ONLY_REVOKED = "a master token is made by the exchange and cannot be edited; only spec.revoked may be set"
-ENDED = "a master token that ended never becomes active again: Expired may only become Revoked"
+ONLY_REVOKED = "only spec.revoked can be changed: the exchange creates master tokens"
+ENDED = "an Expired or Revoked master token cannot become Active again; Expired can change only to Revoked"
 
 
 def without(name: str) -> Json:
@@ -70,7 +70,7 @@ def without(name: str) -> Json:
 
 CREATE_REFUSED = [
     *(
-        Refused(f"no {name}", {}, without(name), "pairingTokenRef, serial and redemptionID must be given together")
+        Refused(f"no {name}", {}, without(name), "pairingTokenRef, serial and redemptionID must be set together")
         for name in ("pairingTokenRef", "serial", "redemptionID")
     ),
     *(Refused(f"no {name}", {}, without(name), f"spec.{name}") for name in ("tokenID", "kid", "subject", "scope")),

@@ -43,7 +43,12 @@ CREATE_REFUSED = [
         }.items()
     ),
     *(
-        Refused(f"exchange at {url}", {}, SERVICE | {"baseURL": URL, "exchangeURL": url}, "exchangeURL must be under")
+        Refused(
+            f"exchange at {url}",
+            {},
+            SERVICE | {"baseURL": URL, "exchangeURL": url},
+            "exchangeURL must start with baseURL",
+        )
         for url in (
             f"{URL}.evil.com/x",
             URL,

@@ -82,7 +82,7 @@ EDIT_REFUSED = [
         "serial raised by 2",
         SERVICE,
         SERVICE | {"serial": 3},
-        "serial may rise by 1 at a time: set it to the live object's spec.serial + 1",
+        "serial can rise only by 1; set it to the current spec.serial + 1",
     ),
     Refused(
         "revoked unset",
@@ -100,19 +100,19 @@ EDIT_REFUSED = [
         "re-issued while the revocation is under way",
         SERVICE | {"revoked": True},
         SERVICE | {"serial": 2},
-        "the revocation is still being carried out: wait until status.state is Revoked",
+        "the controller has not recorded the revocation yet; wait until status.state is Revoked",
     ),
     Refused(
         "re-issued and still revoked",
         SERVICE | {"revoked": True},
         SERVICE | {"serial": 2, "revoked": True},
-        "a revoked token is never issued: set spec.revoked to false in the edit that raises spec.serial",
+        "no token is issued while spec.revoked is true; set it to false in the edit that raises spec.serial",
     ),
     Refused(
         "re-issued and revoked at once",
         SERVICE,
         SERVICE | {"serial": 2, "revoked": True},
-        "a revoked token is never issued",
+        "no token is issued while spec.revoked is true",
     ),
 ]
 

@@ -28,18 +28,20 @@ REDEMPTION = {
     "time": "2030-01-01T12:00:00Z",
 }
 USED = {"state": "Used", "serial": 1, "redemption": REDEMPTION}
-FINAL = "a spent token never becomes active again"
+FINAL = "a Used, Expired or Revoked token cannot become Active again"
 
 STATUS_REFUSED = [
-    Refused("ahead of the spec", {}, {"serial": 2}, "status.serial cannot run ahead of spec.serial"),
+    Refused("ahead of the spec", {}, {"serial": 2}, "status.serial must not be greater than spec.serial"),
     Refused("serial removed", {"serial": 1}, {"state": "Pending"}, "status.serial cannot be lowered"),
-    Refused("revokedThrough ahead", {}, {"revokedThrough": 2}, "status.revokedThrough cannot run ahead of spec.serial"),
+    Refused(
+        "revokedThrough ahead", {}, {"revokedThrough": 2}, "status.revokedThrough must not be greater than spec.serial"
+    ),
     Refused("revokedThrough removed", REVOKED, {"state": "Revoked", "serial": 1}, "revokedThrough cannot be lowered"),
     Refused(
         "revoked without revokedThrough",
         {"state": "Active", "serial": 1},
         {"state": "Revoked", "serial": 1},
-        "state Revoked needs status.revokedThrough to be at least status.serial",
+        "if status.state is Revoked, status.revokedThrough must be at least status.serial",
     ),
     Refused("used to active", USED, USED | {"state": "Active"}, FINAL),
     Refused("used to expired", USED, USED | {"state": "Expired"}, FINAL),
@@ -49,34 +51,41 @@ STATUS_REFUSED = [
     Refused("revoked to active", REVOKED, REVOKED | {"state": "Active"}, FINAL),
     Refused("revoked to used", REVOKED, REVOKED | {"state": "Used"}, FINAL),
     Refused(
-        "redemption changed", USED, USED | {"redemption": REDEMPTION | {"redemptionID": "c-2"}}, "a redemption is final"
+        "redemption changed",
+        USED,
+        USED | {"redemption": REDEMPTION | {"redemptionID": "c-2"}},
+        "status.redemption is immutable once it is set",
     ),
     Refused(
         "redemption re-timed",
         USED,
         USED | {"redemption": REDEMPTION | {"time": "2030-01-01T12:00:01Z"}},
-        "a redemption is final",
+        "status.redemption is immutable once it is set",
     ),
-    Refused("redemption removed", USED, {"state": "Used", "serial": 1}, "a redemption is final"),
+    Refused(
+        "redemption removed", USED, {"state": "Used", "serial": 1}, "status.redemption is immutable once it is set"
+    ),
     Refused(
         "redemption of an active token kept active",
         {"state": "Active", "serial": 1},
         USED | {"state": "Active"},
-        "only an Active",
+        "status.redemption can be set only in the write",
     ),
-    Refused("redemption of a pending token", {"state": "Pending"}, USED, "only an Active token can be redeemed"),
-    Refused("redemption of a new token", {}, USED, "only an Active token can be redeemed"),
+    Refused(
+        "redemption of a pending token", {"state": "Pending"}, USED, "status.redemption can be set only in the write"
+    ),
+    Refused("redemption of a new token", {}, USED, "status.redemption can be set only in the write"),
     Refused(
         "redemption of an expired token",
         {"state": "Expired", "serial": 1},
         REVOKED | {"redemption": REDEMPTION},
-        "only an Active token can be redeemed",
+        "status.redemption can be set only in the write",
     ),
     Refused(
         "redemption of a revoked token",
         REVOKED,
         REVOKED | {"redemption": REDEMPTION},
-        "only an Active token can be redeemed",
+        "status.redemption can be set only in the write",
     ),
     Refused("unknown state", {}, {"state": "Claimed"}, "status.state"),
 ]
@@ -102,13 +111,13 @@ REISSUED_REFUSED = [
         "half revoked",
         REVOKED,
         {"state": "Revoked", "serial": 2, "revokedThrough": 1},
-        "state Revoked needs status.revokedThrough",
+        "if status.state is Revoked, status.revokedThrough must be at least",
     ),
     Refused(
         "redeemed unissued",
         REVOKED,
         {"state": "Used", "serial": 2, "revokedThrough": 1, "redemption": REDEMPTION},
-        "only an Active token can be redeemed",
+        "status.redemption can be set only in the write",
     ),
 ]
 
@@ -163,7 +172,7 @@ def test_a_new_serial_drops_the_claim_of_the_one_before(
     kept = write_status(controller, body | {"status": USED}, body | {"status": USED | {"state": "Active", "serial": 2}})
     dropped = write_status(controller, body | {"status": USED}, body | {"status": {"state": "Active", "serial": 2}})
 
-    assert "only an Active token can be redeemed" in kept.message
+    assert "status.redemption can be set only in the write" in kept.message
     assert dropped.succeeded, dropped.message
 
 
@@ -184,7 +193,7 @@ def test_a_serial_that_is_revoked_before_it_was_issued_may_keep_the_claim_of_the
     )
     kept = write_status(controller, before, body | {"status": revoked | {"redemption": REDEMPTION}})
 
-    assert "only an Active token can be redeemed" in forged.message
+    assert "status.redemption can be set only in the write" in forged.message
     assert kept.succeeded, kept.message
 
 
@@ -195,7 +204,7 @@ def test_a_status_that_is_emptied_keeps_claim_and_state(admin: Api, controller: 
 
     emptied = controller.merge(body, {"status": None}, subresource="status")
 
-    assert "a redemption is final" in emptied.message
+    assert "status.redemption is immutable once it is set" in emptied.message
     assert FINAL in emptied.message
 
 
