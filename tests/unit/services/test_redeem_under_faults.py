@@ -36,7 +36,7 @@ async def ask_until_told(world, jwt, key):
 
 
 @pytest.mark.parametrize("plan", PLANS)
-async def test_i7_no_fault_burns_the_token_of_a_client_with_a_key(plan):
+async def test_no_fault_burns_the_token_of_a_client_with_a_key(plan):
     world = World()
     jwt = await world.issue()
     world.cluster.plan_from_now(plan)
