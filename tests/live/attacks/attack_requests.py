@@ -228,7 +228,7 @@ INTROSPECTIONS = [
         _authorized(INTROSPECT, "Bearer", "Bearer", form=SOMETHING),
         refused("Authorization is given more than once"),
     ),
-    # No token of these kinds is bound to a deployment type, so it is good for none (class C4, I9).
+    # No token of these kinds is bound to a deployment type, so it is good for none (class C4, R39).
     Row("pairing token for a deployment type", _posts(INTROSPECT, lambda v: _typed(v, _pairing(v))), INACTIVE),
     Row("master token for a deployment type", _posts(INTROSPECT, lambda v: _typed(v, _master(v))), INACTIVE),
 ]

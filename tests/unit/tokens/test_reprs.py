@@ -1,4 +1,4 @@
-"""What carries a token does not show it: a repr ends up in exceptions, logs and failing tests (S8)."""
+"""What carries a token does not show it: a repr ends up in exceptions, logs and failing tests (I11)."""
 
 import pytest
 

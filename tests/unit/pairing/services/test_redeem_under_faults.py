@@ -43,7 +43,7 @@ async def ask_until_told(world, jwt, key):
 
 @POLICIES
 @pytest.mark.parametrize("plan", PLANS)
-async def test_i7_no_fault_burns_the_token_of_a_client_with_a_key(plan, policy):
+async def test_no_fault_burns_the_token_of_a_client_with_a_key(plan, policy):
     world = World()
     jwt = await issued(world, policy)
     world.cluster.plan_from_now(plan)

@@ -54,6 +54,7 @@ async def test_a_second_use_is_refused():
     }
     assert len(replica.master_tokens()) == 1
     assert replica.events.reasons() == ["ReplayDetected"]
+    assert replica.counted("token", "replay") == 1
 
 
 async def test_an_expired_token_is_refused_with_its_time():
@@ -225,7 +226,10 @@ async def test_another_key_is_refused_a_used_token():
 
 async def test_a_proof_for_another_address_is_refused_whatever_the_host_header_says():
     replica = Replica()
-    signed, proof = replica.pairing_token(), replica.proof(SigningKey.generate("ES256"), url="https://evil.example/")
+    signed, proof = (
+        replica.pairing_token(),
+        replica.proof(SigningKey.generate("ES256"), url=f"https://evil.example{TOKEN}"),
+    )
 
     async with replica.client() as client:
         headers = {**proof, "Host": "evil.example", "X-Forwarded-Host": "evil.example"}

@@ -1,0 +1,51 @@
+"""The API client sends no write that could overwrite another version of an object: docs/rules.md#i22."""
+
+import inspect
+
+import pytest
+
+from tallystick.kube.client import KubeCluster
+from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
+
+
+class Session:
+    """A session that records each request instead of sending it."""
+
+    def __init__(self):
+        self.requests = []
+
+    def request(self, method, url, **_):
+        self.requests.append((method, url))
+        raise OSError
+
+
+class Connection:
+    """An API server that is never reached."""
+
+    server = "https://api.invalid"
+
+    def __init__(self):
+        self.opened = Session()
+
+    def session(self, **_):
+        return self.opened
+
+
+@pytest.mark.parametrize("write", ["replace", "replace_status"])
+@pytest.mark.parametrize("missing", ["uid", "resourceVersion"])
+async def test_a_replace_names_the_version_and_the_uid_that_it_means(write, missing):
+    connection = Connection()
+    cluster = KubeCluster(connection, field_manager="test")
+    metadata = {"name": "press-1", "namespace": "edge", "uid": "u1", "resourceVersion": "7"}
+    del metadata[missing]
+
+    with pytest.raises(ValueError, match="a conditional write needs the uid and the resourceVersion"):
+        await getattr(cluster, write)(PAIRING_TOKENS, {"metadata": metadata})
+
+    assert connection.opened.requests == []
+
+
+def test_a_delete_names_the_uid_that_it_means():
+    uid = inspect.signature(KubeCluster.delete).parameters["uid"]
+
+    assert (uid.kind, uid.default) == (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty)
