@@ -24,7 +24,7 @@ def main(process: str, *flags: str) -> int:
     }
     settings = load_settings(**given)
     configure_logging(level=settings.log_level)
-    clock = moved.MovedClock(Path(os.environ[moved.VARIABLE]))
+    clock = moved.MovedClock(Path(os.environ[moved.VARIABLE]), durations_stand=moved.STANDING in os.environ)
     run = run_controller if process == "controller" else run_exchange
     # The API server's time is moved as ours is: the test moves the world, not one replica.
     return asyncio.run(
