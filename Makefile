@@ -14,7 +14,7 @@ BUSY ?= $(shell getconf _NPROCESSORS_ONLN)
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-busy soak bench check format crds plane clean
+.PHONY: help demo quick test test-busy soak bench check format crds goldens plane clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,6 +49,9 @@ format: .venv/ready ## Format the code.
 
 crds: .venv/ready ## Write crds/ anew from the models.
 	@$(RUN)/tallystick manifests --crds-to crds
+
+goldens: .venv/ready ## Store anew what users see (help, manifests, metrics, audit lines); see the diff before committing it.
+	@UPDATE_GOLDENS=1 $(RUN)/python -m pytest -q tests/unit/golden
 
 plane: .venv/ready ## Build the control plane's binaries into the user's cache.
 	@$(RUN)/tallystick build-plane

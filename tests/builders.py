@@ -7,17 +7,17 @@ import functools
 from datetime import datetime, timedelta
 from typing import Any
 
-from tallystick.api.master_token import MASTER_TOKENS, MasterToken
-from tallystick.api.meta import API_VERSION
-from tallystick.api.pairing_token import PAIRING_TOKENS, PairingToken
 from tallystick.crypto.keyring import Keyring
 from tallystick.crypto.keys import SigningKey
-from tallystick.domain.errors import NotYetError
-from tallystick.domain.grants import IssuancePolicy
-from tallystick.domain.names import master_token_name, pairing_token_id
-from tallystick.domain.requester import RequesterMode
-from tallystick.domain.times import rfc3339
-from tallystick.domain.use_cases import use_cases
+from tallystick.errors import NotYetError
+from tallystick.pairing.api.master_token import MASTER_TOKENS, MasterToken
+from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
+from tallystick.pairing.domain.names import master_token_name, pairing_token_id
+from tallystick.pairing.domain.requester import RequesterMode
+from tallystick.pairing.domain.use_cases import use_cases
+from tallystick.schema.meta import API_VERSION
+from tallystick.schema.times import rfc3339
+from tallystick.tokens.policy import IssuancePolicy
 from tests.fakes import NOON
 
 Json = dict[str, Any]
@@ -79,10 +79,10 @@ def issued_status(
     }
 
 
-def a_claim(**changes: Any) -> Json:
-    """The claim of a client that has proved a key."""
+def a_redemption(**changes: Any) -> Json:
+    """The redemption of a client that has proved a key."""
     defaults: Json = {
-        "claimID": CLAIM_ID,
+        "redemptionID": CLAIM_ID,
         "clientKeyThumbprint": THUMBPRINT,
         "masterTokenID": MASTER_TOKEN_ID,
         "kid": a_key().key_id,
@@ -92,9 +92,11 @@ def a_claim(**changes: Any) -> Json:
     return _given({**defaults, **changes})
 
 
-def used_status(*, claim: Json | None = None, **more: Any) -> Json:
+def used_status(*, redemption: Json | None = None, **more: Any) -> Json:
     """The status of a token that was redeemed."""
-    return issued_status(**{"state": "Used", "usedTime": rfc3339(NOON), "claim": claim or a_claim(), **more})
+    return issued_status(
+        **{"state": "Used", "usedTime": rfc3339(NOON), "redemption": redemption or a_redemption(), **more}
+    )
 
 
 def raw_master_token(
@@ -109,7 +111,7 @@ def raw_master_token(
     defaults: Json = {
         "pairingTokenRef": {"name": "press-1", "uid": UID},
         "serial": 1,
-        "claimID": CLAIM_ID,
+        "redemptionID": CLAIM_ID,
         "tokenID": MASTER_TOKEN_ID,
         "kid": a_key().key_id,
         "useCase": "mission-control",

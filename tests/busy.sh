@@ -1,7 +1,7 @@
 #!/bin/sh
 # Run a command beside busy loops, and end them with it:
 #
-#     tests/busy.sh 4 .venv/bin/python -m pytest tests/live/test_examples.py
+#     tests/busy.sh 4 .venv/bin/python -m pytest tests/live/platform/test_examples.py
 #
 # A loop also ends by itself when this script is gone, even if it was killed.
 set -eu

@@ -7,7 +7,15 @@ from tests.harness.exchange import exchange, second_replica
 from tests.harness.installed import admin, installed, make_namespace
 from tests.harness.pairing_site import site
 from tests.harness.plane import plane, pytest_collection_finish
-from tests.harness.proofs import figure, pytest_addoption, pytest_configure, pytest_terminal_summary, rounds
+from tests.harness.proofs import (
+    figure,
+    pytest_addoption,
+    pytest_configure,
+    pytest_generate_tests,
+    pytest_pycollect_makeitem,
+    pytest_terminal_summary,
+    rounds,
+)
 from tests.harness.system import system
 
 __all__ = [
@@ -21,6 +29,8 @@ __all__ = [
     "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_configure",
+    "pytest_generate_tests",
+    "pytest_pycollect_makeitem",
     "pytest_terminal_summary",
     "rounds",
     "second_replica",
@@ -40,7 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     with_system = {item.path for item in items if "system" in getattr(item, "fixturenames", ())}
 
     def rank(item: pytest.Item) -> int:
-        if item.path.parent.name not in ("live", "localplane"):
+        if not {"live", "localplane"} & set(item.path.parts):
             return 3
         if item.path.name == "test_examples.py":
             return 1

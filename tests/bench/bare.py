@@ -142,9 +142,9 @@ async def redeem(admin: str, kubeconfig: str, namespace: str, names: Iterable[st
         async def one(found: Json) -> None:
             meta = found["metadata"]
             body = await exchange.call("GET", f"{path}/{meta['name']}") if reads else found
-            claim = _claim(body)
-            await exchange.call("PUT", f"{path}/{meta['name']}/status", {**body, "status": _used(body, claim)})
-            created = await exchange.call("POST", masters, _master(body, claim))
+            redemption = _claim(body)
+            await exchange.call("PUT", f"{path}/{meta['name']}/status", {**body, "status": _used(body, redemption)})
+            created = await exchange.call("POST", masters, _master(body, redemption))
             if reads:
                 await exchange.call("GET", f"{path}/{meta['name']}")
                 await exchange.call("GET", f"{masters}/{created['metadata']['name']}")
@@ -154,7 +154,7 @@ async def redeem(admin: str, kubeconfig: str, namespace: str, names: Iterable[st
 
 def _claim(found: Json) -> Json:
     return {
-        "claimID": str(uuid.uuid4()),
+        "redemptionID": str(uuid.uuid4()),
         "masterTokenID": str(uuid.uuid4()),
         "kid": found["status"]["kid"],
         "scope": ["mission-control:admin"],
@@ -162,31 +162,37 @@ def _claim(found: Json) -> Json:
     }
 
 
-def _used(found: Json, claim: Json) -> Json:
+def _used(found: Json, redemption: Json) -> Json:
     said = [ready("False", "Used", "the token was redeemed", int(time.time()))]
-    return {**found["status"], "state": "Used", "claim": claim, "usedTime": claim["time"], "conditions": said}
+    return {
+        **found["status"],
+        "state": "Used",
+        "redemption": redemption,
+        "usedTime": redemption["time"],
+        "conditions": said,
+    }
 
 
-def _master(found: Json, claim: Json) -> Json:
+def _master(found: Json, redemption: Json) -> Json:
     meta = found["metadata"]
     return {
         "apiVersion": API_VERSION,
         "kind": "MasterToken",
         "metadata": {
-            "name": f"mtok-{claim['masterTokenID']}",
+            "name": f"mtok-{redemption['masterTokenID']}",
             "ownerReferences": [{**owned_by("PairingToken", meta), "blockOwnerDeletion": True}],
         },
         "spec": {
             "pairingTokenRef": {"name": meta["name"], "uid": meta["uid"]},
             "serial": 1,
-            "claimID": claim["claimID"],
-            "tokenID": claim["masterTokenID"],
-            "kid": claim["kid"],
+            "redemptionID": redemption["redemptionID"],
+            "tokenID": redemption["masterTokenID"],
+            "kid": redemption["kid"],
             "useCase": "mission-control",
-            "scope": claim["scope"],
+            "scope": redemption["scope"],
             "audience": ["https://127.0.0.1:8443"],
             "subject": found["status"]["subject"],
-            "issuedTime": claim["time"],
+            "issuedTime": redemption["time"],
             "expirationTime": rfc3339(int(time.time()) + 365 * 86400),
             "deletionPolicy": "Revoke",
         },

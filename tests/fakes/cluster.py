@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tallystick.api.meta import Resource
-from tallystick.services.ports import AlreadyExistsError, Clock, ConflictError, Json, NotFoundError, RefusedError
+from tallystick.objects.ports import AlreadyExistsError, Clock, ConflictError, Json, NotFoundError, RefusedError
+from tallystick.schema.meta import Resource
 from tests.fakes.clock import CountingIds, FakeClock
 from tests.fakes.stored import (
     Key,

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from tallystick.services.ports import Json
+from tallystick.objects.ports import Json
 
 
 class AuditLine(NamedTuple):

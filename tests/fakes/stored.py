@@ -3,8 +3,8 @@
 import base64
 import copy
 
-from tallystick.api.meta import GROUP, Resource
-from tallystick.services.ports import Json, RefusedError
+from tallystick.objects.ports import Json, RefusedError
+from tallystick.schema.meta import GROUP, Resource
 
 Key = tuple[str, str, str, str]  # group, plural, namespace, name
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode
 
 from urllib3 import HTTPHeaderDict
+from urllib3.exceptions import HTTPError
 
 from tests.harness.exchange import GRANT, JWT_TYPE, Exchange, HttpAnswer
 from tests.harness.forged_tokens import Forge
@@ -80,14 +81,16 @@ _DESCRIPTION = re.compile(r"[ -!#-\[\]-~]*")
 
 def answered(answer: HttpAnswer) -> Expected:
     """Read an answer as the table writes it, and check what holds for each one."""
-    assert _DESCRIPTION.fullmatch(answer.description)
-    assert answer.headers["Cache-Control"] == "no-store"  # RFC 6749 5.1
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    if answer.body:
-        assert answer.headers["Content-Type"].partition(";")[0] == "application/json"  # RFC 6749 5.2, RFC 7662 2.2
-    else:
-        assert answer.headers["Content-Length"] == "0"
     said = answer.headers
+    assert answer.status, "the connection ended without an answer"
+    assert _DESCRIPTION.fullmatch(answer.description), "RFC 6749 5.2: the description has other characters"
+    assert said.get("Cache-Control") == "no-store", "RFC 6749 5.1: a cache may keep the answer"
+    assert said.get("X-Content-Type-Options") == "nosniff", "a browser may guess the type of the answer"
+    if answer.body:
+        media_type = said.get("Content-Type", "").partition(";")[0]
+        assert media_type == "application/json", "RFC 6749 5.2, RFC 7662 2.2: the body is not JSON"
+    else:
+        assert said.get("Content-Length") == "0", "the answer has a body that is no JSON object"
     body = {**answer.body, "access_token": "(a token)"} if "access_token" in answer.body else dict(answer.body)
     return Expected(answer.status, body, said.get("WWW-Authenticate"), said.get("Retry-After"))
 
@@ -132,8 +135,15 @@ class Row(NamedTuple):
     reads: bool = False
     where: str = ""
 
-    def expected_of(self, victim: Victim) -> Expected:
-        return self.expected if isinstance(self.expected, Expected) else self.expected(victim)
+    def difference(self, victim: Victim, client: Exchange) -> str:
+        """Send the attack. Describe how the answer differs from the expected one; empty if it does not differ."""
+        name = f"{self.id}, {self.where}" if self.where else self.id
+        try:
+            found = answered(self.send(victim, client))
+            expected = self.expected if isinstance(self.expected, Expected) else self.expected(victim)
+        except (AssertionError, HTTPError) as error:
+            return f"{name}: {type(error).__name__}: {error}"
+        return "" if found == expected else f"{name}: expected {expected}, found {found}"
 
 
 class Case(NamedTuple):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tallystick.api.meta import API_VERSION
+from tallystick.schema.meta import API_VERSION
 from tests.harness.api import Api
 from tests.harness.objects import condition, must, value_of
 from tests.harness.processes import poll

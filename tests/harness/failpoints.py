@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
 
-from tallystick.api.meta import Resource
-from tallystick.services.ports import Cluster, Json
+from tallystick.objects.ports import Cluster, Json
+from tallystick.schema.meta import Resource
 
 VARIABLE = "TALLYSTICK_HARNESS_FAILPOINT"
 RECORD_VARIABLE = "TALLYSTICK_HARNESS_CALLS"

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.crypto.keyring import Keyring
 from tallystick.crypto.keys import SigningKey
-from tallystick.domain.names import KEYRING_SECRET
-from tallystick.services.keyrings import stored_keyring
+from tallystick.objects.labels import KEYRING_SECRET
+from tallystick.tokens.keyrings import stored_keyring
 from tests.harness.api import Api
 from tests.harness.objects import read_token
 

@@ -23,8 +23,8 @@ from requests.adapters import HTTPAdapter
 
 from tallystick.crypto.dpop import make_proof
 from tallystick.crypto.keys import SigningKey
-from tallystick.web.exchange import LONGEST_AUDIENCE, SCOPE
-from tallystick.web.openapi import openapi_text
+from tallystick.exchange.openapi import openapi_text
+from tallystick.pairing.web.token_endpoint import LONGEST_AUDIENCE, SCOPE
 from tests.harness.clock import MovedClock
 
 LIVE = json.loads(Path(os.environ["FUZZ_LIVE"]).read_text())

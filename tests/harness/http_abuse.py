@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Self
 
-from tallystick.web.connections import MOST_PER_SOURCE
+from tallystick.exchange.transport import MOST_PER_SOURCE
 from tests.harness.raw_http import GET_HEALTH, Line, Place, a_source
 
 # As much as a head may have, nearly: what the exchange keeps of it is part of the price.

@@ -15,6 +15,7 @@ from tallystick.install.installation import Installation
 from tallystick.kube.client import KubeCluster
 from tallystick.kube.connection import Connection
 from tallystick.localplane.plane import ControlPlane
+from tallystick.registry import ADMISSIONS, KINDS
 from tests.harness.api import Api
 
 _NUMBERS = itertools.count(1)
@@ -72,7 +73,7 @@ def install_on(kubeconfig: Path, installation: Installation, say: Callable[[str]
     async def run() -> None:
         cluster = KubeCluster(Connection(kubeconfig=kubeconfig), field_manager=FIELD_MANAGER)
         try:
-            await install(cluster, installation, say)
+            await install(cluster, installation, KINDS, ADMISSIONS, say)
         finally:
             await cluster.close()
 

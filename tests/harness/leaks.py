@@ -21,9 +21,9 @@ import structlog
 from tallystick.cli import run_controller as controller_root
 from tallystick.cli import run_exchange as exchange_root
 from tallystick.cli.settings import load_settings
+from tallystick.objects.ports import RefusedError, UnavailableError
 from tallystick.runtime.logs import configure_logging
 from tallystick.runtime.metrics import Metrics, make_metrics
-from tallystick.services.ports import RefusedError, UnavailableError
 from tests.harness import clock as moved
 from tests.harness.failpoints import Call, SteppingCluster
 from tests.harness.processes import poll

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from tallystick.api.meta import API_VERSION
+from tallystick.schema.meta import API_VERSION
 from tests.harness.api import Api
 from tests.harness.processes import poll
 

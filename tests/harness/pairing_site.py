@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.api.meta import API_VERSION
+from tallystick.schema.meta import API_VERSION
 from tests.harness.api import Api
 from tests.harness.exchange import Exchange
 from tests.harness.grants import grant

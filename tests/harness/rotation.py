@@ -1,6 +1,6 @@
 """Rotate the signing keys of a system whose clock a test moves, and see what is published.
 
-`tallystick keys rotate` does the same by the real clock; tests/live/test_issue_keys.py tries it.
+`tallystick keys rotate` does the same by the real clock; tests/live/platform/test_issue_keys.py tries it.
 """
 
 import asyncio
@@ -10,10 +10,10 @@ from typing import Any
 from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.crypto.keyring import Keyring
 from tallystick.crypto.keys import Algorithm
-from tallystick.domain.names import CLI_MANAGER
 from tallystick.kube.client import KubeCluster
 from tallystick.kube.connection import Connection
-from tallystick.services.keyrings import Keyrings
+from tallystick.objects.labels import CLI_MANAGER
+from tallystick.tokens.keyrings import Keyrings
 from tests.harness.exchange import Exchange
 from tests.harness.system import System
 

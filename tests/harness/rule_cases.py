@@ -1,19 +1,31 @@
-"""Tables of rules: what a case is, and how a test runs for every case and every way to write."""
+"""Tables of rules: what a case is, and by which ways to write a test runs for a case.
+
+In the gate a test runs for each case by one verb, and for one case of each shape by every verb. With --soak it runs for
+each case by every verb.
+"""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
 
-from tallystick.api.meta import API_VERSION
 from tallystick.install.installation import Installation
+from tallystick.schema.meta import API_VERSION
 from tests.harness.api import Answer, Api
-from tests.harness.writers import STATUS_WRITERS, WRITERS
+from tests.harness.rule_shapes import one_of_each_shape
+from tests.harness.writers import (
+    CREATE,
+    CREATORS,
+    REPLACE,
+    STATUS_REPLACE,
+    STATUS_WRITERS,
+    WRITERS,
+    StatusWriter,
+    Writer,
+)
 
 Json = dict[str, Any]
-
-StatusWriter = Callable[[Api, Json, Json], Answer]
 
 
 class Refused(NamedTuple):
@@ -37,11 +49,54 @@ def by_id(cases: list[Any]) -> Any:
     return pytest.mark.parametrize("case", cases, ids=[case.id for case in cases])
 
 
-every_writer = pytest.mark.parametrize("writer", WRITERS, ids=[writer.name for writer in WRITERS])
-every_creator = pytest.mark.parametrize(
-    "writer", [w for w in WRITERS if w.name != "replace"], ids=["kubectl apply", "create", "server-side apply"]
-)
-every_status_writer = pytest.mark.parametrize("write_status", STATUS_WRITERS.values(), ids=list(STATUS_WRITERS))
+def _all(name: str, writers: Sequence[Writer | StatusWriter]) -> Any:
+    return pytest.mark.parametrize(name, writers, ids=[writer.name for writer in writers])
+
+
+every_writer = _all("writer", WRITERS)
+every_creator = _all("writer", CREATORS)
+every_status_writer = _all("write_status", STATUS_WRITERS)
+
+
+def by_creator(cases: Sequence[Any], schema: Json) -> Any:
+    """Run a test for each case by POST, and by the other ways to create an object as the module says."""
+    return _variants("case, writer", cases, CREATORS, CREATE, schema)
+
+
+def by_writer(cases: Sequence[Any], schema: Json) -> Any:
+    """Run a test for each case by PUT, and by the other ways to edit an object as the module says."""
+    return _variants("case, writer", cases, WRITERS, REPLACE, schema)
+
+
+def by_status_writer(cases: Sequence[Any], schema: Json) -> Any:
+    """Run a test for each case by PUT of a status, and by the other ways to write one as the module says."""
+    return _variants("case, write_status", cases, STATUS_WRITERS, STATUS_REPLACE, schema)
+
+
+def _variants(names: str, cases: Sequence[Any], writers: Sequence[Any], first: Any, schema: Json) -> Any:
+    by_all = one_of_each_shape(cases, schema)
+    product = [
+        (case, writer, pytest.param(case, writer, id=f"{case.id}, {writer.name}"))
+        for case in cases
+        for writer in writers
+    ]
+    gate = [param for case, writer, param in product if writer is first or case in by_all]
+    return pytest.mark.variants(names, gate=gate, soak=[param for *_, param in product])
+
+
+STORED = "(the write was stored)"
+
+
+def must_be_refused(case: Any, writer: Writer | StatusWriter, answer: Answer) -> None:
+    """Fail with the case, the verb, the expected text and what was found."""
+    found = STORED if answer.succeeded else answer.message
+    assert case.text in found, f"{case.id!r} by {writer.name}\nexpected: {case.text}\nfound:    {found}"
+
+
+def must_be_stored(case: Any, writer: Writer | StatusWriter, answer: Answer, found: Json, expected: Json) -> None:
+    """Fail with the case, the verb, the expected object and what was found. `found` is read after the write."""
+    assert answer.succeeded, f"{case.id!r} by {writer.name}\nexpected: {STORED}\nfound:    {answer.message}"
+    assert found == expected, f"{case.id!r} by {writer.name}\nexpected: {expected}\nfound:    {found}"
 
 
 def objects_of(kind: str, namespace: str) -> Callable[[Json], Json]:

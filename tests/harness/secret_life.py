@@ -17,9 +17,9 @@ import urllib3
 
 from tallystick.cli.settings import DEFAULT_NAMESPACE, load_use_cases
 from tallystick.crypto.keys import SigningKey
-from tallystick.domain.names import KEYRING_SECRET
 from tallystick.install.installation import CONTROLLER, EXCHANGE
-from tallystick.services.keyrings import stored_keyring
+from tallystick.objects.labels import KEYRING_SECRET
+from tallystick.tokens.keyrings import stored_keyring
 from tests.harness.canary import Hit, Needle, of_key, of_token, of_value
 from tests.harness.grants import grant
 from tests.harness.leaks import MAIN, Order, Orders

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from tallystick.domain.names import connection_token_id
+from tallystick.connections.domain.names import connection_token_id
 from tests.harness.slot_states import deleting, last_serial_of, live_of, over, slots_of, tokens_of, vacant_of
 
 Json = dict[str, Any]

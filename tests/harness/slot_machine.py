@@ -1,7 +1,8 @@
 """A ConnectionConfiguration as a state machine: what people do to it, in any order, and what must hold after each step.
 
 The same rules drive two worlds: the pure logic, where the controller takes its steps one by one and may die between
-any two (`tests/unit/domain/test_slots_machine.py`), and the real API (`tests/live/test_connection_machine.py`).
+any two (`tests/unit/connections/domain/test_slots_machine.py`), and the real API
+(`tests/live/connections/test_connection_machine.py`).
 What is drawn never depends on a world: the real one answers differently from run to run.
 """
 
@@ -15,8 +16,8 @@ from typing import Any, ClassVar, Protocol
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tallystick.api.meta import API_VERSION
-from tallystick.domain.times import rfc3339
+from tallystick.schema.meta import API_VERSION
+from tallystick.schema.times import rfc3339
 from tests.harness.slot_admission import OF_EDITS, refusals
 from tests.harness.slot_history import History
 from tests.harness.slot_states import at_rest, deleting, last_serial_of, license_of, secret_of_rest, slots_of

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from tallystick.domain.slots import TIME_TO_STORE
+from tallystick.connections.domain.slots import TIME_TO_STORE
 
 Json = dict[str, Any]
 

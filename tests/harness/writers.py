@@ -1,7 +1,7 @@
 """The ways in which people and tools write an object, each as a way to create one and a way to edit it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.harness.api import Answer, Api
@@ -33,12 +33,19 @@ def merge_patch(before: Json, after: Json) -> Json:
     return patch
 
 
-WRITERS = (
-    Writer("kubectl apply", lambda api, body: api.kubectl_apply(body), lambda api, _, after: api.kubectl_apply(after)),
-    Writer("patch", lambda api, body: api.create(body), _patched),
-    Writer("replace", lambda api, body: api.create(body), lambda api, _, after: api.replace(after)),
-    Writer("server-side apply", lambda api, body: api.apply(body), lambda api, _, after: api.apply(after)),
+KUBECTL_APPLY = Writer(
+    "kubectl apply", lambda api, body: api.kubectl_apply(body), lambda api, _, after: api.kubectl_apply(after)
 )
+PATCH = Writer("patch", lambda api, body: api.create(body), _patched)
+REPLACE = Writer("replace", lambda api, body: api.create(body), lambda api, _, after: api.replace(after))
+SERVER_SIDE_APPLY = Writer(
+    "server-side apply", lambda api, body: api.apply(body), lambda api, _, after: api.apply(after)
+)
+CREATE = replace(PATCH, name="create")
+
+WRITERS = (KUBECTL_APPLY, PATCH, REPLACE, SERVER_SIDE_APPLY)
+# PATCH and REPLACE create an object by the same verb.
+CREATORS = (KUBECTL_APPLY, CREATE, SERVER_SIDE_APPLY)
 
 
 def _status_patched(api: Api, before: Json, after: Json) -> Answer:
@@ -46,9 +53,21 @@ def _status_patched(api: Api, before: Json, after: Json) -> Answer:
     return api.merge(after, patch, subresource="status")
 
 
-# Each makes the status of the live object say what `after` says.
-STATUS_WRITERS: dict[str, Callable[[Api, Json, Json], Answer]] = {
-    "status patch": _status_patched,
-    "status replace": lambda api, _, after: api.replace(after, subresource="status"),
-    "status server-side apply": lambda api, _, after: api.apply(after, subresource="status"),
-}
+@dataclass(frozen=True, slots=True)
+class StatusWriter:
+    """One way. A call makes the status of the live object say what `after` says."""
+
+    name: str
+    write: Callable[[Api, Json, Json], Answer]
+
+    def __call__(self, api: Api, before: Json, after: Json) -> Answer:
+        return self.write(api, before, after)
+
+
+STATUS_PATCH = StatusWriter("status patch", _status_patched)
+STATUS_REPLACE = StatusWriter("status replace", lambda api, _, after: api.replace(after, subresource="status"))
+STATUS_WRITERS = (
+    STATUS_PATCH,
+    STATUS_REPLACE,
+    StatusWriter("status server-side apply", lambda api, _, after: api.apply(after, subresource="status")),
+)

@@ -3,8 +3,8 @@
     start --> swap --> create --> check --> check master --> send --> done
       |       |  ^                 ^
       |       v  |                 |
-      |       look ----------------+     no answer, or a conflict: read anew, and never un-claim
-      +-----> resume --------------+     claimed by this very key
+      |       look ----------------+     no answer, or a conflict: read anew, and never un-redeem
+      +-----> resume --------------+     redeemed by this very key
 
 A process that dies is one that takes no further step: nothing waits for another, so every place is one to die at, and
 an answer that is lost on its way to the client is one that is never sent. What costs a fault is a write whose answer
@@ -17,13 +17,13 @@ from typing import Literal, NamedTuple
 from tests.model.objects import (
     DONE,
     MARKER,
-    Claim,
     Client,
     Delivery,
     Landing,
     Master,
     Pairing,
     Protocol,
+    Redemption,
     Request,
     Silence,
     State,
@@ -44,7 +44,7 @@ class Step(NamedTuple):
 
 
 Steps = Iterator[Step]
-Decision = Literal["refuse", "wait", "redeem"] | Claim
+Decision = Literal["refuse", "wait", "redeem"] | Redemption
 
 
 def steps(world: World, index: int, state: State) -> Iterator[State]:
@@ -75,14 +75,14 @@ def decide(protocol: Protocol, client: Client, pairing: Pairing | None) -> Decis
         return "wait"
     if pairing.state == "Active":
         return "redeem"
-    return _resumed(protocol, client, pairing.claim)
+    return _resumed(protocol, client, pairing.redemption)
 
 
-def _resumed(protocol: Protocol, client: Client, claim: Claim | None) -> Decision:
-    if claim is None:
+def _resumed(protocol: Protocol, client: Client, redemption: Redemption | None) -> Decision:
+    if redemption is None:
         return "refuse"
-    same_key = claim.key == client.key and protocol.same_key_resumes
-    return claim if same_key or claim == own_claim(client) else "refuse"
+    same_key = redemption.key == client.key and protocol.same_key_resumes
+    return redemption if same_key or redemption == own_redemption(client) else "refuse"
 
 
 def _start(world: World, client: Client, request: Request, state: State) -> Steps:
@@ -91,8 +91,8 @@ def _start(world: World, client: Client, request: Request, state: State) -> Step
     late = is_superseded(state, client) or is_over(state, client)
     if decision == "redeem":
         yield Step(Request(_first_step(world.protocol), late), state)
-    elif isinstance(decision, Claim):
-        yield Step(Request("resume", late, claim=decision), state)
+    elif isinstance(decision, Redemption):
+        yield Step(Request("resume", late, redemption=decision), state)
 
 
 def _first_step(protocol: Protocol) -> str:
@@ -106,13 +106,13 @@ def _swap(world: World, client: Client, request: Request, state: State) -> Steps
         yield Step(DONE, state)
         return
     late = _arrived(world, client, request, state)
-    claim = own_claim(client)
-    used = store(world, state, state.pairing._replace(state="Used", claim=claim))
-    yield Step(Request("create", late, claim=claim), used)
-    silent = Request(_after_silence(world.protocol), late, claim=claim)
+    redemption = own_redemption(client)
+    used = store(world, state, state.pairing._replace(state="Used", redemption=redemption))
+    yield Step(Request("create", late, redemption=redemption), used)
+    silent = Request(_after_silence(world.protocol), late, redemption=redemption)
     yield Step(silent, used, faults=1)
     yield Step(silent, state, faults=1)
-    yield Step(silent, state._replace(in_flight=state.in_flight | {Landing(client.serial, claim)}), faults=1)
+    yield Step(silent, state._replace(in_flight=state.in_flight | {Landing(client.serial, redemption)}), faults=1)
 
 
 def _arrived(world: World, client: Client, request: Request, state: State) -> bool:
@@ -121,7 +121,7 @@ def _arrived(world: World, client: Client, request: Request, state: State) -> bo
 
 
 def _after_silence(protocol: Protocol) -> str:
-    return {Silence.LOOK: "look", Silence.FAILURE: "un-claim", Silence.SUCCESS: "create"}[protocol.silence]
+    return {Silence.LOOK: "look", Silence.FAILURE: "un-redeem", Silence.SUCCESS: "create"}[protocol.silence]
 
 
 def _look(world: World, client: Client, request: Request, state: State) -> Steps:
@@ -129,15 +129,15 @@ def _look(world: World, client: Client, request: Request, state: State) -> Steps
     late = _arrived(world, client, request, state)
     if decision == "redeem":
         yield Step(Request("swap", late), state)
-    elif isinstance(decision, Claim):
-        yield Step(Request("create", late, claim=decision), state)
+    elif isinstance(decision, Redemption):
+        yield Step(Request("create", late, redemption=decision), state)
     else:
         yield Step(DONE, state)
 
 
-def _un_claim(world: World, client: Client, request: Request, state: State) -> Steps:
+def _un_redeem(world: World, client: Client, request: Request, state: State) -> Steps:
     if state.pairing is not None:
-        state = store(world, state, state.pairing._replace(state="Active", claim=None))
+        state = store(world, state, state.pairing._replace(state="Active", redemption=None))
     yield Step(DONE, state)
 
 
@@ -146,22 +146,22 @@ def _resume(world: World, client: Client, request: Request, state: State) -> Ste
 
 
 def _create(world: World, client: Client, request: Request, state: State) -> Steps:
-    assert request.claim is not None
-    name = request.claim.master if world.protocol.named_from_claim else own_claim(client).master
+    assert request.redemption is not None
+    name = request.redemption.master if world.protocol.named_from_redemption else own_redemption(client).master
     checking = Request(
-        "check" if world.protocol.reads_again else "send", request.late, claim=request.claim, master=name
+        "check" if world.protocol.reads_again else "send", request.late, redemption=request.redemption, master=name
     )
     if any(master.name == name for master in state.masters):
         yield Step(checking, state)
         return
-    master = Master(name, request.claim.key, client.uid, client.serial)
+    master = Master(name, request.redemption.key, client.uid, client.serial)
     yield Step(checking, state._replace(masters=state.masters | {master}))
 
 
 def _check(world: World, client: Client, request: Request, state: State) -> Steps:
     """The last read but one. What it finds is judged together with what the last one finds."""
     pairing = state.pairing
-    good = pairing is not None and pairing.state == "Used" and pairing.claim == request.claim
+    good = pairing is not None and pairing.state == "Used" and pairing.redemption == request.redemption
     if pairing is None or not good or (pairing.deleting and world.protocol.obeys_deletion):
         yield Step(DONE, state)
         return
@@ -181,7 +181,7 @@ def _send(world: World, client: Client, request: Request, state: State) -> Steps
 
 
 def _create_first(world: World, client: Client, request: Request, state: State) -> Steps:
-    master = Master(own_claim(client).master, client.key, client.uid, client.serial)
+    master = Master(own_redemption(client).master, client.key, client.uid, client.serial)
     at = "swap" if request.fits else "look"
     yield Step(request._replace(at=at, fits=True), state._replace(masters=state.masters | {master}))
 
@@ -191,28 +191,31 @@ def _mark(world: World, client: Client, request: Request, state: State) -> Steps
         yield Step(DONE, state)
         return
     marker = Master(MARKER, client.key, client.uid, client.serial, ended=True)
-    yield Step(request._replace(at="create", claim=own_claim(client)), state._replace(masters=state.masters | {marker}))
+    yield Step(
+        request._replace(at="create", redemption=own_redemption(client)),
+        state._replace(masters=state.masters | {marker}),
+    )
 
 
 def landings(world: World, state: State) -> Iterator[State]:
     """A swap that is under way is done at any later time: where it fits, which `store` sees to."""
     for landing in state.in_flight:
         if state.pairing is not None:
-            used = state.pairing._replace(state="Used", claim=landing.claim)
+            used = state.pairing._replace(state="Used", redemption=landing.redemption)
             landed = store(world, state, used)
             yield landed._replace(in_flight=landed.in_flight - {landing})
 
 
-def own_claim(client: Client) -> Claim:
+def own_redemption(client: Client) -> Redemption:
     """What a request writes, in every try the same."""
-    return Claim(client.key, f"m{client.number}")
+    return Redemption(client.key, f"m{client.number}")
 
 
 _STEPS: dict[str, Callable[[World, Client, Request, State], Steps]] = {
     "start": _start,
     "swap": _swap,
     "look": _look,
-    "un-claim": _un_claim,
+    "un-redeem": _un_redeem,
     "resume": _resume,
     "create": _create,
     "check": _check,

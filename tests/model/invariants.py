@@ -39,7 +39,7 @@ def _of_masters(world: World, state: State) -> Iterator[str]:
         if master.name == MARKER or not is_valid(world, master, state.pairing):
             continue
         if (master.uid, master.serial, (master.key, master.name)) not in state.claims:
-            yield "I3: a master token is valid that no claim names"
+            yield "I3: a master token is valid that no redemption names"
         fact = _ended_by(world, state, master)
         if fact is None:
             continue
@@ -75,9 +75,9 @@ def _of_a_write(old: Pairing, state: State) -> Iterator[str]:
     if new.issued < old.issued or new.through < old.through or new.serial < old.serial:
         yield "I8: serial or revokedThrough was lowered"
     if new.issued == old.issued:
-        if old.claim is not None and new.claim != old.claim:
-            yield "I7: a claim was lost or changed while its serial stands"
+        if old.redemption is not None and new.redemption != old.redemption:
+            yield "I7: a redemption was lost or changed while its serial stands"
         if RANK[new.state] < RANK[old.state]:
             yield "I8: the state went back within a serial"
-    if new.claim is not None and new.claim != old.claim and new.issued < new.serial:
+    if new.redemption is not None and new.redemption != old.redemption and new.issued < new.serial:
         yield "I9: a token was accepted after the next serial was ordered"

@@ -58,8 +58,8 @@ def next_step(pairing: Pairing) -> str | None:
 
 
 def _is_unfinished(state: State, pairing: Pairing) -> bool:
-    claim = pairing.claim if pairing.state == "Used" else None
-    return claim is not None and claim.master not in {master.name for master in state.masters}
+    redemption = pairing.redemption if pairing.state == "Used" else None
+    return redemption is not None and redemption.master not in {master.name for master in state.masters}
 
 
 def holder(world: World, state: State) -> Iterator[State]:
@@ -120,17 +120,17 @@ def _to_be_ended_before(world: World, state: State, who: Who, what: str) -> list
     """Return the records that are ended before the write; more than one answer where that is a matter of luck."""
     if not world.scenario.retains or what != "revoke":
         return [frozenset()]
-    claimed, there = _claimed(state), _there(state)
+    redeemed, there = _claimed(state), _there(state)
     seen = [frozenset(), there]  # a watch may be behind
     match world.protocol.retained:
         case Retained.LISTED:
-            return [claimed | there]
+            return [redeemed | there]
         case Retained.WATCHED:
-            return seen if who == "controller" else [claimed]
+            return seen if who == "controller" else [redeemed]
         case Retained.AFTER:
             return [frozenset()]
         case _:
-            return [claimed | names for names in seen] if who == "controller" else [claimed]
+            return [redeemed | names for names in seen] if who == "controller" else [redeemed]
 
 
 def _to_be_ended_after(world: World, state: State, who: Who, what: str) -> frozenset[str]:
@@ -150,9 +150,9 @@ def _to_be_ended_after(world: World, state: State, who: Who, what: str) -> froze
 
 
 def _claimed(state: State) -> frozenset[str]:
-    """The name of the master token of the present claim, which need not be there yet."""
-    claim = state.pairing.claim if state.pairing is not None else None
-    return frozenset({claim.master} if claim else ())
+    """The name of the master token of the present redemption, which need not be there yet."""
+    redemption = state.pairing.redemption if state.pairing is not None else None
+    return frozenset({redemption.master} if redemption else ())
 
 
 def _there(state: State) -> frozenset[str]:
@@ -162,11 +162,11 @@ def _there(state: State) -> frozenset[str]:
 
 def revoked(protocol: Protocol, pairing: Pairing) -> Pairing:
     """Write what `domain.revocation.revoking_changes` writes: also a serial that was never issued can be revoked."""
-    keeps = pairing.issued == pairing.serial and protocol.revocation_keeps_claim
+    keeps = pairing.issued == pairing.serial and protocol.revocation_keeps_redemption
     return pairing._replace(
         state="Revoked",
         issued=pairing.serial,
-        claim=pairing.claim if keeps else None,
+        redemption=pairing.redemption if keeps else None,
         through=max(pairing.serial, pairing.through) if protocol.writes_through else pairing.through,
     )
 
@@ -180,7 +180,7 @@ def _issue(world: World, state: State, pairing: Pairing) -> State:
     issued = pairing._replace(
         state="Active",
         issued=pairing.serial,
-        claim=None if protocol.issue_drops_claim else pairing.claim,
+        redemption=None if protocol.issue_drops_claim else pairing.redemption,
         through=pairing.through if protocol.issue_keeps_through else 0,
     )
     return store(world, state, issued)
@@ -191,7 +191,7 @@ def _nothing(_: World, state: State, __: Pairing) -> State:
 
 
 def _reopen(world: World, state: State, pairing: Pairing) -> State:
-    return store(world, state, pairing._replace(state="Active", claim=None))
+    return store(world, state, pairing._replace(state="Active", redemption=None))
 
 
 _WRITES = {"revoke": _revoke, "issue": _issue, "reopen": _reopen, "nothing": _nothing}

@@ -12,14 +12,14 @@ class Silence(Enum):
     """What a replica makes of a swap that was not answered."""
 
     LOOK = "read again"
-    FAILURE = "take it for not done, and un-claim"
+    FAILURE = "take it for not done, and un-redeem"
     SUCCESS = "take it for done"
 
 
 class Retained(Enum):
     """Which records of master tokens that outlive their object are ended when it is revoked, and when."""
 
-    NAMED = "the claimed one, and those that a watch has seen, before; a holder ends the claimed one once more after"
+    NAMED = "the redeemed one, and those that a watch has seen, before; a holder ends the redeemed one once more after"
     LISTED = "those that a list finds, before; a holder ends those once more after"
     WATCHED = "those that a watch has seen, before"
     ONCE = "as NAMED, but a holder only before"
@@ -32,11 +32,11 @@ class Protocol:
 
     # The exchange: how it claims,
     swaps: bool = True  # the write names the version that was read
-    creates_first: bool = False  # the master token before the claim
+    creates_first: bool = False  # the master token before the redemption
     marks_another_object: bool = False  # single use on an object that revocation does not touch
     silence: Silence = Silence.LOOK
     same_key_resumes: bool = True
-    named_from_claim: bool = True  # the same claim always means the same master token
+    named_from_redemption: bool = True  # the same redemption always means the same master token
     # what it demands when it reads,
     shares_readings: bool = True  # a request may be answered from a reading that was sent before it came in
     compares_uid: bool = True
@@ -56,13 +56,13 @@ class Protocol:
     serial_waits_for_record: bool = True  # CEL: a serial that is to be revoked is recorded before it rises
     issue_drops_claim: bool = True
     issue_keeps_through: bool = True
-    revocation_keeps_claim: bool = True
-    writes_through: bool = True  # status.revokedThrough; else only tombstones, for what is there
-    reopens_unfinished: bool = False  # a claim without a master token is taken back
+    revocation_keeps_redemption: bool = True
+    writes_through: bool = True  # status.revokedThrough; else only revocation records, for what is there
+    reopens_unfinished: bool = False  # a redemption without a master token is taken back
     retained: Retained = Retained.NAMED
 
 
-class Claim(NamedTuple):
+class Redemption(NamedTuple):
     key: str
     master: str
 
@@ -76,7 +76,7 @@ class Pairing(NamedTuple):
     deleting: bool = False  # metadata.deletionTimestamp
     state: str = "Pending"
     issued: int = 0  # status.serial
-    claim: Claim | None = None
+    redemption: Redemption | None = None
     through: int = 0  # status.revokedThrough
 
 
@@ -103,7 +103,7 @@ class Request(NamedTuple):
     at: str
     late: bool = False  # it came in when what it presents was over
     fits: bool = True  # nobody has written since it read: its swap would be done
-    claim: Claim | None = None
+    redemption: Redemption | None = None
     master: str = ""
 
 
@@ -111,7 +111,7 @@ class Landing(NamedTuple):
     """A swap that nobody waits for any more, and that may still be done."""
 
     serial: int
-    claim: Claim
+    redemption: Redemption
 
 
 class Plan(NamedTuple):
@@ -154,7 +154,7 @@ class State(NamedTuple):
     in_flight: frozenset[Landing]
     faults_left: int
     delivered: frozenset[Delivery] = frozenset()
-    claims: frozenset[tuple[int, int, Claim]] = frozenset()  # by uid and serial
+    claims: frozenset[tuple[int, int, Redemption]] = frozenset()  # by uid and serial
     facts: frozenset[Fact] = frozenset()
 
 
@@ -219,8 +219,8 @@ def store(world: World, state: State, pairing: Pairing | None, *facts: Fact) -> 
     protocol = world.protocol
     requests = tuple(_behind(protocol, request) for request in state.requests)
     claims = state.claims
-    if pairing is not None and pairing.claim is not None:
-        claims |= {(pairing.uid, pairing.issued, pairing.claim)}
+    if pairing is not None and pairing.redemption is not None:
+        claims |= {(pairing.uid, pairing.issued, pairing.redemption)}
     return state._replace(
         requests=requests,
         controller=_still_planned(protocol, state.controller),

@@ -19,9 +19,9 @@ ONE_SERIAL = Scenario(TWO_OF_ONE_KEY_AND_ONE_OTHER, orders=True, revokes=True)
 
 MISTAKES = [
     pytest.param(Protocol(swaps=False), 0, "I2", id="a patch without a resourceVersion"),
-    pytest.param(Protocol(creates_first=True), 0, "I3", id="the master token before the claim"),
+    pytest.param(Protocol(creates_first=True), 0, "I3", id="the master token before the redemption"),
     pytest.param(Protocol(marks_another_object=True), 0, "I3", id="single use on another object than revocation"),
-    pytest.param(Protocol(silence=Silence.FAILURE), 1, "I7", id="silence taken for failure, and un-claimed"),
+    pytest.param(Protocol(silence=Silence.FAILURE), 1, "I7", id="silence taken for failure, and un-redeemed"),
     pytest.param(Protocol(silence=Silence.FAILURE), 1, "I1", id="silence taken for failure, and delivered twice"),
     pytest.param(Protocol(silence=Silence.SUCCESS), 1, "I3", id="silence taken for success"),
     pytest.param(
@@ -30,16 +30,16 @@ MISTAKES = [
         "I2",
         id="silence taken for success, and not looked at again",
     ),
-    pytest.param(Protocol(named_from_claim=False), 0, "I1", id="a fresh master token for each retry"),
-    pytest.param(Protocol(reopens_unfinished=True), 0, "I7", id="a claim without a master token taken back"),
+    pytest.param(Protocol(named_from_redemption=False), 0, "I1", id="a fresh master token for each retry"),
+    pytest.param(Protocol(reopens_unfinished=True), 0, "I7", id="a redemption without a master token taken back"),
     pytest.param(
         Protocol(obeys_order=False, obeys_order_at_last=False), 0, "I4", id="an exchange that reads only status"
     ),
     pytest.param(Protocol(obeys_order_at_last=False), 0, "I4", id="a last check that reads only status"),
     pytest.param(Protocol(reads_again=False), 0, "I4", id="no last check"),
     pytest.param(Protocol(judges_by_spec=False), 0, "I5", id="master tokens judged by status only"),
-    pytest.param(Protocol(writes_through=False), 0, "I6", id="tombstones without revokedThrough"),
-    pytest.param(Protocol(revocation_keeps_claim=False), 0, "I7", id="a revocation that drops the claim"),
+    pytest.param(Protocol(writes_through=False), 0, "I6", id="revocation_records without revokedThrough"),
+    pytest.param(Protocol(revocation_keeps_redemption=False), 0, "I7", id="a revocation that drops the redemption"),
     pytest.param(Protocol(controller_swaps=False), 0, "I8", id="a controller that patches without a resourceVersion"),
 ]
 

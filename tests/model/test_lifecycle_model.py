@@ -33,12 +33,12 @@ MISTAKES = [
         Protocol(writes_through=False),
         replace(NEXT_SERIAL, revokes=False),
         "I6",
-        id="tombstones without revokedThrough, undone by the next serial",
+        id="revocation_records without revokedThrough, undone by the next serial",
     ),
     pytest.param(Protocol(issue_keeps_through=False), NEXT_SERIAL, "I5", id="an issue that lowers revokedThrough"),
     pytest.param(Protocol(demands_spec_serial=False), NEXT_SERIAL, "I9", id="a serial compared with status alone"),
     pytest.param(Protocol(demands_status_serial=False), NEXT_SERIAL, "I2", id="a serial compared with spec alone"),
-    pytest.param(Protocol(issue_drops_claim=False), NEXT_SERIAL, "I7", id="an issue that keeps the old claim"),
+    pytest.param(Protocol(issue_drops_claim=False), NEXT_SERIAL, "I7", id="an issue that keeps the old redemption"),
     pytest.param(
         Protocol(swaps=False),
         replace(NEXT_SERIAL, clients=(FIRST, OTHER_OF_SERIAL_2), faults=1),
@@ -162,7 +162,7 @@ def test_an_order_goes_with_its_object_where_master_tokens_are_retained_and_nobo
 def test_retained_master_tokens_of_an_earlier_serial_are_ended_for_sure_only_where_they_are_listed(
     orders: bool, revokes: bool, figure: Figure
 ) -> None:
-    """The controller's watch may not have seen them, and a holder's replica knows the claim of the last serial alone.
+    """The controller's watch may not have seen them, and a holder's replica knows the last serial's redemption alone.
 
     They are invalid while the object stands, and their records follow when the controller has seen both.
     """

@@ -6,27 +6,27 @@ from typing import Any
 
 import pytest
 
-from tallystick.api.master_token import MasterToken
-from tallystick.api.pairing_token import PairingToken
-from tallystick.domain import issuance, redemption
-from tallystick.domain.names import pairing_token_id
-from tallystick.domain.revocation import revoking_changes
-from tallystick.domain.validity import revoked_by_pairing
+from tallystick.pairing.api.master_token import MasterToken
+from tallystick.pairing.api.pairing_token import PairingToken
+from tallystick.pairing.domain import issuance, redemption
+from tallystick.pairing.domain.names import pairing_token_id
+from tallystick.pairing.domain.revocation import revoking_changes
+from tallystick.pairing.domain.validity import revoked_by_pairing
 from tests.builders import (
     OTHER_THUMBPRINT,
     OTHER_UID,
     THUMBPRINT,
     UID,
-    a_claim,
     a_master_token,
     a_pairing_token,
+    a_redemption,
     issued_status,
 )
 from tests.fakes import NOON
-from tests.model.exchange_model import decide, own_claim
+from tests.model.exchange_model import decide, own_redemption
 from tests.model.exploration import explore
 from tests.model.lifecycle_model import next_step, revoked
-from tests.model.objects import Claim, Client, Master, Pairing, Protocol, Scenario, World, ended_by_pairing
+from tests.model.objects import Client, Master, Pairing, Protocol, Redemption, Scenario, World, ended_by_pairing
 
 OURS = Protocol()
 UIDS = {1: UID, 2: OTHER_UID}
@@ -67,7 +67,7 @@ def test_what_has_ended_a_master_token_is_decided_alike(met: list[Pairing], reta
 def test_what_the_controller_does_next_is_decided_alike(met: list[Pairing]) -> None:
     steps = {issuance.Revoke: "revoke", issuance.Issue: "issue"}
     for pairing in met:
-        seen = issuance.Seen(_token(pairing), secret=None, expected_digest=None, now=NOON)
+        seen = issuance.Input(_token(pairing), secret=None, expected_digest=None, now=NOON)
 
         assert steps.get(type(issuance.next_step(seen))) == next_step(pairing), pairing
 
@@ -78,8 +78,13 @@ def test_what_a_revocation_writes_is_alike(met: list[Pairing]) -> None:
 
         status = token.status.model_copy(update=revoking_changes(token, serial=token.spec.serial, now=NOON))
 
-        written = (status.state, status.serial, status.revoked_through, status.claim and status.claim.claim_id)
-        named = wanted.claim and wanted.claim.master
+        written = (
+            status.state,
+            status.serial,
+            status.revoked_through,
+            status.redemption and status.redemption.redemption_id,
+        )
+        named = wanted.redemption and wanted.redemption.master
         assert written == (wanted.state, wanted.issued, wanted.through, named), pairing
 
 
@@ -104,15 +109,15 @@ def _asked(pairing: Pairing, client: Client) -> redemption.Decision:
         expires=int((NOON + timedelta(seconds=60)).timestamp()),
         key_thumbprint=KEYS[client.key],
     )
-    return redemption.decide(_token(pairing), presented, now=NOON, own_claim=own_claim(client).master)
+    return redemption.decide(_token(pairing), presented, now=NOON, own_redemption=own_redemption(client).master)
 
 
 def _decided(decision: object) -> str:
-    """Say a decision of either in the model's words; a claim by its name."""
+    """Say a decision of either in the model's words; a redemption by its name."""
     match decision:
-        case redemption.Resume(claim):
-            return claim.claim_id
-        case Claim(_, master):
+        case redemption.Resume(found):
+            return found.redemption_id
+        case Redemption(_, master):
             return master
         case str():
             return decision
@@ -127,8 +132,10 @@ def _token(pairing: Pairing) -> PairingToken:
         status = issued_status(serial=pairing.issued, state=pairing.state, uid=uid)
     if pairing.through:
         status["revokedThrough"] = pairing.through
-    if pairing.claim:
-        status["claim"] = a_claim(claimID=pairing.claim.master, clientKeyThumbprint=KEYS[pairing.claim.key])
+    if pairing.redemption:
+        status["redemption"] = a_redemption(
+            redemptionID=pairing.redemption.master, clientKeyThumbprint=KEYS[pairing.redemption.key]
+        )
     spec = {"serial": pairing.serial, "revoked": pairing.ordered}
     return a_pairing_token(uid=uid, deleting=pairing.deleting, status=status or None, **spec)
 

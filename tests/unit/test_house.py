@@ -1,9 +1,9 @@
 """What holds for the house as a whole, and what no linter sees."""
 
 import ast
+import functools
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import tallystick
@@ -13,13 +13,13 @@ PACKAGE = REPOSITORY / "operator" / "tallystick"
 
 # S13: who may open a connection, and to whom: kube/ to the API server, `pair` to the issuer that its user names,
 # `up` and `demo` to the processes that they started. Nobody to an address that comes from an object or a token.
-MAY_CONNECT = ("kube/", "cli/pair.py", "cli/up.py", "cli/demo.py", "localplane/probe.py")
+MAY_CONNECT = ("kube/", "pairing/client/pair.py", "cli/up.py", "cli/demo.py", "localplane/probe.py")
 CONNECTS = frozenset({"ClientSession", "urlopen", "HTTPSConnection", "HTTPConnection", "open_connection"})
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield str(path.relative_to(PACKAGE)), ast.parse(path.read_text())
+@functools.cache
+def modules() -> list[tuple[str, ast.Module]]:
+    return [(str(path.relative_to(PACKAGE)), ast.parse(path.read_text())) for path in sorted(PACKAGE.rglob("*.py"))]
 
 
 def names_in(tree: ast.Module) -> set[str]:

@@ -1,1 +1,1 @@
-"""What a cluster needs before the operator can run: CRDs, admission policies, RBAC."""
+"""The resources that a cluster needs before the operator runs: CRDs, admission policies, RBAC."""

@@ -1,1 +1,1 @@
-"""The only code that talks to the API server."""
+"""The only code that calls the API server."""

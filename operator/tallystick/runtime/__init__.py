@@ -1,1 +1,1 @@
-"""The engine of the controller: store, work queue, expiry, leadership, re-list, events, audit."""
+"""Services of both processes: clock, ids, audit log, events, metrics, logs."""

@@ -6,7 +6,7 @@ import pytest
 
 from tallystick.cli.run_exchange import _ExchangeProcess
 from tallystick.crypto.keyring import KeyringError
-from tallystick.domain.errors import InvalidSettingError
+from tallystick.errors import InvalidSettingError
 
 
 class Broken:

@@ -5,10 +5,7 @@ import json
 import pytest
 
 from tallystick.crypto.profiles import MASTER
-from tallystick.crypto.tokens import (
-    Reason,
-    sign,
-)
+from tallystick.crypto.tokens import Reason, sign
 from tests.unit.crypto.builders import (
     ABSENT,
     ISSUER,

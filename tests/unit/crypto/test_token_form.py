@@ -10,11 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tallystick.crypto.encoding import from_base64url
 from tallystick.crypto.profiles import PAIRING
-from tallystick.crypto.tokens import (
-    MAX_TOKEN_LENGTH,
-    Reason,
-    sign,
-)
+from tallystick.crypto.tokens import MAX_TOKEN_LENGTH, Reason, sign
 from tests.unit.crypto.builders import (
     ABSENT,
     ISSUER,

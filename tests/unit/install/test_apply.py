@@ -3,13 +3,15 @@ from typing import Any
 
 import pytest
 
-from tallystick.api.meta import Resource
-from tallystick.domain.requester import GUARD_REFUSES_FORGED, RequesterMode
 from tallystick.install.apply import InstallationError, install
 from tallystick.install.installation import Installation
-from tallystick.install.policies import GUARD_IS_IN_FORCE, GUARD_PROBE, WRITERS_REFUSE_CREATE, policies
+from tallystick.install.policies import WRITERS_REFUSE_CREATE, policies
 from tallystick.install.rbac import rbac
-from tallystick.services.ports import NotFoundError, RefusedError, UnavailableError
+from tallystick.objects.ports import NotFoundError, RefusedError, UnavailableError
+from tallystick.pairing.admission import GUARD_IS_IN_FORCE, GUARD_PROBE
+from tallystick.pairing.domain.requester import GUARD_REFUSES_FORGED, RequesterMode
+from tallystick.registry import ADMISSIONS, KINDS
+from tallystick.schema.meta import Resource
 from tests.virtual_time import in_virtual_time
 
 Json = dict[str, Any]
@@ -77,9 +79,9 @@ async def test_crds_come_first_then_rights_then_policies() -> None:
     target, said = Target(), []
     installation = Installation()
 
-    await install(target, installation, said.append)
+    await install(target, installation, KINDS, ADMISSIONS, said.append)
 
-    rest = [*rbac(installation), *policies(installation)]
+    rest = [*rbac(installation, KINDS), *policies(installation, KINDS, ADMISSIONS)]
     assert [body["kind"] for body in target.applied[:3]] == ["CustomResourceDefinition"] * 3
     assert target.applied[3:] == rest
     assert said == [
@@ -96,7 +98,7 @@ async def test_crds_come_first_then_rights_then_policies() -> None:
 async def test_it_returns_only_when_everything_behaves() -> None:
     target = Target(crds=1, writers=3, guard=5, stamp=8)
 
-    await install(target, Installation(), silently)
+    await install(target, Installation(), KINDS, ADMISSIONS, silently)
 
     assert asyncio.get_running_loop().time() == pytest.approx(8, abs=0.3)
 
@@ -113,7 +115,7 @@ async def test_it_returns_only_when_everything_behaves() -> None:
 def test_at_the_deadline_it_says_what_is_missing(late: str, missing: str) -> None:
     @in_virtual_time
     async def attempt() -> None:
-        await install(Target(**{late: NEVER}), Installation(), silently)
+        await install(Target(**{late: NEVER}), Installation(), KINDS, ADMISSIONS, silently)
 
     with pytest.raises(InstallationError, match=f"after 30 s it is still not so that {missing}"):
         attempt()
@@ -124,7 +126,7 @@ async def test_a_kind_that_is_not_served_yet_and_a_silent_server_are_waited_for(
     target = Target()
     target.served_from, target.silent_until = 2.0, 1.0
 
-    await install(target, Installation(), silently)
+    await install(target, Installation(), KINDS, ADMISSIONS, silently)
 
     assert asyncio.get_running_loop().time() == pytest.approx(2, abs=0.3)
 
@@ -133,7 +135,7 @@ async def test_a_kind_that_is_not_served_yet_and_a_silent_server_are_waited_for(
 async def test_in_service_account_mode_no_stamp_is_waited_for() -> None:
     target = Target(stamp=NEVER)
 
-    await install(target, Installation(requester=RequesterMode.SERVICE_ACCOUNT), silently)
+    await install(target, Installation(requester=RequesterMode.SERVICE_ACCOUNT), KINDS, ADMISSIONS, silently)
 
     assert not any("Mutating" in body["kind"] for body in target.applied)
 
@@ -152,7 +154,7 @@ def test_what_the_cluster_does_not_serve_is_said_with_what_to_do(kind: str, text
 
     @in_virtual_time
     async def attempt() -> None:
-        await install(target, Installation(), silently)
+        await install(target, Installation(), KINDS, ADMISSIONS, silently)
 
     with pytest.raises(InstallationError, match=text):
         attempt()
@@ -164,7 +166,7 @@ def test_a_refusal_is_passed_on_in_the_servers_words() -> None:
 
     @in_virtual_time
     async def attempt() -> None:
-        await install(target, Installation(), silently)
+        await install(target, Installation(), KINDS, ADMISSIONS, silently)
 
     with pytest.raises(RefusedError, match="clusterroles is forbidden"):
         attempt()

@@ -2,9 +2,11 @@ from typing import Any
 
 import pytest
 
-from tallystick.domain.requester import GUARD_REFUSES_CHANGED, GUARD_REFUSES_FORGED, RequesterMode
 from tallystick.install.installation import Installation
-from tallystick.install.policies import GUARD_IS_IN_FORCE, policies
+from tallystick.install.policies import policies
+from tallystick.pairing.admission import GUARD_IS_IN_FORCE
+from tallystick.pairing.domain.requester import GUARD_REFUSES_CHANGED, GUARD_REFUSES_FORGED, RequesterMode
+from tallystick.registry import ADMISSIONS, KINDS
 
 Json = dict[str, Any]
 
@@ -16,7 +18,7 @@ TRUSTING = Installation(requester=RequesterMode.SERVICE_ACCOUNT)
 def guard_texts(installation: Installation) -> list[str]:
     (guard,) = (
         body
-        for body in policies(installation)
+        for body in policies(installation, KINDS, ADMISSIONS)
         if body["kind"] == "ValidatingAdmissionPolicy" and body["metadata"]["name"].startswith("guard.")
     )
     return [validation["message"] for validation in guard["spec"]["validations"]]
@@ -24,7 +26,7 @@ def guard_texts(installation: Installation) -> list[str]:
 
 @pytest.mark.parametrize("installation", [EVERYWHERE, SOMEWHERE, TRUSTING])
 def test_every_policy_fails_closed_and_is_bound(installation: Installation) -> None:
-    built = policies(installation)
+    built = policies(installation, KINDS, ADMISSIONS)
     kinds = {(body["kind"], body["metadata"]["name"]): body["spec"] for body in built}
 
     made = {key: spec for key, spec in kinds.items() if not key[0].endswith("Binding")}
@@ -39,27 +41,27 @@ def test_every_policy_fails_closed_and_is_bound(installation: Installation) -> N
 
 
 def test_the_requester_is_stamped_and_guarded_in_policy_mode() -> None:
-    kinds = {body["kind"] for body in policies(EVERYWHERE)}
+    kinds = {body["kind"] for body in policies(EVERYWHERE, KINDS, ADMISSIONS)}
 
     assert "MutatingAdmissionPolicy" in kinds
     assert {GUARD_REFUSES_FORGED, GUARD_REFUSES_CHANGED} <= set(guard_texts(EVERYWHERE))
 
 
 def test_the_requester_is_left_alone_in_service_account_mode_and_use_cases_are_not() -> None:
-    kinds = {body["kind"] for body in policies(TRUSTING)}
+    kinds = {body["kind"] for body in policies(TRUSTING, KINDS, ADMISSIONS)}
 
     assert "MutatingAdmissionPolicy" not in kinds
     assert guard_texts(TRUSTING) == [GUARD_IS_IN_FORCE, "you may not request this use case in this namespace"]
 
 
 def test_a_release_that_watches_all_namespaces_is_bound_everywhere() -> None:
-    bindings = [body["spec"] for body in policies(EVERYWHERE) if body["kind"].endswith("Binding")]
+    bindings = [body["spec"] for body in policies(EVERYWHERE, KINDS, ADMISSIONS) if body["kind"].endswith("Binding")]
 
     assert all("matchResources" not in binding for binding in bindings)
 
 
 def test_a_release_that_watches_some_namespaces_is_bound_to_them_and_its_own() -> None:
-    bindings = [body["spec"] for body in policies(SOMEWHERE) if body["kind"].endswith("Binding")]
+    bindings = [body["spec"] for body in policies(SOMEWHERE, KINDS, ADMISSIONS) if body["kind"].endswith("Binding")]
 
     (selector,) = {str(binding["matchResources"]["namespaceSelector"]) for binding in bindings}
 
@@ -69,7 +71,9 @@ def test_a_release_that_watches_some_namespaces_is_bound_to_them_and_its_own() -
 def test_two_releases_share_no_policy() -> None:
     one, two = Installation(release="one"), Installation(release="two")
 
-    names = [{(body["kind"], body["metadata"]["name"]) for body in policies(each)} for each in (one, two)]
+    names = [
+        {(body["kind"], body["metadata"]["name"]) for body in policies(each, KINDS, ADMISSIONS)} for each in (one, two)
+    ]
 
     assert names[0].isdisjoint(names[1])
 
@@ -77,4 +81,4 @@ def test_two_releases_share_no_policy() -> None:
 def test_the_longest_names_still_fit() -> None:
     longest = Installation(namespace="n" * 63, release="r" * 53)
 
-    assert max(len(body["metadata"]["name"]) for body in policies(longest)) <= 253
+    assert max(len(body["metadata"]["name"]) for body in policies(longest, KINDS, ADMISSIONS)) <= 253

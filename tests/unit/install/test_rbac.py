@@ -3,6 +3,7 @@ from typing import Any
 
 from tallystick.install.installation import Installation
 from tallystick.install.rbac import rbac
+from tallystick.registry import KINDS
 
 Json = dict[str, Any]
 
@@ -97,7 +98,7 @@ whoever is bound to tallystick-view may watch pairingtokens.tallystick.dev
 
 def rights(installation: Installation) -> set[str]:
     """Say every right as a sentence."""
-    objects = rbac(installation)
+    objects = rbac(installation, KINDS)
     holders = {
         (body["roleRef"]["kind"], body["metadata"].get("namespace", ""), body["roleRef"]["name"]): subject["name"]
         for body in objects
@@ -132,7 +133,7 @@ def test_the_rights_are_these_and_no_others() -> None:
 
 
 def test_there_is_no_wildcard_and_no_way_to_more_rights() -> None:
-    rules = [rule for body in rbac(Installation()) for rule in body.get("rules", [])]
+    rules = [rule for body in rbac(Installation(), KINDS) for rule in body.get("rules", [])]
 
     words = {word for rule in rules for field in rule.values() for word in field}
 
@@ -154,7 +155,7 @@ def test_to_see_comes_with_view_and_to_create_comes_with_nothing() -> None:
     """To create a pairing token is to mint trust: no role that people already have gives it."""
     aggregated = {
         body["metadata"]["name"]: body["metadata"]["labels"]
-        for body in rbac(Installation())
+        for body in rbac(Installation(), KINDS)
         if "labels" in body["metadata"]
     }
 
@@ -163,7 +164,7 @@ def test_to_see_comes_with_view_and_to_create_comes_with_nothing() -> None:
 
 def test_every_binding_names_a_role_that_is_installed_before_it() -> None:
     seen = set()
-    for body in rbac(Installation(watch_namespaces=("edge",))):
+    for body in rbac(Installation(watch_namespaces=("edge",)), KINDS):
         seen.add((body["kind"], body["metadata"].get("namespace", ""), body["metadata"]["name"]))
         if "roleRef" in body:
             assert (body["roleRef"]["kind"], body["metadata"].get("namespace", ""), body["roleRef"]["name"]) in seen

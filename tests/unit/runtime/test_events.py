@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from tallystick.api.core import EVENTS
+from tallystick.objects.ports import RefusedError
 from tallystick.runtime import events
 from tallystick.runtime.events import EventRecorder
-from tallystick.services.ports import RefusedError
+from tallystick.schema.builtin import EVENTS
 from tests.fakes import NOON, FakeClock, FakeCluster
 
 LOOKS_LIKE_A_TOKEN = "ey" + "JhbGciOiJub25lIn0.e30.c2ln"

@@ -1,0 +1,1 @@
+"""Connections: the kind ConnectionConfiguration."""

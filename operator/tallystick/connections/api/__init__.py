@@ -1,0 +1,1 @@
+"""The model of ConnectionConfiguration, and its CEL rules."""

@@ -1,0 +1,1 @@
+"""The controller process: the kopf edge, cache, work queue, expiry heap, Lease, re-list."""

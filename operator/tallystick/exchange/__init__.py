@@ -1,0 +1,1 @@
+"""The exchange process: listener, limits, TLS, forms, responses, OpenAPI."""

@@ -1,0 +1,16 @@
+"""Reasons that several kinds share, of conditions and of events. Reasons are part of the API: never rename one."""
+
+from enum import StrEnum
+
+
+class SharedReason(StrEnum):
+    """Reasons of the conditions Ready, Stalled and Reconciling that any kind may report."""
+
+    CLOCK_UNSAFE = "ClockUnsafe"
+    """The clock of the controller differs from the clock of the API server by more than 30 seconds."""
+
+    SECRET_CONFLICT = "SecretConflict"  # noqa: S105 - a reason
+    """The Secret exists and another object owns it, or no object does. The operator does not change it."""
+
+    CLAIMS_CHANGED = "ClaimsChanged"
+    """The Secret lacks a token that the operator cannot sign again, because its settings or keys have changed."""

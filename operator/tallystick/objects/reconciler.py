@@ -1,0 +1,267 @@
+"""The part of a reconciler that is the same for all kinds: read, act, record once, stall, wait and heal.
+
+The reconciler of a kind holds a `Reconciler`, and brings a pure function that describes an object, and its steps.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+
+from tallystick.errors import NotYetError
+from tallystick.objects.conditions import Description, Readiness, conditions, reconciling, stalled
+from tallystick.objects.context import Context
+from tallystick.objects.healing import HealBackoff
+from tallystick.objects.owned_secrets import ForeignSecret
+from tallystick.objects.ports import Cache, Cluster, Json
+from tallystick.objects.reasons import SharedReason
+from tallystick.objects.result import Result
+from tallystick.schema.meta import Condition, ObjectMeta, Resource
+
+# No kind needs more steps to come to rest. The bound turns a rule that repeats its step into a slow retry.
+MOST_STEPS = 5
+RETRY_UNFINISHED_SECONDS = 1.0
+# A foreign Secret carries no label of ours, so no watch reports that it is gone.
+RETRY_STALLED_SECONDS = 10.0
+
+
+class ApiObject(Protocol):
+    """A parsed object of one of our kinds."""
+
+    RESOURCE: ClassVar[Resource]
+
+    @property
+    def metadata(self) -> ObjectMeta:
+        """The metadata."""
+        ...
+
+    @property
+    def status(self) -> Any:
+        """The status: `observed_generation`, `conditions`, and the members of the kind."""
+        ...
+
+    @classmethod
+    def model_validate(cls, obj: Any) -> Self:
+        """Parse JSON."""
+        ...
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
+        """Return a copy with other members."""
+        ...
+
+
+K = TypeVar("K", bound=ApiObject)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed(Generic[K]):
+    """An object as it was read: parsed, and as JSON for the next conditional write."""
+
+    object: K
+    raw: Json = field(repr=False)
+
+
+Act = Callable[[Observed[K]], Awaitable[Result | None]]
+
+
+def _no_facts(_: ApiObject) -> Mapping[str, str | int]:
+    return {}
+
+
+def _nothing() -> None:
+    return
+
+
+class Reconciler(Generic[K]):
+    """Reads, records and reports the objects of one kind. Used by the leader alone, for one object at a time.
+
+    Args:
+        model: The kind.
+        describe: Returns the part of the status that follows from an object and the time.
+        cluster: The API server.
+        cache: The objects that the watches have read.
+        ctx: Time, audit log and events.
+        facts: Returns the facts that each audit line about an object holds, beside its kind, name and uid.
+    """
+
+    def __init__(
+        self,
+        model: type[K],
+        describe: Callable[[K, datetime], Description],
+        cluster: Cluster,
+        cache: Cache,
+        ctx: Context,
+        *,
+        facts: Callable[[K], Mapping[str, str | int]] = _no_facts,
+    ) -> None:
+        self._model = model
+        self._describe = describe
+        self._cluster = cluster
+        self._cache = cache
+        self._ctx = ctx
+        self._facts = facts
+        self._backoff = HealBackoff(ctx.clock)
+
+    async def run(self, namespace: str, name: str, act: Act[K], *, if_gone: Callable[[], None] = _nothing) -> Result:
+        """Act on the object until `act` returns a Result; None asks to read the object again at once.
+
+        `if_gone` is called if there is no such object.
+        """
+        for _ in range(MOST_STEPS):
+            raw = self._cache.get(self._model.RESOURCE, namespace, name)
+            if raw is None:
+                if_gone()
+                return Result()
+            result = await act(self._observed(raw))
+            if result is not None:
+                return result
+        return Result(requeue_after=RETRY_UNFINISHED_SECONDS)
+
+    async def record(self, seen: Observed[K], changes: Mapping[str, Any] | None = None) -> Observed[K]:
+        """Write the status if it differs from what it must be; return `seen` itself if nothing was written.
+
+        Args:
+            seen: The object as it was read.
+            changes: Members of the status that change, by their Python names.
+        """
+        after, _ = await self._write(seen, changes)
+        return after
+
+    async def done(self, seen: Observed[K]) -> Result:
+        """Record the object as it is, and return when it is due again."""
+        _, requeue_at = await self._write(seen)
+        return Result(requeue_at=requeue_at)
+
+    def requeue(self, seen: Observed[K]) -> Result:
+        """Return when the object is due again because time passes."""
+        return Result(requeue_at=self._describe(seen.object, self._ctx.clock.now()).requeue_at)
+
+    async def wait(
+        self,
+        seen: Observed[K],
+        reason: StrEnum,
+        message: str,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        retry_after: float,
+    ) -> Result:
+        """Record that the object waits, and return to try again after so many seconds."""
+        await self._write(seen, changes, reconciling(reason, message))
+        return Result(requeue_after=retry_after)
+
+    async def wait_for_clock(self, seen: Observed[K], changes: Mapping[str, Any] | None = None) -> Result | None:
+        """Wait while the local clock differs too much from the API server's; return None if it does not."""
+        try:
+            self._ctx.server_clock.check()
+        except NotYetError as problem:
+            return await self.wait(
+                seen, SharedReason.CLOCK_UNSAFE, problem.message, changes, retry_after=problem.retry_after
+            )
+        return None
+
+    async def stall(
+        self,
+        seen: Observed[K],
+        reason: StrEnum,
+        message: str,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        retry: bool = True,
+    ) -> Result:
+        """Record that a user has to act. The audit log and an event report it only if it is new.
+
+        Args:
+            seen: The object as it was read.
+            reason: Why, in one word.
+            message: Why, and what to do next.
+            changes: Members of the status that change.
+            retry: False if only an edit of the object can help.
+        """
+        after, requeue_at = await self._write(seen, changes, stalled(reason, message))
+        if _ready(after.object) != _ready(seen.object):
+            self.audit("refuse", seen, outcome="stalled", reason=reason.value)
+            self.warn(seen, reason, message)
+        return Result(requeue_after=RETRY_STALLED_SECONDS if retry else None, requeue_at=requeue_at)
+
+    async def stall_on_secret(
+        self, seen: Observed[K], name: str, found: ForeignSecret, changes: Mapping[str, Any] | None = None
+    ) -> Result:
+        """Stall because the Secret of this name is not the object's own (docs/rules.md#s22)."""
+        namespace, kind = seen.object.metadata.namespace, self._model.RESOURCE.kind
+        owner = found.owner
+        belongs = f"already belongs to {owner[0]} {namespace}/{owner[1]}" if owner else "exists and is not ours"
+        message = (
+            f"Secret {namespace}/{name} {belongs}; it is left alone: remove it, "
+            f"or make a {kind} with another spec.secretName"
+        )
+        return await self.stall(seen, SharedReason.SECRET_CONFLICT, message, changes)
+
+    async def heal(self, seen: Observed[K], restore: Act[K], *, is_due: Callable[[K], bool]) -> Result | None:
+        """Restore a Secret that another writer has changed, ever more slowly if it changes again and again.
+
+        The watch may be behind. So the owner is read from the API server, and `is_due` decides again, before
+        `restore` writes (docs/rules.md#s22). `restore` calls `record_heal`.
+        """
+        meta = seen.object.metadata
+        pause = self._backoff.pause(meta.uid)
+        if pause > 0:
+            return Result(requeue_after=pause, requeue_at=self.requeue(seen).requeue_at)
+        raw = await self._cluster.get(self._model.RESOURCE, meta.namespace, meta.name)
+        self._cache.remember(self._model.RESOURCE, raw)
+        fresh = self._observed(raw)
+        return await restore(fresh) if is_due(fresh.object) else None
+
+    def record_heal(self, seen: Observed[K], *, token_id: str | None = None) -> None:
+        """Write a heal to the audit log, and count it for the back-off."""
+        self.audit("heal", seen, token_id=token_id)
+        self._backoff.note(seen.object.metadata.uid)
+
+    def warn(self, seen: Observed[K], reason: StrEnum, message: str) -> None:
+        """Write a Warning event about the object."""
+        self._ctx.events.warn(seen.raw, reason.value, message)
+
+    def warn_readiness(self, seen: Observed[K]) -> None:
+        """Write a Warning event with the reason and message of the object's condition Ready."""
+        readiness = self._describe(seen.object, self._ctx.clock.now()).readiness
+        self.warn(seen, readiness.reason, readiness.message)
+
+    def audit(self, action: str, seen: Observed[K], *, outcome: str = "ok", **facts: str | int | None) -> None:
+        """Write one line about the object to the audit log."""
+        meta = seen.object.metadata
+        about = {"kind": self._model.RESOURCE.kind, "namespace": meta.namespace, "name": meta.name, "uid": meta.uid}
+        self._ctx.audit.record(action, outcome, **about, **self._facts(seen.object), **facts)
+
+    def _observed(self, raw: Json) -> Observed[K]:
+        return Observed(self._model.model_validate(raw), raw)
+
+    async def _write(
+        self, seen: Observed[K], changes: Mapping[str, Any] | None = None, readiness: Readiness | None = None
+    ) -> tuple[Observed[K], datetime | None]:
+        """Write the status if it differs; return the object, and when it is due again because time passes."""
+        before, now = seen.object.status, self._ctx.clock.now()
+        changed = seen.object.model_copy(update={"status": before.model_copy(update=dict(changes or {}))})
+        description, generation = self._describe(changed, now), changed.metadata.generation
+        status = changed.status.model_copy(
+            update={
+                **description.derived,
+                "observed_generation": generation,
+                "conditions": conditions(
+                    readiness or description.readiness,
+                    before=before.conditions,
+                    generation=generation,
+                    now=now,
+                    further=description.conditions,
+                ),
+            }
+        )
+        if status == before:
+            return seen, description.requeue_at
+        stored = await self._cluster.replace_status(self._model.RESOURCE, {**seen.raw, "status": status.to_json()})
+        self._cache.remember(self._model.RESOURCE, stored)
+        return Observed(changed.model_copy(update={"status": status}), stored), description.requeue_at
+
+
+def _ready(of: ApiObject) -> tuple[str, str] | None:
+    found: list[Condition] = [condition for condition in of.status.conditions if condition.type == "Ready"]
+    return (found[0].reason, found[0].message) if found else None

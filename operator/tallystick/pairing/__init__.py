@@ -1,0 +1,1 @@
+"""Pairing: the kinds PairingToken and MasterToken."""

@@ -1,0 +1,1 @@
+"""The models of PairingToken and MasterToken, and their CEL rules."""

@@ -1,0 +1,66 @@
+"""The reasons of conditions and events of PairingToken and MasterToken, beside `SharedReason`.
+
+Reasons are part of the API: never rename one.
+"""
+
+from enum import StrEnum
+
+
+class PairingTokenReason(StrEnum):
+    """Reasons of the conditions Ready, Stalled and Reconciling of a PairingToken."""
+
+    ISSUING = "Issuing"
+    """The controller issues the token of the current `spec.serial`."""
+
+    ISSUED = "Issued"
+    """The Secret holds the token, and the token can be redeemed."""
+
+    PAIRED = "Paired"
+    """The token was redeemed."""
+
+    EXPIRED = "Expired"
+    """The token expired before it was redeemed."""
+
+    REVOKED = "Revoked"
+    """The token is revoked, and so is the master token that it was redeemed for."""
+
+    REQUESTER_POLICY_MISSING = "RequesterPolicyMissing"
+    """The admission policy that sets `spec.requestedBy` is not in force, so the controller issues no token."""
+
+    REQUESTER_MISSING = "RequesterMissing"
+    """`spec.requestedBy` is empty."""
+
+    PURPOSE_NOT_SUPPORTED = "PurposeNotSupported"
+    """This version does not issue tokens for `spec.purpose`."""
+
+    UNKNOWN_USE_CASE = "UnknownUseCase"
+    """The operator has no use case of the name `spec.useCase`."""
+
+    FOREIGN_URL = "ForeignURL"
+    """`spec.baseURL` or `spec.exchangeURL` is not a URL of this operator."""
+
+    UNSIGNABLE_CLAIMS = "UnsignableClaims"
+    """The operator cannot sign a token with the values of this spec."""
+
+
+class MasterTokenReason(StrEnum):
+    """Reasons of the conditions Ready and Stalled of a MasterToken."""
+
+    ACTIVE = "Active"
+    """The master token is valid."""
+
+    EXPIRED = "Expired"
+    """The master token has expired."""
+
+    REVOKED = "Revoked"
+    """The master token, or the PairingToken that it came from, is revoked."""
+
+
+class PairingEventReason(StrEnum):
+    """Reasons of Warning events about a PairingToken or MasterToken that no condition has."""
+
+    REPLAY_DETECTED = "ReplayDetected"
+    """A client presented a pairing token that was redeemed before."""
+
+    MASTER_TOKEN_CONFLICT = "MasterTokenConflict"  # noqa: S105 - a reason
+    """The MasterToken exists, and it differs from the one that the redemption creates."""

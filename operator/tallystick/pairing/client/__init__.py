@@ -1,0 +1,1 @@
+"""The client that redeems a pairing token: `tallystick pair`."""

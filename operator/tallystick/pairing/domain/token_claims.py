@@ -1,0 +1,141 @@
+"""Decide what a pairing token will say, or why none can be issued."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tallystick.crypto.jws import numeric_date
+from tallystick.objects.rules import first
+from tallystick.pairing.api.pairing_token import PairingToken, Purpose
+from tallystick.pairing.api.reasons import PairingTokenReason
+from tallystick.pairing.domain.claims import PairingTokenClaims
+from tallystick.pairing.domain.names import pairing_token_id
+from tallystick.pairing.domain.requester import requester_of
+from tallystick.schema.durations import parse_duration
+from tallystick.schema.times import from_numeric_date, whole_second
+from tallystick.tokens.policy import IssuancePolicy
+
+DEFAULT_TTL = timedelta(seconds=300)  # R85
+TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path
+
+
+@dataclass(frozen=True, slots=True)
+class Unissuable:
+    """No token can be issued until somebody edits the object; the reason and what to do."""
+
+    reason: PairingTokenReason
+    message: str
+
+
+def grant(
+    token: PairingToken, policy: IssuancePolicy, *, now: datetime, key_id: str
+) -> PairingTokenClaims | Unissuable:
+    """Return what the token of the object's present serial says when it is issued now."""
+    problem = why_unissuable(token, policy)
+    if problem is not None:
+        return problem
+    issued = whole_second(now)
+    ttl = parse_duration(token.spec.ttl) if token.spec.ttl else DEFAULT_TTL
+    return _grant(token, policy, issued=issued, expires=issued + ttl, key_id=key_id)
+
+
+def granted(token: PairingToken, policy: IssuancePolicy) -> PairingTokenClaims | None:
+    """Recompute what was issued, from the record in the status; None where nothing complete is recorded."""
+    status = token.status
+    if status.issued_time is None or status.expiration_time is None or status.key_id is None:
+        return None
+    if why_unissuable(token, policy) is not None:
+        return None
+    return _grant(token, policy, issued=status.issued_time, expires=status.expiration_time, key_id=status.key_id)
+
+
+def adopted(
+    token: PairingToken, policy: IssuancePolicy, *, issued: int, expires: int, key_id: str
+) -> PairingTokenClaims | None:
+    """Recompute what a token found in our Secret should say, given its times and key."""
+    if why_unissuable(token, policy) is not None:
+        return None
+    return _grant(token, policy, issued=from_numeric_date(issued), expires=from_numeric_date(expires), key_id=key_id)
+
+
+def why_unissuable(token: PairingToken, policy: IssuancePolicy) -> Unissuable | None:
+    """Return the first reason why no token may be issued for this spec."""
+    return first(_RULES, token, policy)
+
+
+def purpose_not_served(token: PairingToken, _: IssuancePolicy) -> Unissuable | None:
+    """Only purpose Service is served by this version; the schema already knows DeviceProject."""
+    if token.spec.purpose is Purpose.SERVICE:
+        return None
+    return Unissuable(
+        PairingTokenReason.PURPOSE_NOT_SUPPORTED,
+        f"purpose {token.spec.purpose} is not served by this version; use purpose Service",
+    )
+
+
+def use_case_unknown(token: PairingToken, policy: IssuancePolicy) -> Unissuable | None:
+    """A token of no known use case would allow nothing (R82)."""
+    if policy.use_cases.get(token.spec.use_case) is not None:
+        return None
+    return Unissuable(
+        PairingTokenReason.UNKNOWN_USE_CASE,
+        f'use case "{token.spec.use_case}" is unknown to this service; known: {policy.use_cases.names}',
+    )
+
+
+def url_foreign(token: PairingToken, policy: IssuancePolicy) -> Unissuable | None:
+    """The token sends its holder to the URLs in it; they must be ours (S12)."""
+    exchange_urls = tuple(url + TOKEN_PATH for url in policy.external_urls)
+    if token.spec.base_url is not None and token.spec.base_url not in policy.external_urls:
+        return _foreign("baseURL", token.spec.base_url, policy.external_urls)
+    if token.spec.exchange_url is not None and token.spec.exchange_url not in exchange_urls:
+        return _foreign("exchangeURL", token.spec.exchange_url, exchange_urls)
+    return None
+
+
+def requester_missing(token: PairingToken, policy: IssuancePolicy) -> Unissuable | None:
+    """A token speaks for somebody (R86); without the admission policy nobody is on record."""
+    if requester_of(token, policy.requester) is not None:
+        return None
+    return Unissuable(
+        PairingTokenReason.REQUESTER_MISSING,
+        "spec.requestedBy is empty: the object was made while the admission policy was not in force; "
+        f"raise spec.serial to {token.spec.serial + 1} to ask again",
+    )
+
+
+# Ordered: the first hit is what the user reads.
+_RULES = (purpose_not_served, use_case_unknown, url_foreign, requester_missing)
+
+
+def _foreign(field: str, url: str, known: tuple[str, ...]) -> Unissuable:
+    return Unissuable(
+        PairingTokenReason.FOREIGN_URL,
+        f"{field} {url} is not one of this service's: {', '.join(known)}; "
+        "raise spec.serial in the same edit that corrects it, or leave it out",
+    )
+
+
+def _grant(
+    token: PairingToken, policy: IssuancePolicy, *, issued: datetime, expires: datetime, key_id: str
+) -> PairingTokenClaims:
+    spec, meta = token.spec, token.metadata
+    base_url = spec.base_url or _base_of(spec.exchange_url) or policy.external_urls[0]
+    return PairingTokenClaims(
+        token_id=pairing_token_id(meta.uid, spec.serial),
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        serial=spec.serial,
+        subject=requester_of(token, policy.requester) or "",
+        use_case=spec.use_case or "",
+        base_url=base_url,
+        exchange_url=spec.exchange_url or base_url + TOKEN_PATH,
+        pairing_url=spec.pairing_url,
+        issued=from_numeric_date(numeric_date(issued)),
+        expires=from_numeric_date(numeric_date(expires)),
+        key_id=key_id,
+    )
+
+
+def _base_of(exchange_url: str | None) -> str | None:
+    return exchange_url.removesuffix(TOKEN_PATH) if exchange_url else None

@@ -1,0 +1,1 @@
+"""The models of Kubernetes resources and the generator of CRDs: fields, CEL helpers, times, durations."""

@@ -1,1 +1,0 @@
-"""One use case per file: observe, decide, act through the ports."""

@@ -1,0 +1,1 @@
+"""Sign, introspect and revoke tokens by their type; the keyring Secret; delegated authentication."""

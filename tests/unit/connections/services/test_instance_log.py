@@ -1,0 +1,170 @@
+"""What a replica keeps of heartbeats and when it writes: the cost is that of time, not of heartbeats (R23)."""
+
+from tallystick.connections.domain.instance_maps import Record
+from tallystick.connections.domain.presence import Presence, Sighting
+from tallystick.connections.services.instance_log import CHANGES_SECONDS, POLL_SECONDS, TIMES_SECONDS
+from tests.worlds.instance_logs import EAST, SEEN, WEST, fill, sightings, stored, turn, writes
+
+DAY = 86_400
+
+
+# What is news.
+
+
+def test_an_instance_is_news_and_so_is_another_token_and_nothing_else(instances, clock):
+    first = instances.note(WEST, "press-1", 1)
+    clock.advance(15)
+
+    told = [
+        instances.note(WEST, "press-1", 1),
+        instances.note(WEST, "press-1", 2),
+        instances.note(WEST, "press-1", 2),
+        instances.note(WEST, "press-2", 2),
+        instances.note(EAST, "press-1", 2),
+        instances.note(WEST, "press-1", 1),
+    ]
+
+    assert first
+    assert told == [False, True, False, True, True, True]
+
+
+# When it writes.
+
+
+async def test_news_is_written_at_once_as_one_map_that_says_who_uses_which_token(instances, cluster, clock):
+    instances.note(WEST, "press-1", 1)
+    instances.note(WEST, "press-2", 2)
+    instances.note(EAST, "press-1", 1)
+
+    waits = await turn(instances, clock)
+
+    assert (waits, writes(cluster)) == (POLL_SECONDS, ["create"])
+    assert stored(cluster) == {
+        WEST.uid: Record("edge", "dc-west", Presence({"press-1": Sighting(1, SEEN), "press-2": Sighting(2, SEEN)})),
+        EAST.uid: Record("edge", "dc-east", Presence({"press-1": Sighting(1, SEEN)})),
+    }
+
+
+async def test_where_nobody_is_nothing_is_written_or_read(instances, cluster, clock):
+    await turn(instances, clock)
+    await instances.store()
+
+    assert writes(cluster) == []
+    assert stored(cluster) is None
+
+
+async def test_many_changes_within_seconds_are_one_write(instances, cluster, clock):
+    instances.note(WEST, "press-0", 1)
+    await turn(instances, clock)
+    writes(cluster)
+
+    waits = []
+    for number in range(1, 200):
+        instances.note(WEST, f"press-{number}", 1)
+        waits.append(await turn(instances, clock))
+    early = writes(cluster)
+    clock.advance(CHANGES_SECONDS - 0.01)
+    waits.append(await turn(instances, clock))
+    early += writes(cluster)
+    clock.advance(0.01)
+    await turn(instances, clock)
+
+    assert (early, set(waits)) == ([], {POLL_SECONDS})
+    assert writes(cluster) == ["replace"]
+    assert len(sightings(cluster)) == 200
+
+
+async def test_heartbeats_that_say_nothing_new_are_one_write_a_minute(instances, cluster, clock):
+    instances.note(WEST, "press-1", 1)
+    await turn(instances, clock)
+    writes(cluster)
+
+    wrote_at = []
+    for second in range(1, 301):
+        clock.advance(1)
+        if second % 15 == 0:
+            instances.note(WEST, "press-1", 1)
+        await turn(instances, clock)
+        wrote_at += [second for _ in writes(cluster)]
+
+    assert wrote_at == [60, 120, 180, 240, 300]
+    assert sightings(cluster) == {"press-1": Sighting(1, SEEN + 300)}
+
+
+async def test_without_heartbeats_nothing_is_written(instances, cluster, clock):
+    instances.note(WEST, "press-1", 1)
+    await turn(instances, clock)
+    writes(cluster)
+
+    for _ in range(10):
+        clock.advance(TIMES_SECONDS)
+        await turn(instances, clock)
+
+    assert writes(cluster) == []
+
+
+async def test_at_worst_it_writes_each_3_seconds(instances, cluster, clock):
+    wrote = []
+    for number in range(120):
+        instances.note(WEST, "press-1", number % 2 + 1)
+        await turn(instances, clock)
+        wrote += writes(cluster)
+        clock.advance(POLL_SECONDS)
+
+    assert len(wrote) == 60 / CHANGES_SECONDS
+
+
+async def test_what_comes_in_while_a_write_is_under_way_is_written_next_time(instances, cluster, clock):
+    instances.note(WEST, "press-1", 1)
+    cluster.before_next("create", "configmaps", lambda: instances.note(WEST, "press-2", 1))
+    await turn(instances, clock)
+    first = sightings(cluster)
+    clock.advance(CHANGES_SECONDS)
+
+    await turn(instances, clock)
+
+    assert set(first) == {"press-1"}
+    assert set(sightings(cluster)) == {"press-1", "press-2"}
+
+
+async def test_what_the_last_seconds_have_told_is_stored_when_a_replica_ends(instances, cluster, clock):
+    instances.note(WEST, "press-1", 1)
+    await turn(instances, clock)
+    instances.note(WEST, "press-1", 2)
+
+    await instances.store()
+
+    assert sightings(cluster) == {"press-1": Sighting(2, SEEN)}
+
+
+# Forgetting.
+
+
+async def test_after_a_day_of_silence_an_instance_is_forgotten_and_its_place_is_free(instances, cluster, clock):
+    fill(instances, WEST, 1000)
+    await turn(instances, clock)
+    clock.advance(DAY - 1)
+    instances.note(WEST, "i-00000", 1)
+    await turn(instances, clock)
+    before = len(sightings(cluster))
+    clock.advance(1)
+    refused = instances.note(WEST, "new", 1)
+    instances.note(WEST, "i-00000", 2)
+
+    clock.advance(CHANGES_SECONDS)
+    await turn(instances, clock)
+
+    assert (before, refused) == (1000, False)
+    assert sightings(cluster) == {"i-00000": Sighting(2, SEEN + DAY)}
+    assert instances.note(WEST, "new", 1)
+
+
+async def test_a_configuration_without_instances_leaves_the_map(instances, cluster, clock):
+    instances.note(WEST, "press-1", 1)
+    await turn(instances, clock)
+    clock.advance(DAY)
+    instances.note(EAST, "press-1", 1)
+
+    await turn(instances, clock)
+
+    assert stored(cluster).keys() == {EAST.uid}

@@ -1,0 +1,182 @@
+"""What a replica keeps of heartbeats is lost neither in a restart, nor to another writer, nor for want of an answer."""
+
+import pytest
+
+from tallystick.connections.domain.instance_maps import Record, instance_map
+from tallystick.connections.domain.presence import Presence, Sighting
+from tallystick.connections.services.instance_log import CHANGES_SECONDS, POLL_SECONDS, TIMES_SECONDS
+from tallystick.objects.ports import ConflictError, RefusedError, UnavailableError
+from tallystick.schema.builtin import CONFIG_MAPS
+from tests.worlds.instance_logs import (
+    EAST,
+    MAP,
+    OWN,
+    REPLICA,
+    SEEN,
+    WEST,
+    a_log,
+    sightings,
+    stored,
+    turn,
+    writes,
+)
+
+# After a restart, and beside others.
+
+
+async def test_a_restart_loses_nobody(instances, cluster, clock):
+    instances.note(WEST, "press-1", 1)
+    instances.note(WEST, "press-2", 1)
+    instances.note(EAST, "press-9", 3)
+    await instances.store()
+    clock.advance(30)
+    again = a_log(cluster, clock)
+
+    again.note(WEST, "press-2", 2)
+    await turn(again, clock)
+
+    assert sightings(cluster) == {"press-1": Sighting(1, SEEN), "press-2": Sighting(2, SEEN + 30)}
+    assert sightings(cluster, EAST) == {"press-9": Sighting(3, SEEN)}
+
+
+async def test_replicas_have_maps_of_their_own(instances, cluster, clock):
+    other = a_log(cluster, clock, "exchange-1")
+    instances.note(WEST, "press-1", 1)
+    other.note(WEST, "press-2", 1)
+
+    await instances.store()
+    await other.store()
+
+    assert set(sightings(cluster)) == {"press-1"}
+    assert set(stored(cluster, "tallystick-instances-exchange-1")[WEST.uid].presence.sightings) == {"press-2"}
+
+
+@pytest.mark.parametrize("theirs", [1, 3], ids=["they used an older token", "they used a newer token"])
+async def test_two_replicas_of_one_name_lose_nobody_and_the_later_sighting_counts(instances, cluster, clock, theirs):
+    """The write of the one is a conflict to the other, which reads it and writes both."""
+    instances.note(WEST, "press-1", 2)
+    await instances.store()
+    clock.advance(5)
+    body = instance_map(OWN, REPLICA, {WEST.uid: Record("edge", "dc-west", Presence(seen_by_another(theirs)))})
+    cluster.edit(CONFIG_MAPS, OWN, MAP, lambda found: found.update(data=body["data"]))
+    writes(cluster)
+
+    instances.note(WEST, "press-1", 2)
+    instances.note(WEST, "press-3", 2)
+    conflict = await turn(instances, clock)
+    clock.advance(CHANGES_SECONDS)
+    await turn(instances, clock)
+
+    assert conflict == POLL_SECONDS
+    assert writes(cluster) == ["replace", "replace"]
+    assert sightings(cluster) == {
+        "press-1": Sighting(2, SEEN + 5),
+        "press-2": Sighting(theirs, SEEN + 4),
+        "press-3": Sighting(2, SEEN + 5),
+    }
+
+
+def seen_by_another(serial):
+    return {"press-1": Sighting(serial, SEEN + 4), "press-2": Sighting(serial, SEEN + 4)}
+
+
+async def test_a_map_that_another_of_this_name_makes_first_is_taken_over(instances, cluster, clock):
+    body = instance_map(OWN, REPLICA, {WEST.uid: Record("edge", "dc-west", Presence(seen_by_another(1)))})
+    cluster.before_next("create", "configmaps", lambda: cluster.put(CONFIG_MAPS, body))
+    instances.note(WEST, "press-9", 1)
+
+    await turn(instances, clock)
+    clock.advance(CHANGES_SECONDS)
+    await turn(instances, clock)
+
+    assert set(sightings(cluster)) == {"press-1", "press-2", "press-9"}
+
+
+async def test_a_map_that_somebody_has_deleted_is_made_again(instances, cluster, clock):
+    instances.note(WEST, "press-1", 1)
+    await turn(instances, clock)
+    cluster.remove(CONFIG_MAPS, OWN, MAP)
+    instances.note(WEST, "press-2", 1)
+
+    for _ in range(2):
+        clock.advance(CHANGES_SECONDS)
+        await turn(instances, clock)
+
+    assert set(sightings(cluster)) == {"press-1", "press-2"}
+
+
+async def test_garbage_in_its_map_is_written_over(instances, cluster, clock):
+    body = instance_map(OWN, REPLICA, {})
+    cluster.put(CONFIG_MAPS, {**body, "data": {WEST.uid: "garbage", "uid-other": "[]"}})
+    instances.note(WEST, "press-1", 1)
+
+    await turn(instances, clock)
+
+    assert stored(cluster).keys() == {WEST.uid}
+    assert cluster.peek(CONFIG_MAPS, OWN, MAP)["data"].keys() == {WEST.uid}
+
+
+# When the API server does not take it.
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [
+        pytest.param(UnavailableError("down"), CHANGES_SECONDS, id="it does not answer"),
+        pytest.param(UnavailableError("busy", retry_after=7.0), 7.0, id="it says when to come back"),
+        pytest.param(RefusedError("forbidden"), TIMES_SECONDS, id="it refuses"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["get", "create"])
+async def test_a_write_that_fails_is_tried_again_and_nothing_is_lost(instances, cluster, clock, verb, error, waits):
+    instances.note(WEST, "press-1", 1)
+    cluster.fail_next(verb, "configmaps", error)
+
+    waited = await turn(instances, clock)
+    clock.advance(waited)
+    await turn(instances, clock)
+
+    assert waited == waits
+    assert sightings(cluster) == {"press-1": Sighting(1, SEEN)}
+
+
+async def test_times_that_could_not_be_written_are_written_later(instances, cluster, clock):
+    instances.note(WEST, "press-1", 1)
+    await turn(instances, clock)
+    clock.advance(TIMES_SECONDS)
+    instances.note(WEST, "press-1", 1)
+    cluster.fail_next("replace", "configmaps", UnavailableError("down"))
+
+    clock.advance(await turn(instances, clock))
+    await turn(instances, clock)
+
+    assert sightings(cluster) == {"press-1": Sighting(1, SEEN + 60)}
+
+
+async def test_an_answer_that_is_lost_costs_another_look_and_loses_nobody(instances, cluster, clock):
+    instances.note(WEST, "press-1", 1)
+    await turn(instances, clock)
+    instances.note(WEST, "press-2", 1)
+    clock.advance(CHANGES_SECONDS)
+    cluster.fail_next("replace", "configmaps", UnavailableError("no answer"), applied=True)
+
+    for _ in range(3):
+        clock.advance(await turn(instances, clock))
+        clock.advance(CHANGES_SECONDS)
+        instances.note(WEST, "press-3", 1)
+
+    assert set(sightings(cluster)) == {"press-1", "press-2", "press-3"}
+
+
+@pytest.mark.parametrize("error", [ConflictError("changed"), UnavailableError("down")], ids=["conflict", "no answer"])
+async def test_who_stores_for_the_last_time_hears_of_a_failure_and_can_try_again(instances, cluster, error):
+    instances.note(WEST, "press-1", 1)
+    await instances.store()
+    instances.note(WEST, "press-2", 1)
+    cluster.fail_next("replace", "configmaps", error)
+
+    with pytest.raises(type(error)):
+        await instances.store()
+    await instances.store()
+
+    assert set(sightings(cluster)) == {"press-1", "press-2"}

@@ -1,0 +1,198 @@
+"""The controller's look at what the replicas have stored: it reads what changed, and no failure forgets anybody."""
+
+import json
+
+import pytest
+
+from tallystick.connections.domain.instance_maps import Record, instance_map
+from tallystick.connections.domain.names import INSTANCES_LABEL
+from tallystick.connections.domain.presence import Presence, Sighting
+from tallystick.connections.services.presence_registry import PresenceRegistry
+from tallystick.errors import NotYetError
+from tallystick.objects.ports import ConflictError, NotFoundError, UnavailableError
+from tallystick.schema.builtin import CONFIG_MAPS
+from tests.fakes import NOON
+
+OWN = "tallystick-system"
+SEEN = int(NOON.timestamp())
+DAY = 86_400
+WEST, EAST = ("edge", "dc-west"), ("edge", "dc-east")
+
+
+@pytest.fixture
+def registry(cluster, clock):
+    return PresenceRegistry(cluster, clock, namespace=OWN)
+
+
+def a_record(where=WEST, unlisted=0, **instances):
+    return Record(*where, Presence({name: Sighting(*one) for name, one in instances.items()}, unlisted))
+
+
+def store(cluster, replica, namespace=OWN, **records):
+    """Write a replica's map, as it does: made at first, and replaced later."""
+    body = instance_map(namespace, replica, {f"uid-{name}": record for name, record in records.items()})
+    name = body["metadata"]["name"]
+    if cluster.peek(CONFIG_MAPS, namespace, name) is None:
+        cluster.put(CONFIG_MAPS, body)
+    else:
+        cluster.edit(CONFIG_MAPS, namespace, name, lambda found: found.update(data=body["data"]))
+    return name
+
+
+def calls(cluster):
+    found = [(call.verb, call.name) for call in cluster.calls]
+    cluster.calls.clear()
+    return found
+
+
+def test_before_the_first_look_nothing_is_said_of_anybody(registry):
+    """Who is told that nobody uses an old token may revoke it."""
+    with pytest.raises(NotYetError):
+        registry.of("uid-west")
+
+
+async def test_where_no_replica_has_stored_anything_nobody_is_there(registry):
+    assert await registry.refresh() == set()
+    assert registry.of("uid-west") == Presence()
+
+
+async def test_a_first_look_that_fails_is_none(registry, cluster):
+    cluster.fail_next("list", "configmaps", UnavailableError("down"))
+
+    with pytest.raises(UnavailableError):
+        await registry.refresh()
+    with pytest.raises(NotYetError):
+        registry.of("uid-west")
+
+
+async def test_replicas_are_joined_by_the_latest_sighting(registry, cluster):
+    store(cluster, "one", west=a_record(a=(1, SEEN), b=(2, SEEN), unlisted=2))
+    store(cluster, "two", west=a_record(a=(2, SEEN + 1), c=(1, SEEN), unlisted=3), east=a_record(EAST, a=(1, SEEN)))
+
+    changed = await registry.refresh()
+
+    assert changed == {WEST, EAST}
+    expected = {"a": Sighting(2, SEEN + 1), "b": Sighting(2, SEEN), "c": Sighting(1, SEEN)}
+    assert registry.of("uid-west") == Presence(expected, unlisted=5)
+    assert registry.of("uid-east") == Presence({"a": Sighting(1, SEEN)})
+    assert registry.of("uid-unknown") == Presence()
+
+
+async def test_only_what_has_changed_is_read_and_told(registry, cluster):
+    store(cluster, "one", west=a_record(a=(1, SEEN)))
+    two = store(cluster, "two", east=a_record(EAST, a=(1, SEEN)))
+    await registry.refresh()
+    calls(cluster)
+
+    idle = await registry.refresh(), calls(cluster)
+    store(cluster, "two", east=a_record(EAST, a=(2, SEEN)))
+    busy = await registry.refresh(), calls(cluster)
+
+    assert idle == (set(), [("list", "")])
+    assert busy == ({EAST}, [("list", ""), ("get", two)])
+
+
+async def test_a_map_that_says_the_same_in_another_version_is_no_change(registry, cluster):
+    store(cluster, "one", west=a_record(a=(1, SEEN)))
+    store(cluster, "two", west=a_record(a=(1, SEEN - 30)))
+    await registry.refresh()
+
+    store(cluster, "two", west=a_record(a=(1, SEEN - 15)))
+
+    assert await registry.refresh() == set()
+
+
+async def test_configmaps_of_others_are_not_looked_at(registry, cluster):
+    name = store(cluster, "unlabelled", west=a_record(a=(1, SEEN)))
+    cluster.edit(CONFIG_MAPS, OWN, name, lambda body: body["metadata"]["labels"].pop(INSTANCES_LABEL))
+    store(cluster, "elsewhere", namespace="edge", west=a_record(a=(1, SEEN)))
+
+    assert await registry.refresh() == set()
+    assert registry.of("uid-west") == Presence()
+
+
+async def test_s19_broken_lines_say_nothing(registry, cluster):
+    name = store(cluster, "one", west=a_record(a=(1, SEEN)), east=a_record(EAST, a=(1, SEEN)))
+    liar = json.dumps({"namespace": "edge", "name": "dc-west", "instances": {"\x1b[2Kpress": [1, SEEN]}})
+    cluster.edit(CONFIG_MAPS, OWN, name, lambda body: body["data"].update({"uid-east": "garbage", "uid-x": liar}))
+
+    assert await registry.refresh() == {WEST}
+    assert registry.of("uid-east") == Presence()
+
+
+@pytest.mark.parametrize("verb", ["list", "get"])
+async def test_a_look_that_fails_changes_nothing_and_the_next_one_finds_it(registry, cluster, verb):
+    store(cluster, "one", west=a_record(a=(1, SEEN)))
+    await registry.refresh()
+    store(cluster, "one", west=a_record(a=(2, SEEN)))
+    cluster.fail_next(verb, "configmaps", UnavailableError("down"))
+
+    with pytest.raises(UnavailableError):
+        await registry.refresh()
+    kept = registry.of("uid-west")
+
+    assert kept == Presence({"a": Sighting(1, SEEN)})
+    assert await registry.refresh() == {WEST}
+    assert registry.of("uid-west") == Presence({"a": Sighting(2, SEEN)})
+
+
+async def test_a_map_that_goes_between_list_and_get_is_gone(registry, cluster):
+    store(cluster, "one", west=a_record(a=(1, SEEN)))
+    cluster.fail_next("get", "configmaps", NotFoundError("gone"))
+
+    assert await registry.refresh() == set()
+    assert registry.of("uid-west") == Presence()
+
+
+async def test_a_map_that_somebody_has_deleted_is_told_as_a_change(registry, cluster):
+    name = store(cluster, "one", west=a_record(a=(1, SEEN)))
+    await registry.refresh()
+    cluster.remove(CONFIG_MAPS, OWN, name)
+
+    assert await registry.refresh() == {WEST}
+    assert registry.of("uid-west") == Presence()
+    assert await registry.refresh() == set()
+
+
+async def test_the_map_of_a_replica_that_is_no_more_goes_when_nobody_counts_for_it(registry, cluster, clock):
+    name = store(cluster, "gone", west=a_record(a=(1, SEEN), b=(1, SEEN + 60)))
+    await registry.refresh()
+    clock.advance(DAY + 59)
+    await registry.refresh()
+    before = cluster.peek(CONFIG_MAPS, OWN, name)
+    clock.advance(1)
+    calls(cluster)
+
+    changed = await registry.refresh()
+
+    assert before is not None
+    assert calls(cluster) == [("list", ""), ("delete", name)]
+    assert cluster.peek(CONFIG_MAPS, OWN, name) is None
+    assert changed == {WEST}
+    assert registry.of("uid-west") == Presence()
+
+
+async def test_a_map_that_was_just_written_is_not_deleted(registry, cluster, clock):
+    """Its replica lives: the deletion holds for the version that was read alone."""
+    name = store(cluster, "late", west=a_record(a=(1, SEEN)))
+    await registry.refresh()
+    clock.advance(DAY)
+    fresh = a_record(a=(1, SEEN + DAY))
+    cluster.before_next("delete", "configmaps", lambda: store(cluster, "late", west=fresh))
+
+    with pytest.raises(ConflictError):
+        await registry.refresh()
+    changed = await registry.refresh()
+
+    assert cluster.peek(CONFIG_MAPS, OWN, name) is not None
+    assert changed == {WEST}
+    assert registry.of("uid-west") == fresh.presence
+
+
+async def test_a_map_that_another_has_deleted_meanwhile_is_gone(registry, cluster, clock):
+    name = store(cluster, "gone", west=a_record(a=(1, SEEN)))
+    await registry.refresh()
+    clock.advance(DAY)
+    cluster.before_next("delete", "configmaps", lambda: cluster.remove(CONFIG_MAPS, OWN, name))
+
+    assert await registry.refresh() == {WEST}

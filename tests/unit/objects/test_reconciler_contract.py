@@ -1,0 +1,386 @@
+"""What every reconciler keeps to, tried with each kind of `registry.KINDS`; a new kind costs a world, not these tests.
+
+A status is written once for each change, a stall is reported once, a Secret of another owner is left alone, and a
+Secret of ours that another writer has changed comes back as it was, ever more slowly (S22).
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tallystick.objects.ports import NotFoundError
+from tallystick.registry import KINDS
+from tallystick.schema.builtin import SECRETS
+from tests.builders import OTHER_UID
+from tests.fakes import NOON
+from tests.worlds.contracts import ContractWorld, world_of
+from tests.worlds.damages import (
+    add_a_value,
+    change_a_label,
+    change_the_type,
+    damage_and_make_immutable,
+    delete,
+    edit_the_token,
+    empty_it,
+    recreate_with_another_token,
+    strip_the_labels,
+)
+
+WITH_A_SECRET = [kind for kind in KINDS if kind.secret_suffix]
+DAMAGES = [
+    delete,
+    edit_the_token,
+    add_a_value,
+    empty_it,
+    strip_the_labels,
+    change_a_label,
+    damage_and_make_immutable,
+    change_the_type,
+    recreate_with_another_token,
+]
+
+of_all_kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
+of_kinds_with_a_secret = pytest.mark.parametrize("kind", WITH_A_SECRET, ids=lambda kind: kind.resource.kind)
+
+
+@pytest.fixture
+def world(kind) -> ContractWorld:
+    return world_of(kind)
+
+
+@pytest.fixture
+def status_write(kind):
+    return ("replace_status", kind.resource.plural)
+
+
+def lines_about(world, kind):
+    """The audit lines about objects of a kind."""
+    return [line for line in world.audit.lines if line.facts.get("kind") == kind.resource.kind]
+
+
+def reported(world, kind):
+    """How many audit lines and how many events there are about objects of a kind."""
+    return len(lines_about(world, kind)), sum(event.kind == kind.resource.kind for event in world.events.warnings)
+
+
+def content(secret):
+    meta = secret["metadata"]
+    return secret["data"], secret["type"], meta["labels"], meta["ownerReferences"], secret.get("immutable")
+
+
+def foreign_secret(world, kind, owners=(), *, labelled=False):
+    """Take the name of the object's Secret, which is created by another writer."""
+    meta = world.object().metadata
+    secret = {
+        "metadata": {
+            "name": f"{meta.name}{kind.secret_suffix}",
+            "namespace": meta.namespace,
+            "labels": {"tallystick.dev/kind": kind.resource.kind} if labelled else {},
+            "ownerReferences": list(owners),
+        },
+        "data": {"token": "bWluZQ=="},
+    }
+    return world.cluster.put(SECRETS, secret)
+
+
+def test_a_kind_without_a_world_is_told_what_to_write():
+    class Unknown(KINDS[0].model):
+        RESOURCE = replace(KINDS[0].resource, plural="widgets", kind="Widget")
+
+    with pytest.raises(pytest.fail.Exception, match=r"Widget is in KINDS, but no world .* add a line to WORLDS"):
+        world_of(replace(KINDS[0], model=Unknown))
+
+
+# A no-op.
+
+
+@of_all_kinds
+async def test_looking_again_writes_nothing_and_asks_nothing(world, kind):
+    await world.settle()
+    before = reported(world, kind)
+
+    await world.reconcile()
+
+    assert (world.cluster.calls, reported(world, kind)) == ([], before)
+
+
+@of_all_kinds
+async def test_a_restart_writes_nothing_and_asks_nothing(world, kind):
+    await world.settle()
+    before = reported(world, kind)
+    world.clock.advance(60)
+
+    world.restart()
+    await world.reconcile()
+
+    assert (world.cluster.calls, reported(world, kind)) == ([], before)
+
+
+@of_all_kinds
+async def test_an_edit_of_labels_writes_nothing(world, kind):
+    await world.settle()
+    meta = world.object().metadata
+
+    world.cluster.edit(
+        kind.resource, meta.namespace, meta.name, lambda body: body["metadata"].update(labels={"team": "a"})
+    )
+    await world.reconcile()
+
+    assert world.writes() == []
+
+
+@of_all_kinds
+async def test_an_object_that_is_not_there_costs_nothing(world, kind):
+    await world.reconcile()
+
+    assert (world.cluster.calls, world.audit.lines, world.events.warnings) == ([], [], [])
+
+
+@of_all_kinds
+async def test_an_edit_that_raises_the_generation_costs_one_status_write(world, kind, status_write):
+    await world.settle()
+    before = world.object().status
+
+    world.edit(description="the press in hall 3")
+    await world.reconcile()
+    await world.reconcile()
+
+    assert world.writes() == [status_write]
+    after = world.object().status
+    assert (before.observed_generation, after.observed_generation) == (1, 2)
+    assert {condition.observed_generation for condition in after.conditions} == {2}
+
+
+# The audit log.
+
+
+@of_all_kinds
+async def test_every_audit_line_names_the_object(world, kind):
+    await world.settle()
+
+    meta = world.object().metadata
+    about = {"kind": kind.resource.kind, "namespace": meta.namespace, "name": meta.name, "uid": meta.uid}
+    found = [{key: line.facts[key] for key in about} for line in lines_about(world, kind)]
+    assert found == [about] * len(found)
+    assert found
+
+
+# A stall.
+
+
+@of_all_kinds
+async def test_a_stall_is_reported_once(world, kind, status_write):
+    await world.obstruct()
+    world.writes()
+    audited, warned = reported(world, kind)
+
+    await world.reconcile()
+    first, said = world.writes(), world.said()
+    for _ in range(2):
+        await world.reconcile()
+        world.restart()
+
+    assert (said["Ready"][0], said["Stalled"]) == ("False", ("True", said["Ready"][1]))
+    assert reported(world, kind) == (audited + 1, warned + 1)
+    assert world.events.warnings[-1].reason == said["Stalled"][1]
+    assert first[-1] == status_write
+    assert status_write not in world.writes()
+
+
+# A Secret of another owner.
+
+
+def owned_by(kind, name):
+    return [{"kind": kind, "name": name, "uid": OTHER_UID, "controller": True}]
+
+
+FOREIGN = [
+    pytest.param([], "exists and is not ours", id="nobody's"),
+    pytest.param(
+        owned_by("ConnectionConfiguration", "other"),
+        "already belongs to ConnectionConfiguration edge/other",
+        id="a ConnectionConfiguration's",
+    ),
+    pytest.param(
+        owned_by("PairingToken", "other"), "already belongs to PairingToken edge/other", id="a PairingToken's"
+    ),
+    pytest.param(
+        owned_by("PairingToken", "press-1\nReady: True"), "exists and is not ours", id="of a name that is no name (S28)"
+    ),
+    pytest.param(owned_by("Deployment", "web"), "exists and is not ours", id="another kind's"),
+    pytest.param(None, "exists and is not ours", id="ours only by a weak reference"),
+]
+
+
+@of_kinds_with_a_secret
+@pytest.mark.parametrize("labelled", [True, False], ids=["labelled", "plain"])
+@pytest.mark.parametrize(("owners", "text"), FOREIGN)
+async def test_s22_a_foreign_secret_is_never_touched_and_its_owner_is_named(
+    world, kind, status_write, owners, text, labelled
+):
+    world.apply()
+    meta = world.object().metadata
+    weak = [{"kind": kind.resource.kind, "name": meta.name, "uid": meta.uid}]
+    before = foreign_secret(world, kind, weak if owners is None else owners, labelled=labelled)
+
+    first = await world.reconcile()
+    told, written = world.said(), world.writes()
+    again = await world.reconcile()
+
+    assert world.secret() == before
+    assert told == world.said() == {"Ready": ("False", "SecretConflict"), "Stalled": ("True", "SecretConflict")}
+    assert world.message() == (
+        f"Secret edge/{before['metadata']['name']} {text}; it is left alone: remove it, "
+        f"or make a {kind.resource.kind} with another spec.secretName"
+    )
+    assert world.events.reasons() == ["SecretConflict"]
+    assert world.audit.decisions() == [("refuse", "stalled")]
+    assert (first.requeue_after, again.requeue_after) == (10.0, 10.0)
+    # The first look may plan before it finds the Secret. A create is refused by the API server.
+    assert {*written} <= {status_write, ("create", "secrets")}
+    assert {*world.writes()} <= {("create", "secrets")}
+
+
+@of_kinds_with_a_secret
+async def test_a_conflict_ends_when_the_foreign_secret_is_gone(world, kind):
+    await world.obstruct()
+    await world.reconcile()
+
+    delete(world)
+    await world.reconcile()
+
+    assert world.said() == {"Ready": ("True", "Issued")}
+    assert content(world.secret())[3][0]["uid"] == world.object().metadata.uid
+
+
+@of_kinds_with_a_secret
+async def test_s22_a_foreign_secret_in_the_place_of_ours_is_left_alone_and_then_ours_comes_back(world, kind):
+    await world.settle()
+    issued, due = content(world.secret()), (await world.reconcile()).requeue_at
+    delete(world)
+    foreign = foreign_secret(world, kind)
+
+    stalled = await world.reconcile()
+    untouched, said = world.secret() == foreign, world.said()["Ready"]
+    delete(world)
+    await world.reconcile()
+
+    assert (untouched, said) == (True, ("False", "SecretConflict"))
+    assert (stalled.requeue_after, stalled.requeue_at) == (10.0, due)
+    assert (content(world.secret()), world.said()) == (issued, {"Ready": ("True", "Issued")})
+
+
+# Healing.
+
+
+@of_kinds_with_a_secret
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_s22_the_same_secret_comes_back_after_somebody_did(world, kind, damage):
+    await world.settle()
+    issued, status, decisions = content(world.secret()), world.object().status, world.audit.decisions()
+    damage(world)
+
+    world.clock.advance(30)
+    await world.reconcile()
+    world.cluster.calls.clear()
+    await world.reconcile()
+
+    assert content(world.secret()) == issued
+    assert world.object().status == status
+    assert world.audit.decisions() == [*decisions, ("heal", "ok")]
+    assert (world.cluster.calls, world.events.warnings) == ([], [])
+
+
+@of_kinds_with_a_secret
+async def test_an_edit_in_the_same_instant_is_not_overwritten_blindly(world, kind):
+    await world.settle()
+    issued = content(world.secret())
+    edit_the_token(world)
+    world.cluster.before_next("replace", "secrets", lambda: empty_it(world))
+
+    await world.reconcile_until_done()
+
+    assert content(world.secret()) == issued
+
+
+@of_kinds_with_a_secret
+async def test_s22_nothing_is_healed_when_the_owner_is_gone(world, kind):
+    await world.settle()
+    meta = world.object().metadata
+    delete(world)
+    world.watch()
+    world.cluster.remove(kind.resource, meta.namespace, meta.name)
+
+    with pytest.raises(NotFoundError):
+        await world.reconcile(watched=False)
+
+    assert world.secret() is None
+
+
+@of_kinds_with_a_secret
+async def test_s22_nothing_is_healed_when_the_owner_is_being_deleted(world, kind):
+    await world.settle()
+    delete(world)
+    world.watch()
+    world.start_deleting()
+
+    await world.reconcile(watched=False)
+
+    assert world.secret() is None
+    assert ("create", "secrets") not in world.writes()
+
+
+@of_kinds_with_a_secret
+async def test_s22_healing_backs_off_from_somebody_who_keeps_changing_the_secret(world, kind):
+    await world.settle()
+    pauses, due = [], set()
+
+    for _ in range(5):
+        edit_the_token(world)
+        result = await world.reconcile()
+        pauses.append(result.requeue_after or 0.0)
+        due.add(result.requeue_at)
+        world.clock.advance(result.requeue_after or 0.0)
+        await world.reconcile()
+        assert (await world.reconcile()).requeue_after is None
+
+    # The pause delays nothing else: the object is still due when it was.
+    assert (pauses, len(due), None in due) == ([0.0, 0.0, 1.0, 2.0, 4.0], 1, False)
+
+
+@of_kinds_with_a_secret
+async def test_a_secret_that_was_left_alone_for_long_is_healed_at_once_again(world, kind):
+    await world.settle()
+    issued = content(world.secret())
+    for _ in range(3):
+        edit_the_token(world)
+        world.clock.advance((await world.reconcile()).requeue_after or 0.0)
+        await world.reconcile()
+    world.clock.advance(600)
+
+    edit_the_token(world)
+
+    assert (await world.reconcile()).requeue_after is None
+    assert content(world.secret()) == issued
+
+
+# The clock.
+
+
+@of_kinds_with_a_secret
+async def test_nothing_is_issued_while_the_clock_is_too_far_from_the_api_servers(world, kind, status_write):
+    world.server_clock.observe(NOON + timedelta(seconds=31))
+    world.apply()
+
+    result = await world.reconcile()
+    await world.reconcile()
+    waiting = (world.secret(), world.audit.lines.copy(), world.events.warnings.copy(), result.requeue_after)
+    said, written = world.said(), world.writes()
+    world.server_clock.observe(NOON + timedelta(seconds=30))
+    await world.reconcile()
+
+    assert waiting == (None, [], [], 30)
+    assert said == {"Ready": ("False", "ClockUnsafe"), "Reconciling": ("True", "ClockUnsafe")}
+    assert written == [status_write]
+    assert world.said() == {"Ready": ("True", "Issued")}

@@ -1,0 +1,121 @@
+"""Redeeming a pairing token: what it gives, costs and records (design.md steps 1 to 5, S8, S11, S14, R91-R93)."""
+
+from datetime import timedelta
+
+import pytest
+
+from tallystick.crypto.tokens import verify
+from tallystick.pairing.api.master_token import MASTER_TOKENS
+from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
+from tallystick.pairing.domain.grants import RequestedGrant
+from tests.builders import ISSUER, REQUESTER, THUMBPRINT, UID, a_keyring, a_policy
+from tests.fakes import NOON
+
+
+async def test_a_pairing_token_is_exchanged_for_a_master_token(world):
+    jwt = await world.issue()
+
+    redeemed = await world.replica().redeem(jwt)
+
+    verified = verify(redeemed.signed_jwt, a_keyring(), typ="at+jwt", issuer=ISSUER, now=NOON)
+    (master,) = world.masters()
+    assert (redeemed.scope, redeemed.expires_in, redeemed.key_bound) == (("mission-control:admin",), 31_536_000, True)
+    assert verified.token_id == redeemed.token_id == master.spec.token_id
+    assert verified.reference.uid == master.metadata.uid
+    assert verified.key_thumbprint == THUMBPRINT
+    assert verified.expiration_time == NOON + timedelta(days=365)
+
+
+async def test_redeeming_costs_the_swap_and_the_master_token(world):
+    jwt = await world.issue()
+
+    await world.replica().redeem(jwt)
+
+    assert [(call.verb, call.plural) for call in world.cluster.calls] == [
+        ("get", "pairingtokens"),
+        ("replace_status", "pairingtokens"),
+        ("create", "mastertokens"),
+        ("get", "pairingtokens"),
+        ("get", "mastertokens"),
+    ]
+
+
+async def test_one_write_spends_the_token_and_says_who_redeemed_it(world):
+    jwt = await world.issue()
+
+    redeemed = await world.replica().redeem(jwt, requested=RequestedGrant(client_id="https://mc.example.net"))
+
+    status = world.token().status
+    assert (status.state, status.used_time, world.ready()) == ("Used", NOON, ("True", "Paired"))
+    assert (status.redemption.client_key_thumbprint, status.redemption.client_id) == (
+        THUMBPRINT,
+        "https://mc.example.net",
+    )
+    assert status.redemption.master_token_id == redeemed.token_id
+
+
+async def test_s11_the_subject_is_that_of_the_pairing_token_whatever_the_client_calls_itself(world):
+    jwt = await world.issue()
+
+    redeemed = await world.replica().redeem(jwt, requested=RequestedGrant(client_id="system:admin"))
+
+    assert verify(redeemed.signed_jwt, a_keyring(), typ="at+jwt", issuer=ISSUER, now=NOON).subject == REQUESTER
+
+
+async def test_a_narrower_scope_is_what_the_master_token_gets(world):
+    world.policy = a_policy(table={"useCases": {"mission-control": {"scope": ["mc:read", "mc:write"]}}})
+    jwt = await world.issue()
+
+    redeemed = await world.replica().redeem(jwt, requested=RequestedGrant(scope=("mc:read",)))
+
+    assert redeemed.scope == ("mc:read",)
+    assert world.masters()[0].spec.scope == ["mc:read"]
+
+
+async def test_the_value_of_the_master_token_is_stored_and_told_nowhere(world):
+    jwt = await world.issue()
+
+    redeemed = await world.replica().redeem(jwt)
+
+    stored = f"{world.cluster.all(PAIRING_TOKENS)} {world.cluster.all(MASTER_TOKENS)} {world.audit.lines}"
+    assert redeemed.signed_jwt not in stored
+    assert jwt not in stored
+
+
+async def test_i12_the_decision_is_in_the_audit_log(world):
+    jwt = await world.issue()
+
+    redeemed = await world.replica().redeem(jwt)
+
+    line = world.audit.lines[-1]
+    assert (line.action, line.outcome) == ("redeem", "ok")
+    assert (line.facts["uid"], line.facts["key_thumbprint"], line.facts["master_token_id"]) == (
+        UID,
+        THUMBPRINT,
+        redeemed.token_id,
+    )
+
+
+@pytest.mark.parametrize(("policy", "owned"), [("Revoke", True), ("Retain", False)])
+async def test_s8_only_a_retained_master_token_has_no_owner(world, policy, owned):
+    jwt = await world.issue(masterToken={"deletionPolicy": policy})
+
+    await world.replica().redeem(jwt)
+
+    (master,) = world.cluster.all(MASTER_TOKENS)
+    owners = [owner["uid"] for owner in master["metadata"]["ownerReferences"]]
+    assert owners == ([UID] if owned else [])
+    assert master["spec"]["deletionPolicy"] == policy
+
+
+async def test_s14_the_same_key_gets_the_very_same_token_again(world):
+    jwt = await world.issue()
+    first = await world.replica().redeem(jwt)
+    world.clock.advance(90)
+
+    again = await world.replica().redeem(jwt)
+
+    assert again.signed_jwt == first.signed_jwt
+    assert again.expires_in == first.expires_in - 90
+    assert world.events.reasons() == []
+    assert len(world.masters()) == 1

@@ -1,0 +1,190 @@
+"""What happens while a pairing token is redeemed: lost answers, other replicas, and whoever ends it meanwhile.
+
+design.md steps 2 to 5, S1, S8.
+"""
+
+import pytest
+
+from tallystick.errors import NotYetError
+from tallystick.objects.ports import ConflictError, RefusedError, UnavailableError
+from tallystick.pairing.api.master_token import MASTER_TOKENS
+from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
+from tests.builders import OTHER_THUMBPRINT, THUMBPRINT, issued_status, raw_master_token
+from tests.worlds.ends import (
+    master_going,
+    master_gone,
+    master_revoked_by_a_holder,
+    master_revoked_in_spec,
+    orphan,
+    pairing_going,
+    pairing_gone,
+    pairing_re_created,
+    pairing_redeemed_anew,
+    pairing_revoked_by_a_holder,
+    pairing_revoked_in_spec,
+    revoked_in_status,
+)
+from tests.worlds.faults import Fault
+from tests.worlds.redeeming import NOT_VALID, REVOKED, USED, refused
+from tests.worlds.world import NAME, NAMESPACE
+
+LOST = UnavailableError("the API server did not answer")
+
+
+# The swap and the create, and what answers them.
+
+
+@pytest.mark.parametrize("applied", [True, False])
+@pytest.mark.parametrize("key", [THUMBPRINT, None])
+async def test_a_lost_answer_of_the_swap_is_found_out_by_reading(world, applied, key):
+    jwt = await world.issue()
+    world.cluster.fail_next("replace_status", "pairingtokens", LOST, applied=applied)
+
+    redeemed = await world.replica().redeem(jwt, key)
+
+    assert [master.spec.token_id for master in world.masters()] == [redeemed.token_id]
+    assert world.token().status.redemption.master_token_id == redeemed.token_id
+
+
+@pytest.mark.parametrize("applied", [True, False])
+async def test_a_lost_answer_of_the_create_is_found_out_by_creating_again(world, applied):
+    jwt = await world.issue()
+    world.cluster.fail_next("create", "mastertokens", LOST, applied=applied)
+
+    redeemed = await world.replica().redeem(jwt, None)
+
+    assert [master.spec.token_id for master in world.masters()] == [redeemed.token_id]
+
+
+async def test_a_swap_that_lands_late_is_our_own_and_not_another(world):
+    jwt = await world.issue()
+    world.cluster.plan_from_now({2: Fault.LATE})
+
+    redeemed = await world.replica().redeem(jwt, None)
+
+    assert [master.spec.token_id for master in world.masters()] == [redeemed.token_id]
+    assert world.token().status.redemption.master_token_id == redeemed.token_id
+
+
+async def test_a_swap_that_landed_at_the_last_of_many_lost_answers_is_recognised(world):
+    jwt = await world.issue()
+    for applied in (False, False, False, True):
+        world.cluster.fail_next("replace_status", "pairingtokens", UnavailableError("no answer"), applied=applied)
+
+    redeemed = await world.replica().redeem(jwt, key=None)
+
+    assert [master.spec.token_id for master in world.masters()] == [redeemed.token_id]
+
+
+def set_status(world, status):
+    world.cluster.edit(PAIRING_TOKENS, NAMESPACE, NAME, lambda body: body.update(status=status))
+
+
+@pytest.mark.parametrize(("key", "resumes"), [(THUMBPRINT, True), (OTHER_THUMBPRINT, False), (None, False)])
+async def test_when_another_replica_wins_the_swap_only_the_same_key_gets_its_token(world, key, resumes):
+    jwt = await world.issue()
+    winner = await world.replica().redeem(jwt)
+    spent = world.cluster.peek(PAIRING_TOKENS, NAMESPACE, NAME)["status"]
+    set_status(world, issued_status())
+    world.cluster.before_next("replace_status", "pairingtokens", lambda: set_status(world, spent))
+
+    redeeming = world.replica().redeem(jwt, key)
+
+    if resumes:
+        assert (await redeeming).signed_jwt == winner.signed_jwt
+    else:
+        assert await refused(redeeming) == ("invalid_request", USED)
+    assert len(world.masters()) == 1
+
+
+async def test_s1_a_forged_master_token_in_our_place_is_never_signed(world):
+    jwt = await world.issue()
+
+    def forge():
+        redemption = world.token().status.redemption
+        forged = {"metadata": {"name": f"mtok-{redemption.master_token_id}", "namespace": NAMESPACE}}
+        world.cluster.put(MASTER_TOKENS, forged | {"spec": forged_spec(world)})
+
+    world.cluster.before_next("create", "mastertokens", forge)
+
+    assert await refused(world.replica().redeem(jwt)) == ("invalid_request", NOT_VALID)
+    assert world.events.reasons() == ["MasterTokenConflict"]
+
+
+def forged_spec(world):
+    """What the redemption yields, but for the subject."""
+    redemption = world.token().status.redemption
+    return raw_master_token(
+        redemptionID=redemption.redemption_id,
+        tokenID=redemption.master_token_id,
+        kid=redemption.key_id,
+        subject="system:admin",
+    )["spec"]
+
+
+@pytest.mark.parametrize(("verb", "plural"), [("replace_status", "pairingtokens"), ("create", "mastertokens")])
+async def test_a_refusal_by_the_api_server_is_not_an_answer(world, verb, plural):
+    jwt = await world.issue()
+    world.cluster.fail_next(verb, plural, RefusedError("namespace is being terminated"))
+
+    with pytest.raises(NotYetError):
+        await world.replica().redeem(jwt)
+
+    assert world.masters() == []
+
+
+async def test_a_storm_of_conflicts_ends_in_a_503(world):
+    jwt = await world.issue()
+    world.cluster.fail_next("replace_status", "pairingtokens", ConflictError("modified"), times=10)
+
+    with pytest.raises(NotYetError):
+        await world.replica().redeem(jwt)
+
+    assert world.token().status.state == "Active"
+
+
+# What ends between the swap and the last read.
+
+
+@pytest.mark.parametrize("policy", ["Revoke", "Retain"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        pairing_revoked_in_spec,
+        pairing_revoked_by_a_holder,
+        pairing_going,
+        pairing_gone,
+        pairing_re_created,
+        pairing_redeemed_anew,
+        revoked_in_status,
+        master_revoked_in_spec,
+        master_revoked_by_a_holder,
+        master_going,
+        master_gone,
+    ],
+)
+async def test_what_ends_between_the_swap_and_the_last_read_is_refused(world, change, policy):
+    jwt = await world.issue(masterToken={"deletionPolicy": policy})
+    world.cluster.after_next("create", "mastertokens", lambda: change(world))
+
+    assert await refused(world.replica().redeem(jwt)) == ("invalid_request", REVOKED)
+
+
+async def test_s8_what_the_claim_said_of_deletion_counts_and_no_owner_reference(world):
+    jwt = await world.issue()
+    world.cluster.after_next("create", "mastertokens", lambda: orphan(world))
+
+    assert await refused(world.replica().redeem(jwt)) == ("invalid_request", REVOKED)
+
+
+@pytest.mark.parametrize("change", [pairing_revoked_in_spec, master_revoked_in_spec])
+async def test_the_last_reads_are_never_shared(world, change):
+    jwt = await world.issue()
+    replica = world.replica(max_staleness=3600)
+    await replica.redeem(jwt)
+    await replica.reader.get(PAIRING_TOKENS, NAMESPACE, NAME)
+    await replica.reader.get(MASTER_TOKENS, NAMESPACE, world.masters()[0].metadata.name)
+
+    change(world)
+
+    assert await refused(replica.redeem(jwt)) == ("invalid_request", REVOKED)
