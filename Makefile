@@ -9,8 +9,12 @@ export UV_PYTHON_DOWNLOADS := never
 # Two at a time, file by file, in the order of tests/conftest.py.
 BESIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
+# For `make test-busy`: how many busy loops, and the tests (all of them if empty).
+BUSY ?= $(shell getconf _NPROCESSORS_ONLN)
+TESTS ?=
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench check format crds goldens plane clean
+.PHONY: help demo quick test test-busy soak bench check format crds goldens plane clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -20,6 +24,12 @@ demo: .venv/ready ## Run the main job on a control plane of our own: apply a Pai
 
 test: check plane ## Pass all tests, on a real control plane (the first time builds it: 5 to 10 minutes).
 	@$(RUN)/python -m pytest $(BESIDE)
+
+quick: check ## Run the checks and the unit tests (under a minute).
+	@$(RUN)/python -m pytest --quiet --numprocesses 2 --dist worksteal tests/unit
+
+test-busy: check plane ## Pass all tests beside one busy loop per core; BUSY=4 TESTS="..." for more loops, fewer tests.
+	@tests/busy.sh $(BUSY) $(RUN)/python -m pytest $(BESIDE) $(TESTS)
 
 soak: plane ## Run the proofs with all their rounds (25 minutes), and print what they counted.
 	@$(RUN)/python -m pytest --soak $(BESIDE)

@@ -19,13 +19,14 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.connections import connections
+from tests.bench.first_looks import first_looks
 from tests.bench.heartbeats import heartbeats
 from tests.bench.measure import Figure
 from tests.bench.profiles import profile
 from tests.bench.stage import Stage
 from tests.bench.workloads import Size, w1_and_w8, w4, w7_and_memory
 
-WORKLOADS = ("w1", "w4", "w7", "wC", "wH")
+WORKLOADS = ("w1", "w4", "w7", "wF", "wC", "wH")
 
 
 def main() -> None:
@@ -35,6 +36,7 @@ def main() -> None:
         tokens=told.tokens,
         redemptions=told.redemptions,
         stored=tuple(told.stored),
+        looks=told.looks,
         connections=told.connections,
         instances=told.instances,
         periods=told.periods,
@@ -54,6 +56,8 @@ def main() -> None:
             figures += w4(stage("ours"), size, console.print)
         if "w7" in told.only:
             figures += w7_and_memory(stage("idle"), size, console.print)
+        if "wF" in told.only:
+            figures += first_looks(stage("first-looks"), size, console.print)
         if "wC" in told.only:
             figures += connections(stage("connections"), stage("beside"), size, console.print)
         if "wH" in told.only:
@@ -75,6 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=Size().tokens)
     parser.add_argument("--redemptions", type=int, default=Size().redemptions)
     parser.add_argument("--stored", type=int, nargs="+", default=list(Size().stored))
+    parser.add_argument("--looks", type=int, default=Size().looks)
     parser.add_argument("--connections", type=int, default=Size().connections)
     parser.add_argument("--instances", type=int, default=Size().instances)
     parser.add_argument("--periods", type=int, default=Size().periods)

@@ -47,7 +47,7 @@ async def issue(kubeconfig: str, controller: str, namespace: str, count: int) ->
     async with BareClient(kubeconfig) as user, BareClient(controller) as writer:
 
         async def one(number: int) -> None:
-            created = await user.call("POST", f"{GROUP}/namespaces/{namespace}/pairingtokens", _pairing_token(number))
+            created = await user.call("POST", f"{GROUP}/namespaces/{namespace}/pairingtokens", pairing_token(number))
             await _issue(writer, created, key)
 
         return {"seconds": await timed(each(one, range(count)))}
@@ -73,7 +73,7 @@ async def _issue(writer: BareClient, created: Json, key: ec.EllipticCurvePrivate
     await writer.call("PUT", f"{GROUP}/namespaces/{meta['namespace']}/pairingtokens/{meta['name']}/status", body)
 
 
-def _pairing_token(number: int) -> Json:
+def pairing_token(number: int) -> Json:
     return {
         "apiVersion": API_VERSION,
         "kind": "PairingToken",
@@ -117,7 +117,18 @@ async def create(kubeconfig: str, namespace: str, count: int) -> Json:
     """The load of W1: create 32 at a time, and watch until the operator has made all of them Active."""
     path = f"{GROUP}/namespaces/{namespace}/pairingtokens"
     selector = "status.state%3DActive"
-    return {"seconds": await create_until(kubeconfig, path, _pairing_token, count=count, selector=selector)}
+    return {"seconds": await create_until(kubeconfig, path, pairing_token, count=count, selector=selector)}
+
+
+async def put(kubeconfig: str, namespace: str, count: int) -> Json:
+    """The load of wF: create 32 at a time, and wait for no operator."""
+    path = f"{GROUP}/namespaces/{namespace}/pairingtokens"
+    async with BareClient(kubeconfig) as user:
+
+        async def one(number: int) -> None:
+            await user.call("POST", path, pairing_token(number))
+
+        return {"seconds": await timed(each(one, range(count)))}
 
 
 async def redeem(admin: str, kubeconfig: str, namespace: str, names: Iterable[str], *, reads: bool) -> Json:
@@ -228,6 +239,7 @@ async def collect(kubeconfig: str, namespace: str, suffix: str = "-pairing-token
 PROGRAMS: dict[str, Callable[..., Awaitable[Json]]] = {
     "issue": issue,
     "create": create,
+    "put": put,
     "redeem": redeem,
     "post": post,
     "read": read,

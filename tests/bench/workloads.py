@@ -32,6 +32,7 @@ class Size:
         tokens: PairingTokens of W1.
         redemptions: Redemptions of W4, by each side in each pair.
         stored: How many PairingTokens there are when a controller starts, for W7 and for its memory; rising.
+        looks: PairingTokens that a controller looks at first, in wF.
         connections: ConnectionConfigurations of wC.
         instances: Those that send heartbeats in wH, to `CONFIGURATIONS` of them.
         periods: Heartbeats of each instance in wH, on each side and in each pair.
@@ -42,6 +43,7 @@ class Size:
     tokens: int = 1000
     redemptions: int = 300
     stored: tuple[int, ...] = (1000, 3000, 10000)
+    looks: int = 10_000
     connections: int = 1000
     instances: int = 2000
     periods: int = 10

@@ -175,7 +175,7 @@ class Api:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
         )
 
     def allowed(self, user: str, verb: str, resource: str, *, namespace: str = "", name: str = "", group: str) -> bool:

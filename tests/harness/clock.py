@@ -6,14 +6,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 VARIABLE = "TALLYSTICK_HARNESS_CLOCK"
+STANDING = "TALLYSTICK_HARNESS_STANDING"
 _STANDS = "stands at "
 
 
 class MovedClock:
-    """The real clock, and as many seconds more as the file says; or the one instant that the file says."""
+    """The real clock, and as many seconds more as the file says; or the one instant that the file says.
 
-    def __init__(self, file: Path) -> None:
+    Args:
+        file: what moves it.
+        durations_stand: no time passes between two readings of `monotonic`, however slow the machine is. What is
+            measured by it, such as how many failures a source has regained, depends on requests alone then.
+    """
+
+    def __init__(self, file: Path, *, durations_stand: bool = False) -> None:
         self._file = file
+        self._stands_at = time.monotonic() if durations_stand else None
 
     @property
     def ahead(self) -> timedelta:
@@ -25,7 +33,7 @@ class MovedClock:
         return datetime.now(UTC) + seconds if instant is None else instant
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.monotonic() if self._stands_at is None else self._stands_at
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -43,7 +43,7 @@ def active_slots(body: Json) -> set[str]:
     return {token["slot"] for token in tokens_of(body, "Active")}
 
 
-def wait_for_active(api: Api, body: Json, names: Sequence[str], *, seconds: float = 15.0) -> Json:
+def wait_for_active(api: Api, body: Json, names: Sequence[str], *, seconds: float = 60.0) -> Json:
     """Return the object once these slots and no others have Active tokens, and the controller has seen the spec."""
 
     def reached() -> Json | None:

@@ -82,7 +82,7 @@ def outdated(body: Json) -> int:
     return found
 
 
-def wait_for_counts(api: Api, body: Json, wanted: dict[str, int], *, seconds: float = 30.0) -> Json:
+def wait_for_counts(api: Api, body: Json, wanted: dict[str, int], *, seconds: float = 60.0) -> Json:
     """Return the object once its Active tokens are used by so many instances."""
 
     def reached() -> Json | None:
@@ -92,7 +92,7 @@ def wait_for_counts(api: Api, body: Json, wanted: dict[str, int], *, seconds: fl
     return must(poll(reached, seconds=seconds))
 
 
-def wait_for_grades(api: Api, body: Json, wanted: tuple[int, int, int], *, seconds: float = 30.0) -> Json:
+def wait_for_grades(api: Api, body: Json, wanted: tuple[int, int, int], *, seconds: float = 60.0) -> Json:
     """Return the object once so many of its instances have each grade."""
 
     def reached() -> Json | None:
@@ -119,7 +119,7 @@ def stored_instances(api: Api, replica: str, body: Json) -> dict[str, list[int]]
 def kubectl_warnings(api: Api, *arguments: str) -> list[str]:
     """Run a kubectl command that must succeed, and return the warnings that it prints."""
     command = [api.kubectl_binary, "--kubeconfig", api.kubeconfig, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
     return done.stderr.splitlines()
 

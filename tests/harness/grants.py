@@ -5,7 +5,7 @@ import time
 from tests.harness.api import Api
 
 RBAC = "rbac.authorization.k8s.io"
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 
 
 def grant(admin: Api, namespace: str, user: str, cluster_role: str) -> None:

@@ -4,9 +4,10 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import Self
 
 from tallystick.exchange.transport import MOST_PER_SOURCE
-from tests.harness.raw_http import Line, Place, a_source
+from tests.harness.raw_http import GET_HEALTH, Line, Place, a_source
 
 # As much as a head may have, nearly: what the exchange keeps of it is part of the price.
 SLOW_HEAD = b"POST /oauth2/token HTTP/1.1\r\nHost: x\r\n" + (b"X: " + b"a" * 7_500 + b"\r\n") * 2 + b"X: "
@@ -79,6 +80,49 @@ class Abuse:
             answer = line.ask(requests.pop())
             assert answer.status in (400, 429)
             self.bad += 1
+
+
+class Held:
+    """Connections that sources hold. The exchange bounds how long each may last, so `refill` opens anew what has ended.
+
+    A busy machine may take longer to open many than the first of them last. A test therefore refills and asks until
+    the answer is the one that a full exchange gives.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._wanted: list[tuple[str, bool]] = []
+        self._lines: dict[int, Line] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for line in self._lines.values():
+            line.close()
+
+    def want(self, source: str, *, served: int = 0, silent: int = 0) -> None:
+        """Hold more connections of a source.
+
+        Args:
+            source: its address.
+            served: how many have one request answered.
+            silent: how many send not even the first byte of TLS.
+        """
+        self._wanted += [(source, True)] * served + [(source, False)] * silent
+
+    def refill(self) -> None:
+        """Open each connection that is not open."""
+        for number, (source, is_served) in enumerate(self._wanted):
+            line = self._lines.get(number)
+            if line is not None and not line.is_over:
+                continue
+            if line is not None:
+                line.close()
+            with suppress(OSError):  # its place is not free yet: the next refill tries again
+                self._lines[number] = self._place.open(source, tls=is_served)
+                if is_served:
+                    self._lines[number].ask(GET_HEALTH)
 
 
 @contextmanager

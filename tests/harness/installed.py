@@ -6,7 +6,6 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +40,28 @@ def admin(plane: ControlPlane, installed: Installation) -> Iterator[Api]:
         yield api
 
 
-@pytest.fixture(scope="session")
-def make_namespace(admin: Api) -> Callable[[str], str]:
-    """Make namespaces that no other test uses."""
-    return partial(new_namespace, admin)
+@pytest.fixture(scope="module")
+def make_namespace(admin: Api, request: pytest.FixtureRequest) -> Iterator[Callable[[str], str]]:
+    """Make namespaces that no other test file uses.
+
+    Before the first controller runs, each file deletes its namespaces at its end: a controller that begins to lead
+    looks at whatever is left, and the tests beside it wait for that.
+    """
+    made: list[str] = []
+
+    def make(purpose: str) -> str:
+        made.append(new_namespace(admin, purpose))
+        return made[-1]
+
+    yield make
+    if not any("system" in getattr(item, "fixturenames", ()) for item in _tests_of_the_file(request)):
+        for name in made:
+            # The controller manager deletes what is in it, meanwhile and after.
+            admin.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}).must_succeed()
+
+
+def _tests_of_the_file(request: pytest.FixtureRequest) -> list[pytest.Item]:
+    return [item for item in request.session.items if item.path == request.path]
 
 
 def new_namespace(admin: Api, purpose: str) -> str:

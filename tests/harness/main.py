@@ -29,7 +29,7 @@ def main(process: str, *flags: str, features: Sequence[Feature[Any]] = FEATURES)
     }
     settings = load_settings(features, **given)
     configure_logging(level=settings.log_level)
-    clock = moved.MovedClock(Path(os.environ[moved.VARIABLE]))
+    clock = moved.MovedClock(Path(os.environ[moved.VARIABLE]), durations_stand=moved.STANDING in os.environ)
     run = partial(run_controller if process == "controller" else run_exchange, features=features)
     # The API server's time is moved as ours is: the test moves the world, not one replica.
     return asyncio.run(

@@ -34,7 +34,7 @@ def secret_of(body: Json) -> Json:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": meta["namespace"]}}
 
 
-def wait_for_state(api: Api, body: Json, state: str, *, seconds: float = 15.0) -> Json:
+def wait_for_state(api: Api, body: Json, state: str, *, seconds: float = 60.0) -> Json:
     """Return the object once its state is this one, and the controller has seen the present spec."""
 
     def reached() -> Json | None:
@@ -46,7 +46,7 @@ def wait_for_state(api: Api, body: Json, state: str, *, seconds: float = 15.0) -
     return must(poll(reached, seconds=seconds))
 
 
-def wait_for_reason(api: Api, body: Json, reason: str, *, seconds: float = 15.0) -> Json:
+def wait_for_reason(api: Api, body: Json, reason: str, *, seconds: float = 60.0) -> Json:
     """Return the object once its condition Ready has this reason."""
 
     def reached() -> Json | None:
@@ -56,7 +56,7 @@ def wait_for_reason(api: Api, body: Json, reason: str, *, seconds: float = 15.0)
     return must(poll(reached, seconds=seconds))
 
 
-def wait_until_gone(api: Api, body: Json, *, seconds: float = 15.0) -> None:
+def wait_until_gone(api: Api, body: Json, *, seconds: float = 60.0) -> None:
     """Return once there is no such object."""
     poll(lambda: api.find(body) is None, seconds=seconds)
 

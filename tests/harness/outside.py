@@ -108,7 +108,7 @@ class UpProcess:
             "spec": {"purpose": "Service", "useCase": "mission-control"},
         }
         self.kubectl("apply", "-f", "-", said=body)
-        self.kubectl("wait", "--for=condition=Ready", f"ptok/{name}", "--timeout=30s")
+        self.kubectl("wait", "--for=condition=Ready", f"ptok/{name}", "--timeout=120s")
 
     def token_into(self, file: Path, name: str) -> Path:
         """Fetch a pairing token into a file."""
@@ -131,7 +131,7 @@ def still_running(processes: Sequence[tuple[int, str]]) -> list[tuple[int, str]]
 
 
 def _output(command: Sequence[str], said: str | None = None) -> str:
-    done = subprocess.run(command, input=said, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, input=said, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

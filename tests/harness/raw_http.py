@@ -6,7 +6,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +96,22 @@ class Line:
                 self._unread += data
         said, self._unread = self._unread, b""
         return said
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the server has hung up by now. What it has said instead is kept."""
+        timeout = self._stream.gettimeout()
+        self._stream.settimeout(0.0)
+        try:
+            data = self._stream.recv(65_536)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        except OSError:
+            return True
+        finally:
+            self._stream.settimeout(timeout)
+        self._unread += data
+        return not data
 
     def drip(self, unit: bytes, seconds: float = 30.0) -> bytes:
         """Send the same again each second until the server hangs up, and return what it has said by then."""
@@ -194,11 +210,13 @@ class Target:
 
 
 @contextmanager
-def attacked(system: System, admin: Api, namespace: str, folder: Path) -> Iterator[Target]:
+def attacked(
+    system: System, admin: Api, namespace: str, folder: Path, *, environment: Mapping[str, str] | None = None
+) -> Iterator[Target]:
     """Start an exchange of one's own beside the system's."""
     up = system.up
     with (
-        replica(system, folder) as running,
+        replica(system, folder, environment=environment) as running,
         Exchange.connect(running.url, issuer=up.url, ca_file=up.ca_file, clock=system.clock) as client,
     ):
         site = make_site(admin, namespace, client)

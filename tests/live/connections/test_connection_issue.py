@@ -273,7 +273,7 @@ def test_a_deletion_never_hangs_and_ends_the_tokens_and_the_secret(site: Site, s
     assert "finalizers" not in found["metadata"]
     assert all(is_good(site, token) for token in tokens.values())
 
-    api.kubectl("delete", "cconf", "dc-west", "-n", site.namespace, "--timeout=10s")
+    api.kubectl("delete", "cconf", "dc-west", "-n", site.namespace, "--timeout=120s")
 
     # An answer of the API server is shared for a second at most.
     poll(lambda: not any(is_good(site, token) for token in tokens.values()), seconds=3.0)

@@ -191,7 +191,7 @@ def test_a_revoked_token_is_issued_anew_by_the_edit_that_says_it_is_not_revoked(
 def test_kubectl_wait_knows_when_a_token_is_ready(admin: Api, namespace: str) -> None:
     admin.kubectl_apply(a_pairing_token(namespace)).must_succeed()
 
-    said = admin.kubectl("wait", "-n", namespace, "--for=condition=Ready", "ptok/site-a", "--timeout=10s")
+    said = admin.kubectl("wait", "-n", namespace, "--for=condition=Ready", "ptok/site-a", "--timeout=120s")
 
     assert said == "pairingtoken.tallystick.dev/site-a condition met\n"
 

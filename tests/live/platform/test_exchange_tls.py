@@ -48,7 +48,7 @@ def test_a_renewed_certificate_is_served_without_a_restart(system: System, tmp_p
 
         renewed = x509.load_pem_x509_certificate(pair.certificate.read_bytes()).serial_number
         assert before != renewed
-        poll(lambda: _serial_served(running.url) == renewed, seconds=15.0)
+        poll(lambda: _serial_served(running.url) == renewed, seconds=60.0)
 
 
 def _put(files: dict[str, Path], certificate: Path, key: Path) -> None:

@@ -33,7 +33,7 @@ def keys(system: System, *arguments: str) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=120,
         env={"COLUMNS": "200", "PATH": ""},
     )
 
@@ -90,7 +90,7 @@ def test_a_rotated_key_is_published_then_signs_and_the_old_one_stays_while_it_is
     assert healed["data"] == secret["data"]
     # By the real clock, which the command line lives by, the new key does not sign yet.
     in_use = {old_key: ["ES256", "signing", "2"], new_key: ["RS256", "published", "1"]}
-    poll(lambda: listed(own_system) == in_use, seconds=10)
+    poll(lambda: listed(own_system) == in_use, seconds=60)
 
     # A leader drops it an hour later at the soonest, and not while a live token names it.
     clock.advance(timedelta(hours=2))

@@ -79,7 +79,7 @@ def trust(first_run: UpProcess, folder: Path) -> Trust:
     master.write_text(answer["access_token"])
     # The controller's own writes for this pairing come after the answer.
     poll(lambda: "kept-pairing-token" not in first_run.kubectl("get", "secrets", "--output=name"))
-    first_run.kubectl("wait", "--for=condition=Ready", f"mtok/mtok-{answer['token_id']}", "--timeout=30s")
+    first_run.kubectl("wait", "--for=condition=Ready", f"mtok/mtok-{answer['token_id']}", "--timeout=120s")
     _, keys = first_run.curl("/.well-known/jwks.json")
     return Trust(answer, master, keys, first_run.kubectl("get", "ptok,mtok,secrets", *STORED))
 
@@ -218,7 +218,12 @@ def test_pair_tells_what_the_exchange_says(first_run: UpProcess, tmp_path: Path)
 def _pair(run: UpProcess, *arguments: str, said: str = "") -> "subprocess.CompletedProcess[str]":
     trusted = ("--issuer", run.url, "--ca-file", str(run.folder / "ca.crt"))
     return subprocess.run(
-        [*TALLYSTICK, "pair", *trusted, *arguments], input=said, capture_output=True, text=True, check=False, timeout=30
+        [*TALLYSTICK, "pair", *trusted, *arguments],
+        input=said,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
 
 
