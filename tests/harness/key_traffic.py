@@ -17,6 +17,7 @@ from typing import Any
 
 from tallystick.crypto.keys import SigningKey, VerifyingKey, verifying_keys
 from tallystick.crypto.tokens import verify
+from tallystick.registry import TOKEN_TYPES
 from tests.harness.api import Api
 from tests.harness.exchange import Exchange
 from tests.harness.objects import read_token
@@ -24,6 +25,7 @@ from tests.harness.pairing_site import Site
 from tests.harness.processes import poll
 from tests.harness.system import System
 
+PROFILES = {token_type.profile.typ: token_type.profile for token_type in TOKEN_TYPES}
 JWKS = "/.well-known/jwks.json"
 # A token this near to its end is not asked about: its last second may pass between the question and the answer.
 MARGIN = timedelta(seconds=60)
@@ -50,7 +52,7 @@ class OfflineVerifier:
             verify(
                 token,
                 self._keys,
-                typ=read.header["typ"],
+                profile=PROFILES[read.header["typ"]],
                 issuer=self.exchange.issuer,
                 audience=read.claims["aud"],
                 now=self.exchange.clock.now(),
