@@ -7,7 +7,20 @@ from typing import Annotated, ClassVar
 from pydantic import Field, StringConstraints
 
 from tallystick.schema.cel import NAME_FITS
-from tallystick.schema.meta import GROUP, PRINTABLE, VERSION, Column, Condition, Model, ObjectMeta, Resource, Rule
+from tallystick.schema.meta import (
+    AGE,
+    GROUP,
+    PRINTABLE,
+    REASON,
+    VERSION,
+    Column,
+    Conditions,
+    Model,
+    ObjectMeta,
+    ObjectStatus,
+    Resource,
+    Rule,
+)
 
 GREETINGS = Resource(GROUP, VERSION, "greetings", "Greeting")
 
@@ -31,14 +44,11 @@ class GreetingSpec(Model):
     )
 
 
-class GreetingStatus(Model):
+class GreetingStatus(ObjectStatus):
     """Most recently observed status. Set by the controller; read-only."""
 
-    observed_generation: Annotated[int, Field(ge=-1)] = Field(
-        default=-1, description="observedGeneration is the `metadata.generation` that the controller has acted on."
-    )
     stored: bool = Field(default=False, description="stored is true once the Secret was written.")
-    conditions: Annotated[list[Condition], Field(max_length=16)] = Field(
+    conditions: Conditions = Field(
         default_factory=list, description="conditions are Ready, and Stalled or Reconciling while they are true."
     )
 
@@ -51,8 +61,8 @@ class Greeting(Model):
     SELECTABLE: ClassVar[Sequence[str]] = (".spec.text",)
     COLUMNS: ClassVar[Sequence[Column]] = (
         Column("Text", ".spec.text", "The text."),
-        Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', "Why it is Ready or not."),
-        Column("Age", ".metadata.creationTimestamp", "The age of the object.", type="date"),
+        REASON,
+        AGE,
     )
     RULES: ClassVar[Sequence[Rule]] = (NAME_FITS,)
 
