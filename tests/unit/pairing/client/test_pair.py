@@ -176,7 +176,7 @@ async def test_an_issuer_that_does_not_prove_itself_by_the_ca_is_not_talked_to(c
         result = await site.pair(site.replica.pairing_token(), ca_file=str(other.certificate))
 
     assert result.exit_code == 1
-    assert "is not trusted" in result.stderr
+    assert "cannot verify the TLS certificate" in result.stderr
     assert "--ca-file" in result.stderr
     assert site.replica.status_of()["state"] == "Active"
 
