@@ -22,14 +22,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def plane(pytestconfig: pytest.Config) -> Iterator[ControlPlane]:
     """A running control plane; its data is gone at the end."""
-    with ControlPlane.start(say=_terminal(pytestconfig)) as running:
+    with ControlPlane.start(report=_terminal(pytestconfig)) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def own_plane() -> Iterator[ControlPlane]:
     """A control plane that only the tests of one file use. The file imports this name, and has it in its `__all__`."""
-    with ControlPlane.start(say=lambda _: None) as running:
+    with ControlPlane.start(report=lambda _: None) as running:
         yield running
 
 

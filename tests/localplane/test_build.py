@@ -8,7 +8,7 @@ import pytest
 
 from tallystick.localplane.build import NAMES, Binaries, cache_key, find_binaries
 from tallystick.localplane.errors import BinariesError, PlaneError
-from tallystick.localplane.folders import Say
+from tallystick.localplane.folders import Progress
 
 
 class FakeBuild:
@@ -18,7 +18,7 @@ class FakeBuild:
         self.times = 0
         self._fails = fails
 
-    def __call__(self, staging: Path, environ: Mapping[str, str], say: Say) -> Path:
+    def __call__(self, staging: Path, environ: Mapping[str, str], report: Progress) -> Path:
         self.times += 1
         folder = staging / "bin"
         folder.mkdir()
@@ -102,10 +102,10 @@ def test_whoever_comes_second_waits_says_so_and_uses_the_result(environ: dict[st
     building, may_finish = threading.Event(), threading.Event()
     build, heard = FakeBuild(), []
 
-    def slow_build(staging: Path, environ: Mapping[str, str], say: Say) -> Path:
+    def slow_build(staging: Path, environ: Mapping[str, str], report: Progress) -> Path:
         building.set()
         assert may_finish.wait(30)
-        return build(staging, environ, say)
+        return build(staging, environ, report)
 
     def hear(line: str) -> None:
         heard.append(line)
@@ -159,7 +159,7 @@ def test_a_missing_asset_is_named_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(BinariesError) as refused:
         find_binaries(silent, environ=environ, build=FakeBuild())
 
-    assert "no kube-controller-manager that can be run" in str(refused.value)
+    assert "no executable kube-controller-manager" in str(refused.value)
     assert "unset the variable" in str(refused.value)
 
 

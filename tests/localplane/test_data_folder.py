@@ -19,7 +19,7 @@ PLANE = """
 import json, sys, time
 from pathlib import Path
 from tallystick.localplane.plane import ControlPlane, PlaneOptions
-plane = ControlPlane.start(PlaneOptions(data_dir=Path(sys.argv[1])), say=lambda _: None)
+plane = ControlPlane.start(PlaneOptions(data_dir=Path(sys.argv[1])), report=lambda _: None)
 print(json.dumps([child.pid for child in plane.children]), flush=True)
 time.sleep(600)
 """
@@ -48,12 +48,12 @@ def test_a_data_folder_survives_a_kill_and_a_restart_and_all_children_end(tmp_pa
         pids = json.loads(holder.stdout.readline())
         kubeconfig = (folder / "kubeconfig").read_bytes()
         with pytest.raises(PlaneError, match=f"in use by process {holder.pid}"):
-            ControlPlane.start(PlaneOptions(data_dir=folder), say=silent)
+            ControlPlane.start(PlaneOptions(data_dir=folder), report=silent)
         holder.kill()
 
     poll(lambda: all(ended(pid) for pid in pids))
     assert len(pids) == 3
-    with ControlPlane.start(PlaneOptions(data_dir=folder), say=silent) as plane:
+    with ControlPlane.start(PlaneOptions(data_dir=folder), report=silent) as plane:
         assert plane.kubeconfig.read_bytes() == kubeconfig
         kubectl(plane, "create", "configmap", "kept", "--from-literal=a=b")
         plane.restart_apiserver()
@@ -62,7 +62,7 @@ def test_a_data_folder_survives_a_kill_and_a_restart_and_all_children_end(tmp_pa
         stopped = plane.children
 
     assert [child.running for child in stopped] == [False, False, False]
-    with ControlPlane.start(PlaneOptions(data_dir=folder), say=silent) as again:
+    with ControlPlane.start(PlaneOptions(data_dir=folder), report=silent) as again:
         assert kubectl(again, "get", "configmap", "kept", "-o", "jsonpath={.data.a}") == "b"
         assert again.kubeconfig.read_bytes() == kubeconfig
 
@@ -73,7 +73,7 @@ def test_a_temporary_plane_leaves_nothing_and_tells_of_a_server_that_died(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     heard: list[str] = []
 
-    with ControlPlane.start(say=heard.append) as plane:
+    with ControlPlane.start(report=heard.append) as plane:
         root = plane.data_dir
         pids = [child.pid for child in plane.children]
         plane.kill_apiserver()
@@ -94,10 +94,10 @@ def test_a_port_that_is_busy_is_named_with_the_way_out(tmp_path: Path) -> None:
         port = listener.getsockname()[1]
 
         with pytest.raises(PlaneError) as refused:
-            ControlPlane.start(PlaneOptions(data_dir=tmp_path / "data", port=port), say=silent)
+            ControlPlane.start(PlaneOptions(data_dir=tmp_path / "data", port=port), report=silent)
 
     assert f"Port {port} on 127.0.0.1 is in use" in str(refused.value)
-    assert "name another port" in str(refused.value)
+    assert "use another port" in str(refused.value)
 
 
 def test_a_remembered_port_that_is_busy_does_not_turn_the_kubeconfig_elsewhere(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_remembered_port_that_is_busy_does_not_turn_the_kubeconfig_elsewhere(t
     with busy_port() as listener:
         home.remember_port(listener.getsockname()[1])
 
-        with pytest.raises(PlaneError, match=f"remove {home.layout.state} to take a free port"):
+        with pytest.raises(PlaneError, match=f"delete {home.layout.state} to use a free port"):
             home.api_server_port(0)
     home.close()
 
@@ -118,7 +118,7 @@ def test_a_server_that_cannot_run_is_told_with_the_end_of_its_log(tmp_path: Path
     binaries = replace(plane.binaries, etcd=broken)
 
     with pytest.raises(PlaneError) as failed:
-        ControlPlane.start(PlaneOptions(data_dir=tmp_path / "data"), say=silent, binaries=binaries)
+        ControlPlane.start(PlaneOptions(data_dir=tmp_path / "data"), report=silent, binaries=binaries)
 
     assert "etcd ended with status 7" in str(failed.value)
     assert "no space left on device" in str(failed.value)
@@ -136,7 +136,7 @@ def test_a_free_port_that_another_process_took_first_is_given_up_for_another(
     )
     unlucky.chmod(0o755)
 
-    with ControlPlane.start(say=silent, binaries=replace(plane.binaries, etcd=unlucky)) as second:
+    with ControlPlane.start(report=silent, binaries=replace(plane.binaries, etcd=unlucky)) as second:
         assert second.failure() is None
 
     assert mark.exists()

@@ -59,7 +59,7 @@ def test_a_folder_with_files_of_others_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o700)
     (tmp_path / "data" / "thesis.tex").write_text("")
 
-    with pytest.raises(PlaneError, match="holds files that are not ours"):
+    with pytest.raises(PlaneError, match="contains files of other programs"):
         data_folder(tmp_path / "data")
 
 

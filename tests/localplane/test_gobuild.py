@@ -61,7 +61,7 @@ def test_a_build_that_fails_tells_the_last_words_of_go(tmp_path: Path) -> None:
         find_binaries(lambda _: None, environ=fake_go(tmp_path, FAILS))
 
     assert "no such host" in str(failed.value)
-    assert "run it again" in str(failed.value)
+    assert "Run the command again" in str(failed.value)
 
 
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -1,4 +1,4 @@
-"""Compose a controller from its engine, the features and the care for the signing keys."""
+"""Compose a controller from its engine, the features, and the rotation and removal of signing keys."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,9 +33,9 @@ class Ports:
 
     Attributes:
         cluster: The API server.
-        lease_cluster: The API server by a connection that only the Lease uses.
+        lease_cluster: The API server, through a connection that only the Lease uses.
         clock: Time.
-        server_clock: The time of the API server, as far as it is known.
+        server_clock: The time of the API server.
         audit: The audit log.
         metrics: The metrics of this process.
     """
@@ -120,9 +120,9 @@ def _keys_part(keyrings: Keyrings, care: KeyCare) -> ControllerPart:
             Chore(
                 every=KEY_CARE_SECONDS,
                 run=care.run,
-                what="care for the signing keys",
-                # After a crash, the first looks record the tokens that name a key. A first run after one interval
-                # would be too late: a leader that changes often would never rotate by age.
+                what="rotate and remove signing keys",
+                # After a crash, the first reconciliations record the tokens that name a key. A first run after one
+                # interval would be too late: if the leader changes often, no key would be rotated by age.
                 first_run=FirstRun.AFTER_FIRST_LOOKS,
             ),
         ),

@@ -27,7 +27,7 @@ from tallystick.tokens.wrong_types import WrongTypes
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The real ports of a replica, or those of a harness."""
+    """The ports of a replica."""
 
     cluster: Cluster
     keyrings: Keyrings
@@ -38,7 +38,7 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One exchange replica: what its own handlers need, and the routes and background work of the features."""
+    """One exchange replica: the context of its own handlers, and the routes and background work of the features."""
 
     context: AppContext
     routes: Sequence[Route]
@@ -46,7 +46,7 @@ class Replica:
 
 
 def compose_exchange(ports: Ports, settings: Settings, features: Sequence[Feature[Any]]) -> Replica:
-    """Build the parts of all features, and what they share."""
+    """Build the shared context, and the parts of all features."""
     ctx, keyrings, types = ports.ctx, ports.keyrings, token_types_of(features)
     signer = Signer(keyrings, settings.iss)
     verifier = Verifier(signer, types)

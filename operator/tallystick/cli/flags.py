@@ -16,35 +16,61 @@ _ANY_COMMAND = (
     Flag(
         name="public_urls",
         option=Annotated[
-            str, typer.Option(help="URLs under which the exchange is reached, by commas; the first is the default.")
+            str,
+            typer.Option(
+                help="Comma-separated https URLs of the exchange for clients. The first is the default. Required."
+            ),
         ],
         default="",
     ),
     Flag(
         name="issuer",
-        option=Annotated[str, typer.Option(help="The `iss` of all tokens, for ever. Default: the first public URL.")],
+        option=Annotated[
+            str,
+            typer.Option(
+                help="Issuer (`iss` claim) of all tokens. Cannot be changed after the first start. "
+                "Default: the first value of --public-urls."
+            ),
+        ],
         default="",
     ),
     Flag(
         name="namespace",
         option=Annotated[
-            str, typer.Option(help="The operator's own namespace. Default: the pod's, or tallystick-system.")
+            str,
+            typer.Option(
+                help="Namespace of the operator. Default: that of the pod, or tallystick-system outside a cluster."
+            ),
         ],
         default="",
     ),
     Flag(
         name="kubeconfig",
-        option=Annotated[Path | None, typer.Option(help="A kubeconfig. Default: the pod's account, or $KUBECONFIG.")],
+        option=Annotated[
+            Path | None,
+            typer.Option(
+                help="Kubeconfig file. Default: the ServiceAccount of the pod, or $KUBECONFIG outside a cluster."
+            ),
+        ],
     ),
-    Flag(name="context", option=Annotated[str | None, typer.Option(help="A context of the kubeconfig.")]),
+    Flag(
+        name="context",
+        option=Annotated[str | None, typer.Option(help="Context of the kubeconfig. Default: its current context.")],
+    ),
 )
 _LOGS = (
     Flag(
         name="audit_log",
-        option=Annotated[str, typer.Option(help="Where audit lines go; `-` is standard output.")],
+        option=Annotated[str, typer.Option(help="File for audit lines; `-` is standard output. Default: -.")],
         default="",
     ),
-    Flag(name="log_level", option=Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")], default=""),
+    Flag(
+        name="log_level",
+        option=Annotated[
+            str, typer.Option(help="Lowest level that is logged: DEBUG, INFO, WARNING or ERROR. Default: INFO.")
+        ],
+        default="",
+    ),
 )
 
 
@@ -54,7 +80,7 @@ def flags_of(features: Iterable[Feature[Any]], command: Command) -> tuple[Flag, 
 
 
 def process_flags(features: Iterable[Feature[Any]], command: Command) -> tuple[Flag, ...]:
-    """Return the flags of a process, less its own: those of both processes, and those of the features."""
+    """Return the flags that both processes have, and those of the features."""
     return (*_ANY_COMMAND, *flags_of(features, command), *_LOGS)
 
 
@@ -63,7 +89,7 @@ def with_flags(flags: Sequence[Flag], *, after: str) -> Callable[[Callable[..., 
 
     Args:
         flags: The flags. The command finds their values in the `params` of its typer context.
-        after: The parameter of the command behind which they are listed.
+        after: The parameter of the command after which the help lists them.
     """
     added = [
         inspect.Parameter(flag.name, inspect.Parameter.KEYWORD_ONLY, default=flag.default, annotation=flag.option)

@@ -1,1 +1,1 @@
-"""A control plane of our own: etcd, kube-apiserver and kube-controller-manager, without Docker."""
+"""A local control plane without Docker: etcd, kube-apiserver and kube-controller-manager."""

@@ -271,7 +271,9 @@ PARAMETERS = (
     Case(
         "a line break in a scope",
         posted(b"<form>&scope=%0d%0aX-Canary:%20y"),
-        Says(400, "invalid_scope", "scope is not a list of scopes as RFC 6749 3.3 has them"),
+        Says(
+            400, "invalid_scope", "scope must have at most 2063 characters: scopes separated by spaces (RFC 6749 3.3)"
+        ),
     ),
     Case(
         "NUL in a client_id",

@@ -181,7 +181,11 @@ REDEMPTIONS = [
         refused(f"subject_token_type must be {JWT_TYPE}"),
     ),
     Row("without its type", _typed_as(), refused("subject_token_type is missing")),
-    Row("as actor, too", _redeemed_with(("actor_token", "x")), refused("actor_token is not supported")),
+    Row(
+        "as actor, too",
+        _redeemed_with(("actor_token", "x")),
+        refused("actor_token and actor_token_type are not supported; remove them"),
+    ),
     Row(
         "for a token of another type",
         _redeemed_with(("requested_token_type", JWT_TYPE)),

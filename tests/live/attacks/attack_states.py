@@ -18,7 +18,7 @@ FINALIZER = "tests.tallystick.dev/hold"
 SHORT = timedelta(seconds=10)
 # So that a token stays what it is, however long a test takes.
 LONG = {"ttl": "24h"}
-BEING_RECORDED = unavailable("the pairing token is being recorded; ask again")
+BEING_RECORDED = unavailable("the controller has not recorded the pairing token yet; try again")
 
 
 def prepare(site: Site, elsewhere: str, system: System) -> dict[str, Any]:

@@ -38,8 +38,8 @@ RECORD = (
     "system:serviceaccount:tallystick-system:exchange may write it"
 )
 BY_HAND = (
-    "a master token is made by the exchange, never by hand: only system:serviceaccount:tallystick-system:exchange and "
-    "system:serviceaccount:tallystick-system:controller may create one"
+    "only the operator can create a MasterToken (system:serviceaccount:tallystick-system:exchange or "
+    "system:serviceaccount:tallystick-system:controller); redeem a PairingToken to get one"
 )
 SPENT = "a Used, Expired or Revoked token cannot become Active again; Used and Expired can change only to Revoked"
 FINAL = "status.redemption: Invalid value: status.redemption is immutable once it is set"

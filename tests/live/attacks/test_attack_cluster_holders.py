@@ -40,7 +40,9 @@ def test_whoever_holds_a_spent_token_rings_the_bell_once_and_cuts_no_trust(cast:
         return [e for e in site.events("ReplayDetected") if e["involvedObject"]["name"] == "replayed"]
 
     assert refused == {USED_TEXT.format(claims_of(token)["jti"])}
-    assert [event["message"] for event in poll(told)] == ["a pairing token that was used already was presented again"]
+    assert [event["message"] for event in poll(told)] == [
+        "the exchange rejected a pairing token that has already been used; see the source in its audit log"
+    ]
     assert site.api.get(settled)["status"] == settled["status"]
     assert site.is_active(master)
 
@@ -84,6 +86,6 @@ def test_a_token_that_would_send_its_holder_elsewhere_is_not_issued(cast: Cast, 
 def foreign_text(field: str, url: str, ours: str) -> str:
     known = ours if field == "baseURL" else f"{ours}/oauth2/token"
     return (
-        f"{field} {url} is not one of this service's: {known}; "
-        "raise spec.serial in the same edit that corrects it, or leave it out"
+        f"{field} {url} is not a URL of this service; known: {known}; "
+        "correct or remove it in the edit that raises spec.serial"
     )

@@ -34,7 +34,10 @@ Json = dict[str, Any]
 EVIL = "https://evil.example"
 MAY_EDIT = ("ann", "bob", "star")
 MAY_NOT = ("boss", "tenant", "reader")
-USE_CASE = "you may not request use case {} in namespace {}: ask for a RoleBinding to ClusterRole tallystick-usecase-{}"
+USE_CASE = (
+    "you cannot request use case {} in namespace {}; "
+    "ask an administrator for a RoleBinding to ClusterRole tallystick-usecase-{}"
+)
 NEVER_ISSUED = (
     "spec: Invalid value: no token is issued while spec.revoked is true; set it to false in the edit that raises "
     "spec.serial"

@@ -19,7 +19,10 @@ from tests.harness.writers import Writer
 
 Json = dict[str, Any]
 
-USE_CASE = "you may not request use case {} in namespace {}: ask for a RoleBinding to ClusterRole tallystick-usecase-{}"
+USE_CASE = (
+    "you cannot request use case {} in namespace {}; "
+    "ask an administrator for a RoleBinding to ClusterRole tallystick-usecase-{}"
+)
 
 
 @pytest.fixture(scope="module")

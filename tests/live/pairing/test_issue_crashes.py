@@ -234,7 +234,7 @@ def test_a_token_is_refused_at_admission_while_only_the_stamp_is_missing(
     finally:
         install_on(own_plane.kubeconfig, Installation())
 
-    assert "requestedBy must be the requester" in refused
+    assert "spec.requestedBy must be the name of the user who sends the request" in refused
 
 
 # Its own small HTTP server.

@@ -61,7 +61,7 @@ def test_a_token_that_nobody_redeemed_expires_and_says_what_to_do(admin: Api, sy
     assert condition(after, "Ready")["status"] == "False"
     assert condition(after, "Stalled")["status"] == "True"
     assert condition(after, "Ready")["message"] == (
-        "nobody redeemed the token within 10 seconds; raise spec.serial to 2 to issue a new one"
+        "the token expired: no client redeemed it within 10 seconds; raise spec.serial to 2 to issue a new one"
     )
     assert after["status"]["tokenID"] == before["status"]["tokenID"]
     (event,) = poll(lambda: admin.find_all("Event", namespace))
@@ -144,7 +144,7 @@ def test_a_revoked_token_says_so_and_its_secret_is_gone(admin: Api, namespace: s
     assert (after["status"]["revokedThrough"], after["status"]["serial"]) == (1, 1)
     assert after["status"]["revokedTime"]
     assert condition(after, "Ready")["message"] == (
-        "the token and the trust it made are revoked; "
+        "the token and its master token are revoked; "
         "raise spec.serial to 2 and set spec.revoked to false to issue a new one"
     )
 

@@ -188,7 +188,7 @@ def test_a_url_of_somebody_else_stalls_the_token_with_what_to_do(admin: Api, nam
     assert token["status"]["state"] == "Pending"
     assert condition(token, "Ready")["status"] == "False"
     assert condition(token, "Stalled")["status"] == "True"
-    assert "baseURL https://elsewhere.example is not one of this service's" in condition(token, "Stalled")["message"]
+    assert "baseURL https://elsewhere.example is not a URL of this service" in condition(token, "Stalled")["message"]
     assert admin.find(secret_of(body)) is None
     (event,) = poll(lambda: admin.find_all("Event", namespace))
     assert (event["type"], event["reason"]) == ("Warning", "ForeignURL")
@@ -235,5 +235,5 @@ def test_a_use_case_is_refused_until_the_user_may_use_it(admin: Api, namespace: 
     grant(admin, namespace, "bob", "tallystick-usecase-mission-control")
     bob.kubectl_apply(body).must_succeed()
 
-    assert "you may not request use case mission-control" in refused.message
+    assert "you cannot request use case mission-control" in refused.message
     assert wait_for_state(admin, body, "Active")["status"]["subject"] == "bob"

@@ -280,7 +280,7 @@ def test_a_retained_trust_is_not_freed_by_a_deletion_that_overtakes_its_revocati
 
         active = site.is_active(pair.master)
     assert refused.message.endswith(
-        "the revocation is still being carried out: wait until status.state is Revoked, then delete"
+        "the controller has not recorded the revocation yet; wait until status.state is Revoked, then delete the object"
     )
     assert not active
     wait_for_state(site.api, body, "Revoked")

@@ -108,11 +108,11 @@ def test_an_unknown_algorithm_is_refused_with_the_known_ones(own_system: OwnSyst
     refused = keys(own_system, "rotate", "--algorithm", "HS256")
 
     assert refused.returncode == 1
-    assert refused.stderr == "error: --algorithm HS256 is not known; choose one of ES256, RS256\n"
+    assert refused.stderr == "error: --algorithm HS256 is not supported; use one of ES256, RS256\n"
 
 
 def test_keys_of_a_namespace_without_an_operator_are_not_found(own_system: OwnSystem) -> None:
     refused = keys(own_system, "list", "--namespace", "default")
 
     assert refused.returncode == 1
-    assert "there is no Secret default/tallystick-keyring" in refused.stderr
+    assert "Secret default/tallystick-keyring does not exist" in refused.stderr

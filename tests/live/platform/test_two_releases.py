@@ -89,7 +89,7 @@ def test_in_either_mode_a_use_case_needs_permission(admin: Api, namespace: str) 
 
     answer = admin.as_user("ann").create(token("unpermitted", namespace, SERVICE))
 
-    assert "you may not request use case mission-control" in answer.message
+    assert "you cannot request use case mission-control" in answer.message
 
 
 def test_a_namespace_that_no_release_serves_is_left_alone(admin: Api) -> None:

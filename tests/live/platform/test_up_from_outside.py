@@ -151,7 +151,7 @@ def test_a_busy_port_is_told_with_what_to_do(first_run: UpProcess, tmp_path: Pat
 
     assert done.returncode == 1
     (said,) = done.stderr.splitlines()
-    assert said.startswith(f"error: {listen} is taken by another process: end it, or choose another place")
+    assert said.startswith(f"error: {listen} is in use by another process; stop it, or set another address")
 
 
 def test_a_folder_that_is_in_use_is_told_with_what_to_do(first_run: UpProcess) -> None:
@@ -259,7 +259,7 @@ def test_another_place_for_the_same_folder_is_refused_with_what_to_do(folder: Pa
 
     assert done.returncode == 1
     (said,) = done.stderr.splitlines()
-    assert said.startswith(f"error: the tokens that exist here were issued by https://{listen}")
+    assert said.startswith(f"error: the existing tokens were issued by https://{listen}")
     assert f"start with --listen {listen}, or with another --data-dir" in said
 
 
@@ -291,7 +291,7 @@ def test_parts_that_are_killed_are_started_again_and_go_on(second_run: UpProcess
         os.kill(pid, signal.SIGKILL)
 
     for part, old in before.items():
-        second_run.await_line(f"{part} ended with status -9 and is started again")
+        second_run.await_line(f"{part} ended with status -9; restarting it")
         poll(partial(_is_another, second_run, part, old))
 
     poll(lambda: _ready_again(second_run))

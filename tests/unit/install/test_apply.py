@@ -94,9 +94,9 @@ async def test_crds_come_first_then_rights_then_policies() -> None:
         "waiting until CRD pairingtokens.tallystick.dev is established",
         "waiting until CRD mastertokens.tallystick.dev is established",
         "waiting until CRD connectionconfigurations.tallystick.dev is established",
-        "waiting until only Tallystick may make master tokens and write a status",
-        "waiting until the guard of requesters and use cases is in force",
-        "waiting until the requester is stamped by admission",
+        "waiting until only the operator can create MasterTokens and write a status",
+        "waiting until the validation of requesters and use cases is in force",
+        "waiting until the mutation of the requester is in force",
     ]
 
 
@@ -113,9 +113,9 @@ async def test_it_returns_only_when_everything_behaves() -> None:
     ("late", "missing"),
     [
         ("crds", "CRD pairingtokens.tallystick.dev is established"),
-        ("writers", "only Tallystick may make master tokens and write a status"),
-        ("guard", "the guard of requesters and use cases is in force"),
-        ("stamp", "the requester is stamped by admission"),
+        ("writers", "only the operator can create MasterTokens and write a status"),
+        ("guard", "the validation of requesters and use cases is in force"),
+        ("stamp", "the mutation of the requester is in force"),
     ],
 )
 def test_at_the_deadline_it_says_what_is_missing(late: str, missing: str) -> None:

@@ -59,7 +59,10 @@ def test_the_requester_is_left_alone_in_service_account_mode_and_use_cases_are_n
     kinds = {body["kind"] for body in policies(TRUSTING)}
 
     assert "MutatingAdmissionPolicy" not in kinds
-    assert guard_texts(TRUSTING) == [GUARD_IS_IN_FORCE, "you may not request this use case in this namespace"]
+    assert guard_texts(TRUSTING) == [
+        GUARD_IS_IN_FORCE,
+        "you cannot request this use case in this namespace; ask an administrator for a RoleBinding",
+    ]
 
 
 def test_a_release_that_watches_all_namespaces_is_bound_everywhere() -> None:

@@ -22,7 +22,7 @@ class PairingTokenReason(StrEnum):
     """The token expired before it was redeemed."""
 
     REVOKED = "Revoked"
-    """The token is revoked, and so is the master token that it was redeemed for."""
+    """The token is revoked, and so is its master token."""
 
     REQUESTER_POLICY_MISSING = "RequesterPolicyMissing"
     """The admission policy that sets `spec.requestedBy` is not in force, so the controller issues no token."""

@@ -10,7 +10,7 @@ from tallystick.pairing.domain.messages import master_readiness, readiness_of
 
 def describe_pairing_token(token: PairingToken, _: datetime) -> Description:
     """Describe a token by its state; it is due again when it expires."""
-    # The expiry of an earlier serial is not due: it may lie in the past, and would requeue the object for ever.
+    # The expiry of an earlier serial is not due. It may be in the past, and would requeue the object without end.
     active = token.status.state is PairingTokenState.ACTIVE and token.status.serial == token.spec.serial
     return Description(readiness_of(token), requeue_at=token.status.expiration_time if active else None)
 

@@ -11,7 +11,7 @@ class PairingSettings(BaseModel):
     """The settings of the feature pairing.
 
     Attributes:
-        use_cases_file: A YAML file that holds the table of use cases. Default: the built-in table.
+        use_cases_file: A YAML file with the use-case table. Default: the built-in table.
         requester: The identity that a pairing token carries as its requester.
     """
 

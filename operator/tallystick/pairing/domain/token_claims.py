@@ -1,4 +1,4 @@
-"""Decide what a pairing token will say, or why none can be issued."""
+"""Decide the claims of a pairing token, or the reason why the controller cannot issue it."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,20 +13,20 @@ from tallystick.pairing.domain.tokens import PairingTokenClaims, pairing_token_i
 from tallystick.schema.durations import parse_duration
 from tallystick.schema.times import from_numeric_date, whole_second
 
-DEFAULT_TTL = timedelta(seconds=300)  # R85
+DEFAULT_TTL = timedelta(seconds=300)  # docs/rules.md#r85
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path
 
 
 @dataclass(frozen=True, slots=True)
 class Unissuable:
-    """No token can be issued until somebody edits the object; the reason and what to do."""
+    """The controller issues no token until a user edits the object: the reason, and what to do."""
 
     reason: PairingTokenReason
     message: str
 
 
 def grant(token: PairingToken, policy: PairingPolicy, *, now: datetime, key_id: str) -> PairingTokenClaims | Unissuable:
-    """Return what the token of the object's present serial says when it is issued now."""
+    """Return the claims of the token of the current serial, issued now."""
     problem = why_unissuable(token, policy)
     if problem is not None:
         return problem
@@ -36,7 +36,7 @@ def grant(token: PairingToken, policy: PairingPolicy, *, now: datetime, key_id: 
 
 
 def granted(token: PairingToken, policy: PairingPolicy) -> PairingTokenClaims | None:
-    """Recompute what was issued, from the record in the status; None where nothing complete is recorded."""
+    """Recompute the claims of the issued token from the status; None if the record is incomplete."""
     status = token.status
     if status.issued_time is None or status.expiration_time is None or status.key_id is None:
         return None
@@ -48,7 +48,7 @@ def granted(token: PairingToken, policy: PairingPolicy) -> PairingTokenClaims | 
 def adopted(
     token: PairingToken, policy: PairingPolicy, *, issued: int, expires: int, key_id: str
 ) -> PairingTokenClaims | None:
-    """Recompute what a token found in our Secret should say, given its times and key."""
+    """Compute the claims that a token in our Secret must have, given its times and key."""
     if why_unissuable(token, policy) is not None:
         return None
     return _grant(token, policy, issued=from_numeric_date(issued), expires=from_numeric_date(expires), key_id=key_id)
@@ -60,17 +60,17 @@ def why_unissuable(token: PairingToken, policy: PairingPolicy) -> Unissuable | N
 
 
 def purpose_not_served(token: PairingToken, _: PairingPolicy) -> Unissuable | None:
-    """Only purpose Service is served by this version; the schema already knows DeviceProject."""
+    """This version issues tokens for purpose Service only. The schema also has DeviceProject."""
     if token.spec.purpose is Purpose.SERVICE:
         return None
     return Unissuable(
         PairingTokenReason.PURPOSE_NOT_SUPPORTED,
-        f"purpose {token.spec.purpose} is not served by this version; use purpose Service",
+        f"this version issues no tokens for purpose {token.spec.purpose}; create a PairingToken with purpose Service",
     )
 
 
 def use_case_unknown(token: PairingToken, policy: PairingPolicy) -> Unissuable | None:
-    """A token of no known use case would allow nothing (R82)."""
+    """A token of an unknown use case would permit no action (docs/rules.md#r82)."""
     if policy.use_cases.get(token.spec.use_case) is not None:
         return None
     return Unissuable(
@@ -80,7 +80,7 @@ def use_case_unknown(token: PairingToken, policy: PairingPolicy) -> Unissuable |
 
 
 def url_foreign(token: PairingToken, policy: PairingPolicy) -> Unissuable | None:
-    """The token sends its holder to the URLs in it; they must be ours (S12)."""
+    """A client sends requests to the URLs in the token, so they must be ours (docs/rules.md#s12)."""
     exchange_urls = tuple(url + TOKEN_PATH for url in policy.external_urls)
     if token.spec.base_url is not None and token.spec.base_url not in policy.external_urls:
         return _foreign("baseURL", token.spec.base_url, policy.external_urls)
@@ -90,25 +90,25 @@ def url_foreign(token: PairingToken, policy: PairingPolicy) -> Unissuable | None
 
 
 def requester_missing(token: PairingToken, policy: PairingPolicy) -> Unissuable | None:
-    """A token speaks for somebody (R86); without the admission policy nobody is on record."""
+    """A token has its requester as subject (docs/rules.md#r86), which only the admission policy records."""
     if requester_of(token, policy.requester) is not None:
         return None
     return Unissuable(
         PairingTokenReason.REQUESTER_MISSING,
-        "spec.requestedBy is empty: the object was made while the admission policy was not in force; "
-        f"raise spec.serial to {token.spec.serial + 1} to ask again",
+        "spec.requestedBy is empty because the admission policy was not in force at creation; "
+        f"raise spec.serial to {token.spec.serial + 1} to issue a token",
     )
 
 
-# Ordered: the first hit is what the user reads.
+# Ordered: the condition shows the first problem.
 _RULES = (purpose_not_served, use_case_unknown, url_foreign, requester_missing)
 
 
 def _foreign(field: str, url: str, known: tuple[str, ...]) -> Unissuable:
     return Unissuable(
         PairingTokenReason.FOREIGN_URL,
-        f"{field} {url} is not one of this service's: {', '.join(known)}; "
-        "raise spec.serial in the same edit that corrects it, or leave it out",
+        f"{field} {url} is not a URL of this service; known: {', '.join(known)}; "
+        "correct or remove it in the edit that raises spec.serial",
     )
 
 

@@ -1,6 +1,6 @@
 """Pairing tokens and master tokens: profiles, claims, ids, names, the Secret, and the signing keys in use.
 
-Claims are built here alone, so that the exchange and the controller sign the claims that were computed
+Only this module builds claims, so that the exchange and the controller sign the claims that were computed
 (docs/rules.md#s1).
 """
 
@@ -108,7 +108,7 @@ def pairing_claims(grant: PairingTokenClaims, issuer: str) -> Claims:
         "iat": numeric_date(grant.issued),
         "exp": numeric_date(grant.expires),
         "jti": grant.token_id,
-        # A short lifetime does not switch off revocation: the token says that it can be revoked.
+        # A token can be revoked however short its lifetime is.
         "ext": {**urls, "revocable": True},
         "tallystick": {
             "kind": "PairingToken",

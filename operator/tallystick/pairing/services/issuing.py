@@ -1,4 +1,4 @@
-"""Issue pairing tokens and master tokens: sign what is on record, and write the Secret of a PairingToken."""
+"""Issue pairing tokens and master tokens: sign the recorded claims, and write the Secret of a PairingToken."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -32,12 +32,12 @@ class PairingIssuer:
     """Signs pairing tokens and master tokens, and recognizes those that it has signed."""
 
     def __init__(self, signer: Signer, policy: PairingPolicy, *, ca_pem: str | None = None) -> None:
-        """Hold what issuing needs.
+        """Store the ports and settings.
 
         Args:
             signer: Signs and verifies.
             policy: The settings.
-            ca_pem: The CA of the exchange's certificate, for the Secret. None: a public CA has issued it.
+            ca_pem: The CA of the exchange's certificate, for the Secret. None if clients trust a public CA.
         """
         self._signer = signer
         self._ca_pem = ca_pem
@@ -45,7 +45,7 @@ class PairingIssuer:
 
     @property
     def keyring(self) -> Keyring:
-        """The keyring as it was read last."""
+        """The last keyring that was read."""
         return self._signer.keyring
 
     def verify(self, unverified_jwt: str, now: datetime) -> VerifiedClaims:
@@ -91,7 +91,7 @@ class PairingIssuer:
         return self._signer.sign(claims, profile=MASTER, key_id=token.spec.key_id)
 
     def _held(self, secret: Mapping[str, Any], now: datetime) -> tuple[dict[str, Any], str] | None:
-        """Return the claims and the key id of the token in a Secret, which may have expired; None if it is not ours."""
+        """Return the claims and key ID of the token in a Secret, even if it has expired; None if it is not ours."""
         unverified_jwt = held_token(secret)
         verified = self._signer.signed_by_us(unverified_jwt, PAIRING, now) if unverified_jwt is not None else None
         return (dict(verified.claims), verified.key_id) if verified is not None else None
@@ -108,17 +108,17 @@ class PairingSecrets:
         self._secrets = OwnedSecrets(cluster, cache)
 
     def seen(self, token: PairingToken) -> HeldSecret | None:
-        """Return what the watch has seen under the Secret's name."""
+        """Return the Secret in the cache."""
         return self._cache.secret(token.metadata.namespace, pairing_secret_name(token))
 
     def expected_digest(self, token: PairingToken) -> bytes | None:
-        """Return the content digest that the Secret of an Active token must have; None where that cannot be told."""
+        """Return the content digest that the Secret of an Active token must have; None if it cannot be computed."""
         if token.status.state is not PairingTokenState.ACTIVE:
             return None
         try:
             wanted = self._issuer.secret_as_issued(token)
         except NotYetError:
-            return None  # without the signing keys nothing is healed, but expiry and revocation go on
+            return None  # without signing keys no Secret is restored, and expiry and revocation continue
         return content_digest(wanted) if wanted is not None else None
 
     async def issue(self, token: PairingToken, planned: PairingTokenClaims) -> PairingTokenClaims | ForeignSecret:
@@ -136,13 +136,13 @@ class PairingSecrets:
         return planned
 
     async def held(self, token: PairingToken) -> Json | None:
-        """Read the Secret, whoever it belongs to."""
+        """Read the Secret, also one with another owner."""
         return await self._secrets.held(token.metadata.namespace, pairing_secret_name(token))
 
     async def restore(self, wanted: Json, held: Json | None) -> None:
-        """Put the Secret back as it must be; `held` is what is there and ours, if anything is."""
+        """Write the Secret as it must be. `held` is the stored Secret of ours; None if there is none."""
         await self._secrets.restore(wanted, held)
 
     async def remove(self, secret: HeldSecret) -> None:
-        """Delete the very Secret that was seen."""
+        """Delete this Secret, and no later one of the same name."""
         await self._secrets.remove(secret)

@@ -1,4 +1,4 @@
-"""Judge pairing tokens and master tokens by the objects that they name, read fresh."""
+"""Judge pairing tokens and master tokens by a fresh read of the objects that they name."""
 
 from collections.abc import Mapping
 
@@ -41,7 +41,7 @@ class PairingTokenJudge:
         return problem is None and recorded
 
     async def revoke(self, verified: VerifiedClaims) -> bool:
-        """Revoke the token and the trust that it made."""
+        """Revoke the token and its master token."""
         return await self._revocations.revoke_pairing_token(verified)
 
     async def not_exchanged(self, _: VerifiedClaims, __: Hints) -> NotPermitted | None:

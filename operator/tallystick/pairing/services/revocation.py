@@ -28,9 +28,9 @@ class Revocations:
         self._clock = clock
 
     async def revoke_pairing_token(self, verified: VerifiedClaims) -> bool:
-        """Revoke a pairing token and the trust that it made; return False if it is not valid any more.
+        """Revoke a pairing token and its master token; return False if the pairing token is not valid.
 
-        A Used token that leaks after its expiry cannot revoke the trust: it does not verify (docs/rules.md#s29).
+        A Used token that leaks after its expiry cannot revoke the trust, as it does not verify (docs/rules.md#s29).
 
         Raises:
             UnavailableError: The revocation is not stored.

@@ -7,7 +7,7 @@ import pytest
 
 from tallystick.crypto.keys import SigningKey
 from tallystick.pairing.client.files import PairError
-from tallystick.pairing.client.pairing import Answer, Pairing, PairRequest
+from tallystick.pairing.client.pairing import Pairing, PairRequest, Response
 from tests.fakes import CountingIds, FakeClock
 from tests.worlds.replica import ISSUER, Replica
 
@@ -17,21 +17,21 @@ class Script:
     """The `Send` port with answers that a test has written; a POST gets the next of `answers`, the last for ever."""
 
     replica: Replica
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[Response] = field(default_factory=list)
     metadata: Mapping[str, object] = field(default_factory=dict)
     posts: list[str] = field(default_factory=list)
 
     async def __call__(
         self, method: str, url: str, *, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> Response:
         if method == "POST":
             self.posts.append(url)
             return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if url.endswith("jwks.json"):
-            return Answer(200, self.replica.keyring().jwks())
+            return Response(200, self.replica.keyring().jwks())
         issuer = self.replica.issuer
         endpoints = {"token_endpoint": f"{issuer}/oauth2/token", "jwks_uri": f"{issuer}/jwks.json"}
-        return Answer(200, {"issuer": issuer, **endpoints, **self.metadata})
+        return Response(200, {"issuer": issuer, **endpoints, **self.metadata})
 
 
 async def paired(script: Script, token: str, *, key: SigningKey | None = None) -> tuple[str, list[float]]:
@@ -47,14 +47,14 @@ async def paired(script: Script, token: str, *, key: SigningKey | None = None) -
     return await Pairing(request, script, clock=clock, ids=CountingIds(), sleep=sleep).master_token(), waits
 
 
-DONE = Answer(200, {"access_token": "the-master-token", "token_type": "bearer"})
-BUSY = Answer(503, {"error": "temporarily_unavailable", "error_description": "ask again"}, 1.0)
+DONE = Response(200, {"access_token": "the-master-token", "token_type": "bearer"})
+BUSY = Response(503, {"error": "temporarily_unavailable", "error_description": "busy"}, 1.0)
 
 
 async def test_it_asks_again_with_growing_waits_and_no_sooner_than_it_is_told():
     replica = Replica()
-    nothing = Answer(0, {}, problem="no connection")
-    script = Script(replica, [nothing, nothing, BUSY, Answer(429, {}, 9.0), DONE])
+    nothing = Response(0, {}, problem="no connection")
+    script = Script(replica, [nothing, nothing, BUSY, Response(429, {}, 9.0), DONE])
 
     token, waits = await paired(script, replica.pairing_token())
 
@@ -66,7 +66,7 @@ async def test_it_gives_up_before_the_pairing_token_expires():
     script = Script(replica, [BUSY])
     token = replica.pairing_token()
 
-    with pytest.raises(PairError, match="before the pairing token expires: ask again"):
+    with pytest.raises(PairError, match="before the pairing token expires: busy"):
         await paired(script, token)
 
     assert replica.clock.now() < FakeClock().now().replace(minute=5)
@@ -76,10 +76,10 @@ async def test_it_gives_up_before_the_pairing_token_expires():
 @pytest.mark.parametrize(
     ("metadata", "said"),
     [
-        pytest.param({"issuer": f"{ISSUER}/"}, "does not call itself so", id="another name"),
-        pytest.param({"token_endpoint": "https://evil.example/t"}, "token_endpoint does not lie under", id="elsewhere"),
-        pytest.param({"token_endpoint": f"{ISSUER}.evil.example/t"}, "does not lie under", id="a longer host"),
-        pytest.param({"jwks_uri": None}, "jwks_uri does not lie under", id="no keys"),
+        pytest.param({"issuer": f"{ISSUER}/"}, "publishes another issuer name", id="another name"),
+        pytest.param({"token_endpoint": "https://evil.example/t"}, "token_endpoint is not under", id="elsewhere"),
+        pytest.param({"token_endpoint": f"{ISSUER}.evil.example/t"}, "is not under", id="a longer host"),
+        pytest.param({"jwks_uri": None}, "jwks_uri is not under", id="no keys"),
     ],
 )
 async def test_an_issuer_that_points_elsewhere_is_not_followed(metadata, said):
@@ -99,7 +99,7 @@ async def test_an_exchange_url_outside_the_issuer_is_not_followed():
     token = replica.pairing_token(exchangeURL="https://other.example/oauth2/token")
     script = Script(replica, [DONE])
 
-    with pytest.raises(PairError, match="the token's exchange_url does not lie under"):
+    with pytest.raises(PairError, match="the token's exchange_url is not under"):
         await paired(script, token)
 
     assert script.posts == []
@@ -119,20 +119,22 @@ async def test_an_expired_token_is_not_sent():
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        pytest.param(Answer(200, {}), "without a master token", id="an empty answer"),
+        pytest.param(Response(200, {}), "no master token", id="an empty answer"),
         pytest.param(
-            Answer(200, {"access_token": "a\x1b[2J", "token_type": "Bearer"}), "without a master", id="an escape"
+            Response(200, {"access_token": "a\x1b[2J", "token_type": "Bearer"}), "no master token", id="an escape"
         ),
         pytest.param(
-            Answer(200, {"access_token": "a", "token_type": "DPoP"}), "of type DPoP where Bearer", id="another type"
+            Response(200, {"access_token": "a", "token_type": "DPoP"}),
+            "of type DPoP instead of Bearer",
+            id="another type",
         ),
         pytest.param(
-            Answer(400, {"error": "invalid_request", "error_description": "no \x1b[2J"}),
+            Response(400, {"error": "invalid_request", "error_description": "no \x1b[2J"}),
             r"^no \\u001b\[2J$",
             id="a text that would clear the screen",
         ),
-        pytest.param(Answer(418, {}), "HTTP status 418", id="no words"),
-        pytest.param(Answer(302, {}), "no redirect is followed", id="a redirect"),
+        pytest.param(Response(418, {}), "HTTP status 418", id="no words"),
+        pytest.param(Response(302, {}), "is a redirect, which is not followed", id="a redirect"),
     ],
 )
 async def test_a_strange_answer_is_an_error(answer, said):
@@ -144,9 +146,9 @@ async def test_a_strange_answer_is_an_error(answer, said):
 
 async def test_a_proof_that_is_refused_points_to_the_clock():
     replica = Replica()
-    refused = Answer(400, {"error": "invalid_dpop_proof", "error_description": "the DPoP proof is not valid"})
+    refused = Response(400, {"error": "invalid_dpop_proof", "error_description": "the DPoP proof is not valid"})
 
-    with pytest.raises(PairError, match="is this machine's clock right"):
+    with pytest.raises(PairError, match="check the clock of this machine"):
         await paired(Script(replica, [refused]), replica.pairing_token(), key=SigningKey.generate("ES256"))
 
 

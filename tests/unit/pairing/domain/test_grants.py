@@ -13,7 +13,7 @@ TABLE = {
     }
 }
 SAME_TOPOLOGY = Denial("invalid_target", f"pairing tokens link different topologies; use the JoinKey inside {ISSUER}")
-OTHER_PEER = Denial("invalid_target", "client_id is not the service that this pairing token was made for")
+OTHER_PEER = Denial("invalid_target", "client_id is not the peer for which this pairing token was issued")
 
 
 def refused(*, use_case="mission-control", peer=None, client_id=None, scope=(), audience=()):
@@ -61,12 +61,12 @@ def test_a_client_may_ask_for(requested):
         ),
         pytest.param(
             {"audience": ("https://elsewhere.example",)},
-            Denial("invalid_target", "use case mission-control has no such audience"),
+            Denial("invalid_target", "the requested audience is not part of use case mission-control"),
             id="an audience of its own choice",
         ),
         pytest.param(
             {"use_case": "federated-repo", "audience": (ISSUER,)},
-            Denial("invalid_target", "use case federated-repo has no such audience"),
+            Denial("invalid_target", "the requested audience is not part of use case federated-repo"),
             id="our base URL, where the use case has audiences",
         ),
         pytest.param(

@@ -11,7 +11,9 @@ from tests.builders import MASTER_TOKEN_ID, a_master_token, a_pairing_token, iss
 @pytest.mark.parametrize(
     ("token", "ready", "reason", "message"),
     [
-        pytest.param(a_pairing_token(), False, "Issuing", "serial 1 is being issued", id="Pending"),
+        pytest.param(
+            a_pairing_token(), False, "Issuing", "the controller is issuing the token of serial 1", id="Pending"
+        ),
         pytest.param(
             a_pairing_token(status=issued_status()),
             True,
@@ -31,14 +33,14 @@ from tests.builders import MASTER_TOKEN_ID, a_master_token, a_pairing_token, iss
             a_pairing_token(status=issued_status(state="Expired")),
             False,
             "Expired",
-            "nobody redeemed the token within 300 seconds; raise spec.serial to 2 to issue a new one",
+            "the token expired: no client redeemed it within 300 seconds; raise spec.serial to 2 to issue a new one",
             id="Expired",
         ),
         pytest.param(
             a_pairing_token(status=issued_status(state="Revoked"), revoked=True),
             True,
             "Revoked",
-            "the token and the trust it made are revoked; raise spec.serial to 2 and set spec.revoked to false to "
+            "the token and its master token are revoked; raise spec.serial to 2 and set spec.revoked to false to "
             "issue a new one",
             id="Revoked in spec",
         ),
@@ -46,7 +48,7 @@ from tests.builders import MASTER_TOKEN_ID, a_master_token, a_pairing_token, iss
             a_pairing_token(status=issued_status(state="Revoked")),
             True,
             "Revoked",
-            "the token and the trust it made are revoked; raise spec.serial to 2 to issue a new one",
+            "the token and its master token are revoked; raise spec.serial to 2 to issue a new one",
             id="Revoked by its holder",
         ),
     ],
@@ -72,7 +74,11 @@ def test_only_pending_is_reconciling_and_only_expired_is_stalled():
 @pytest.mark.parametrize(
     ("state", "ready", "message"),
     [
-        (MasterTokenState.ACTIVE, True, "in force until 2031-01-01T12:00:00Z; set spec.revoked to end it"),
+        (
+            MasterTokenState.ACTIVE,
+            True,
+            "the master token is valid until 2031-01-01T12:00:00Z; set spec.revoked to true to revoke it",
+        ),
         (
             MasterTokenState.EXPIRED,
             False,
@@ -81,7 +87,7 @@ def test_only_pending_is_reconciling_and_only_expired_is_stalled():
         (
             MasterTokenState.REVOKED,
             True,
-            "the trust has been ended; raise spec.serial of PairingToken press-1 to pair again",
+            "the master token is revoked; raise spec.serial of PairingToken press-1 to pair again",
         ),
     ],
 )
@@ -94,4 +100,4 @@ def test_a_master_token_says(state, ready, message):
 def test_the_bootstrap_token_names_no_pairing():
     bootstrap = a_master_token(pairingTokenRef=None, serial=None, redemptionID=None)
 
-    assert master_readiness(bootstrap, MasterTokenState.REVOKED).message == "the trust has been ended"
+    assert master_readiness(bootstrap, MasterTokenState.REVOKED).message == "the master token is revoked"

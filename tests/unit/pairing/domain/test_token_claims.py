@@ -86,7 +86,7 @@ def test_s12_both_urls_are_always_granted_if_the_spec_gives(urls, base_url, exch
             {"purpose": "DeviceProject", "useCase": None, "projectKey": "fleet01"},
             a_policy(),
             "PurposeNotSupported",
-            "purpose DeviceProject is not served by this version; use purpose Service",
+            "this version issues no tokens for purpose DeviceProject; create a PairingToken with purpose Service",
             id="a purpose that is not served",
         ),
         pytest.param(
@@ -101,40 +101,40 @@ def test_s12_both_urls_are_always_granted_if_the_spec_gives(urls, base_url, exch
             {"baseURL": "https://evil.example.org"},
             TWO_URLS,
             "ForeignURL",
-            "baseURL https://evil.example.org is not one of this service's: https://trust.example.com, "
-            "https://pairing.example.net; raise spec.serial in the same edit that corrects it, or leave it out",
+            "baseURL https://evil.example.org is not a URL of this service; known: https://trust.example.com, "
+            "https://pairing.example.net; correct or remove it in the edit that raises spec.serial",
             id="S12 a foreign base URL",
         ),
         pytest.param(
             {"baseURL": f"{ISSUER}.evil.org"},
             a_policy(),
             "ForeignURL",
-            f"baseURL {ISSUER}.evil.org is not one of this service's: {ISSUER}; "
-            "raise spec.serial in the same edit that corrects it, or leave it out",
+            f"baseURL {ISSUER}.evil.org is not a URL of this service; known: {ISSUER}; "
+            "correct or remove it in the edit that raises spec.serial",
             id="S12 a base URL that only begins like ours",
         ),
         pytest.param(
             {"exchangeURL": f"{ISSUER}/collect"},
             a_policy(),
             "ForeignURL",
-            f"exchangeURL {ISSUER}/collect is not one of this service's: {ISSUER}/oauth2/token; "
-            "raise spec.serial in the same edit that corrects it, or leave it out",
+            f"exchangeURL {ISSUER}/collect is not a URL of this service; known: {ISSUER}/oauth2/token; "
+            "correct or remove it in the edit that raises spec.serial",
             id="S12 an exchange URL that is not the exchange",
         ),
         pytest.param(
             {"requestedBy": None, "serial": 4},
             a_policy(),
             "RequesterMissing",
-            "spec.requestedBy is empty: the object was made while the admission policy was not in force; "
-            "raise spec.serial to 5 to ask again",
+            "spec.requestedBy is empty because the admission policy was not in force at creation; "
+            "raise spec.serial to 5 to issue a token",
             id="S4 nobody on record",
         ),
         pytest.param(
             {"requestedBy": ""},
             a_policy(),
             "RequesterMissing",
-            "spec.requestedBy is empty: the object was made while the admission policy was not in force; "
-            "raise spec.serial to 2 to ask again",
+            "spec.requestedBy is empty because the admission policy was not in force at creation; "
+            "raise spec.serial to 2 to issue a token",
             id="S4 an empty name is nobody",
         ),
     ],
