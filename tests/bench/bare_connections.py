@@ -118,7 +118,7 @@ def _secret(meta: Json, claims: Json, signed_jwt: str) -> Json:
 
 
 def _planned(claims: Json, now: int) -> Json:
-    said = ready("False", "Issuing", "a token is being issued for default", now)
+    said = ready("False", "Issuing", "the controller is issuing the token of slot default", now)
     return {**_status(claims, "Pending", now), "activeTokens": 0, "conditions": [said, {**said, "type": "Reconciling"}]}
 
 

@@ -52,7 +52,7 @@ def unavailable(description: str) -> Expected:
     return Expected(503, body, retry_after="1")
 
 
-_CALLER_TEXT = "the caller must be authenticated: a bearer token of a ServiceAccount, for this issuer"
+_CALLER_TEXT = "authenticate with a bearer token of a ServiceAccount whose audience is the issuer"
 
 INVALID = refused(INVALID_TEXT)  # RFC 8693 2.2.2: `invalid_request`, not `invalid_grant`
 INACTIVE = Expected(200, {"active": False})  # RFC 7662 2.2: whatever is wrong with it
@@ -63,7 +63,7 @@ NOBODY = Expected(401, NOT_A_CALLER.body, challenge="Bearer")  # RFC 6750 3.1: n
 NOTHING = Expected(200, {})  # RFC 7009 2.2: an invalid token is no error
 NO_PROOF = refused("the DPoP proof is not valid", code="invalid_dpop_proof")  # RFC 9449 5
 TOO_LARGE = refused("the body is larger than 64 KiB", status=413)
-NO_HTTP = refused("this is not a request that HTTP/1.1 allows")
+NO_HTTP = refused("the request is not valid HTTP/1.1")
 NO_FORM = refused("the body must be application/x-www-form-urlencoded, without a content encoding", status=415)
 
 EVERYWHERE: Mapping[Place, Expected] = {

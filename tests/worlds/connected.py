@@ -7,7 +7,7 @@ from typing import Any
 
 from tallystick.connections.api.connection_configuration import CONNECTION_CONFIGURATIONS, ConnectionConfiguration
 from tallystick.connections.domain.secret import slot_key
-from tallystick.connections.domain.slots import minted, on_record
+from tallystick.connections.domain.slots import new_tokens, on_record
 from tallystick.connections.services.issuing import ConnectionIssuer
 from tallystick.objects.held_secrets import held_token
 from tests.fakes import FakeCluster
@@ -45,7 +45,7 @@ def connected(
     }
     empty = ConnectionConfiguration.model_validate(cluster.put(CONNECTION_CONFIGURATIONS, body))
     key_id = issuer.keyring.signing_key(now).key_id
-    tokens = minted(empty, slots, key_id=key_id, issuer=issuer.policy.issuer, now=now)
+    tokens = new_tokens(empty, slots, key_id=key_id, issuer=issuer.policy.issuer, now=now)
     states = {token.slot: "Pending" if token.slot in pending else "Active" for token in tokens}
     status = {
         "observedGeneration": 1,

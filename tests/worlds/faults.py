@@ -50,12 +50,12 @@ class FaultyCluster(FakeCluster):
         if fault is Fault.LATE:
             self.in_flight[self.count + 2] = act
         if fault in (Fault.NO_ANSWER, Fault.LATE):
-            raise UnavailableError("the API server did not answer")
+            raise UnavailableError("the API server did not respond")
         if fault is Fault.CONFLICT and call.verb in WRITES - {"create"}:
             raise ConflictError("the object has been modified")
         result = super()._perform(call, act)
         if fault is Fault.LOST_ANSWER:
-            raise UnavailableError("the API server did not answer")
+            raise UnavailableError("the API server did not respond")
         return result
 
 

@@ -24,17 +24,17 @@ from tallystick.tokens.callers import LONGEST_BEARER, Caller
 from tallystick.tokens.token_type import read_hints
 
 TOKEN_TYPES = ["Bearer", DPOP]
-THUMBPRINT = text("The RFC 7638 thumbprint of the key.", pattern="^[A-Za-z0-9_-]{43}$")
+THUMBPRINT = text("Thumbprint of the key (RFC 7638).", pattern="^[A-Za-z0-9_-]{43}$")
 SERVICE_ACCOUNT = {
     "serviceAccount": {
         "type": "http",
         "scheme": "bearer",
-        "description": "A token of a ServiceAccount with the issuer as its audience, of at most "
-        f"{LONGEST_BEARER} characters. RBAC says what its holder may introspect.",
+        "description": "A ServiceAccount token whose audience is the issuer. Maximum length: "
+        f"{LONGEST_BEARER} characters. The caller needs the RBAC verb `introspect` on the kind of the object.",
     }
 }
 _REVOKE_CODES = INVALID | {"unsupported_token_type"}
-_HINT = text("Not looked at: a token says itself what it is.")
+_HINT = text("Ignored. The token itself contains its type.")
 
 
 async def post_introspect(request: web.Request) -> web.Response:
@@ -69,16 +69,22 @@ async def _authenticated(request: web.Request, unverified_bearer: str) -> Caller
 
 def _describe_introspect(api: Api) -> Json:
     parameters = form({"token": _any_token(api)}, {"token_type_hint": _HINT, **api.introspection_hints})
-    described = response("What the token is now, as far as the caller may know.", _introspected(api))
-    operation = post("introspect", "Is this token good now (RFC 7662)?", parameters, described, INVALID)
+    described = response(
+        "The state of the token. If the caller has no permission to introspect it, `active` is false.",
+        _introspected(api),
+    )
+    operation = post("introspect", "Report whether a token is active (RFC 7662).", parameters, described, INVALID)
     operation["responses"]["401"] = unauthenticated()
     return {**operation, "security": [{"serviceAccount": []}]}
 
 
 def _describe_revoke(api: Api) -> Json:
     parameters = form({"token": _any_token(api)}, {"token_type_hint": _HINT})
-    done = {"description": "The token is over, or was none.", "headers": headers()}
-    operation = post("revoke", "End a token that one holds (RFC 7009).", parameters, done, _REVOKE_CODES)
+    done = {
+        "description": "The token is revoked, or it was already invalid (RFC 7009, section 2.2).",
+        "headers": headers(),
+    }
+    operation = post("revoke", "Revoke a token by possession (RFC 7009).", parameters, done, _REVOKE_CODES)
     operation["responses"]["503"] = unavailable()  # the exchange needs no clock to revoke
     return operation
 
@@ -99,7 +105,7 @@ def _introspected(api: Api) -> Json:
         "aud": {"oneOf": [text(), several]},
         "iat": COUNT,
         "jti": text(),
-        "scope": matching(SCOPE, "Its scopes."),
+        "scope": matching(SCOPE, "Scopes of the token, separated by spaces."),
     }
     optional = {"exp": COUNT, "cnf": members({"jkt": THUMBPRINT}), **api.introspected}
     return {"oneOf": [members({"active": {"const": False}}), members(active, optional)]}

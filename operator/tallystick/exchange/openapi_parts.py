@@ -15,9 +15,11 @@ from tallystick.exchange.transport import BROKEN
 Json = dict[str, Any]
 
 COUNT: Json = {"type": "integer", "minimum": 0}
-IN_PLAIN_WORDS = "What is wrong, in plain words."
-RETRY_AFTER = {"Retry-After": {"type": "integer", "minimum": 1, "description": "Seconds."}}
-CANNOT_KNOW = "It cannot be known now; ask again."
+ERROR_TEXT = "Description of the error, for people."
+RETRY_AFTER = {
+    "Retry-After": {"type": "integer", "minimum": 1, "description": "Seconds to wait before the next request."}
+}
+UNAVAILABLE = "The exchange cannot read the state now. Try again."
 INVALID = frozenset({"invalid_request"})
 BUSY = frozenset({"temporarily_unavailable"})
 
@@ -55,8 +57,8 @@ def form(required: Mapping[str, Json], optional: Mapping[str, Json], **keywords:
 
 def error(codes: Collection[str], descriptions: Collection[str] = ()) -> Json:
     """An error response (RFC 6749, section 5.2) of one of these codes; without descriptions, with any text."""
-    said = text(enum=sorted(descriptions)) if descriptions else text(IN_PLAIN_WORDS)
-    return members({"error": text(enum=sorted(codes)), "error_description": said})
+    description = text(enum=sorted(descriptions)) if descriptions else text(ERROR_TEXT)
+    return members({"error": text(enum=sorted(codes)), "error_description": description})
 
 
 def problem(status: int, codes: Collection[str], title: str = "") -> Json:
@@ -66,7 +68,7 @@ def problem(status: int, codes: Collection[str], title: str = "") -> Json:
             "type": text(enum=sorted(problem_type(code) for code in codes)),
             "title": text(enum=[title or HTTPStatus(status).phrase]),
             "status": {"const": status},
-            "detail": text(IN_PLAIN_WORDS),
+            "detail": text(ERROR_TEXT),
         }
     )
 
@@ -108,7 +110,7 @@ def post(name: str, summary: str, parameters: Json, done: Json, codes: Set[str])
     """Describe an operation that takes a form; `codes` are those of status 400."""
     responses = {
         "200": done,
-        "400": response("It is refused.", error(codes)),
+        "400": response("The request is rejected.", error(codes)),
         **{str(status): _shared(_HTTP_ERRORS[status]) for status in _BODY_ERRORS},
         "500": _shared(_FAULT),
         "503": _shared(_CLOCK_UNSAFE),
@@ -123,7 +125,7 @@ def unavailable() -> Json:
 
 
 def unauthenticated() -> Json:
-    """Refer to the response to a caller that the exchange does not know."""
+    """Refer to the response to a caller that is not authenticated."""
     return _shared(_HTTP_ERRORS[401])
 
 
@@ -136,8 +138,8 @@ def problems(codes: Mapping[int, tuple[str, Set[str], str]]) -> dict[str, Json]:
     """
     shared = {
         **{status: (_sentence(HTTP_ERRORS[status][1]), {HTTP_ERRORS[status][0]}, "") for status in _BODY_ERRORS},
-        500: ("A fault of the service.", {"server_error"}, ""),
-        503: (CANNOT_KNOW, NOT_YET_CODES, ""),
+        500: ("An internal error of the exchange.", {"server_error"}, ""),
+        503: (UNAVAILABLE, NOT_YET_CODES, ""),
     }
     headers = {**_ERROR_HEADERS, 503: RETRY_AFTER}
     return {
@@ -173,11 +175,13 @@ def headers(caching: str = "NotStored", required: Mapping[str, Json] | None = No
 def shared_responses() -> Json:
     """Return the responses that operations refer to."""
     return {
-        _NOT_HTTP: response("No HTTP/1.1.", error({BROKEN["error"]}, {BROKEN["error_description"]})),
+        _NOT_HTTP: response(
+            "The request is not valid HTTP/1.1.", error({BROKEN["error"]}, {BROKEN["error_description"]})
+        ),
         **{name: _http_error(status) for status, name in _HTTP_ERRORS.items()},
-        _FAULT: response("A fault of the service.", error({"server_error", BROKEN["error"]})),
-        _UNAVAILABLE: response(CANNOT_KNOW, error(BUSY), required=RETRY_AFTER),
-        _CLOCK_UNSAFE: response(CANNOT_KNOW, error(NOT_YET_CODES), required=RETRY_AFTER),
+        _FAULT: response("An internal error of the exchange.", error({"server_error", BROKEN["error"]})),
+        _UNAVAILABLE: response(UNAVAILABLE, error(BUSY), required=RETRY_AFTER),
+        _CLOCK_UNSAFE: response(UNAVAILABLE, error(NOT_YET_CODES), required=RETRY_AFTER),
     }
 
 
@@ -188,7 +192,7 @@ def shared_headers() -> Json:
         "NotStored": {"required": True, "schema": constant("no-store")},
         "NotSniffed": {"required": True, "schema": constant("nosniff")},
         # Not required: a response to bytes that are not HTTP belongs to no request.
-        "RequestID": {"schema": text("Made here for each request; our logs have it.", format="uuid")},
+        "RequestID": {"schema": text("ID of the request, created by the exchange.", format="uuid")},
     }
 
 

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from tallystick.crypto.keyring import JWKS_MAX_AGE
 from tallystick.errors import ExchangeRefusedError, NotYetError, ProblemError
-from tallystick.exchange.requests import INVALID_BEARER
+from tallystick.exchange.requests import BODY_SECONDS, INVALID_BEARER
 from tallystick.objects.ports import ClusterError
 
 log = structlog.get_logger("tallystick.web")
@@ -30,17 +30,20 @@ PROBLEM = "application/problem+json"
 CACHED = {"Cache-Control": f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"}
 """The header of the documents that a client may keep."""
 NOT_YET_CODES = frozenset({"temporarily_unavailable", "clock_unsafe"})
-_CANNOT_KNOW = "the state of the token cannot be read now; ask again"
+_CANNOT_KNOW = "the state of the token cannot be read now; try again"
 _KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 HTTP_ERRORS = {
-    401: ("invalid_token", "the caller must be authenticated: a bearer token of a ServiceAccount, for this issuer"),
-    404: ("not_found", "there is nothing at this path"),
-    405: ("invalid_request", "this method is not served at this path"),
-    408: ("invalid_request", "the body took too long to arrive"),
+    401: ("invalid_token", "authenticate with a bearer token of a ServiceAccount whose audience is the issuer"),
+    404: ("not_found", "no endpoint has this path"),
+    405: ("invalid_request", "this path does not support this method"),
+    408: ("invalid_request", f"the body did not arrive within {BODY_SECONDS:.0f} seconds"),
     413: ("invalid_request", "the body is larger than 64 KiB"),
     415: ("invalid_request", "the body must be application/x-www-form-urlencoded, without a content encoding"),
-    417: ("invalid_request", "only Expect: 100-continue is known"),
-    429: ("too_many_requests", "too many requests from this source have failed; ask again later"),
+    417: ("invalid_request", "the only supported expectation is 100-continue"),
+    429: (
+        "too_many_requests",
+        "too many requests from this source have failed; try again after the number of seconds in Retry-After",
+    ),
 }
 OUTCOMES = frozenset({"ok", "server_error"}) | NOT_YET_CODES | {code for code, _ in HTTP_ERRORS.values()}
 """The values of the metric label `outcome` that each endpoint can have."""
@@ -80,15 +83,13 @@ def error_response(error: Exception) -> ErrorResponse:
             return _not_yet(error)
         case ClusterError():
             # A use case does not handle a Role that lacks a rule, so nothing is known about the token.
-            _log("the API server refused", error)
+            _log("the API server rejected a request", error)
             return ErrorResponse(503, "temporarily_unavailable", _CANNOT_KNOW, {"Retry-After": "5"})
         case web.HTTPException():
             return _http_error(error)
         case _:
             _log("unexpected error", error)
-            return ErrorResponse(
-                500, "server_error", "the request could not be answered because of a fault in the service"
-            )
+            return ErrorResponse(500, "server_error", "the request failed because of an internal error of the exchange")
 
 
 def write_error(error: ErrorResponse, *, as_problem: bool = False) -> web.Response:

@@ -32,7 +32,7 @@ def _writers(installation: Installation, kinds: Sequence[Kind]) -> list[Json]:
         "validations": [
             {
                 "expression": f"request.userInfo.username in ['{controller}', '{exchange}']",
-                "message": f"the status is a record: only {controller} and {exchange} may write it",
+                "message": f"only {controller} and {exchange} may write the status",
                 "reason": "Forbidden",
             },
             *(
@@ -41,7 +41,7 @@ def _writers(installation: Installation, kinds: Sequence[Kind]) -> list[Json]:
                         f"request.resource.resource != '{kind.resource.plural}' || "
                         f"request.userInfo.username == '{controller}'"
                     ),
-                    "message": f"the status of a {kind.resource.kind} is a record of {controller} alone",
+                    "message": f"only {controller} may write the status of a {kind.resource.kind}",
                     "reason": "Forbidden",
                 }
                 for kind in kinds

@@ -188,13 +188,14 @@ class Reconciler(Generic[K]):
         self, seen: Observed[K], name: str, found: ForeignSecret, changes: Mapping[str, Any] | None = None
     ) -> Result:
         """Stall because the Secret of this name is not the object's own (docs/rules.md#s22)."""
-        namespace, kind = seen.object.metadata.namespace, self._model.RESOURCE.kind
-        owner = found.owner
-        belongs = f"already belongs to {owner[0]} {namespace}/{owner[1]}" if owner else "exists and is not ours"
-        message = (
-            f"Secret {namespace}/{name} {belongs}; it is left alone: remove it, "
-            f"or make a {kind} with another spec.secretName"
+        meta, kind, owner = seen.object.metadata, self._model.RESOURCE.kind, found.owner
+        secret = f"Secret {meta.namespace}/{name}"
+        conflict = (
+            f"{secret} already belongs to {owner[0]} {meta.namespace}/{owner[1]}."
+            if owner
+            else f"{secret} already exists and is not owned by {kind} {meta.namespace}/{meta.name}."
         )
+        message = f"{conflict} Delete the Secret, or create a {kind} with a different spec.secretName."
         return await self.stall(seen, SharedReason.SECRET_CONFLICT, message, changes)
 
     async def heal(self, seen: Observed[K], restore: Act[K], *, is_due: Callable[[K], bool]) -> Result | None:

@@ -52,7 +52,9 @@ async def swap_status(
             continue  # a rule of the schema rejects the write if the object has changed: the next read decides
         if stored is not None:
             return Swapped(raw, stored)
-    raise UnavailableError(f"the status of {resource.kind} is not stored: it is written by others, or cannot be")
+    raise UnavailableError(
+        f"the status of the {resource.kind} is not stored, because other clients write it or reject it"
+    )
 
 
 async def try_swap(cluster: Cluster, clock: Clock, resource: Resource, raw: Json, status: Json) -> Json | None:

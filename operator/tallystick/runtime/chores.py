@@ -49,7 +49,7 @@ async def attempt(run: Run, what: str) -> bool:
     try:
         await run()
     except (ClusterError, NotYetError) as error:
-        log.warning("to be tried again", what=what, error=type(error).__name__, text=str(error))
+        log.warning("failed, will be retried", what=what, error=type(error).__name__, text=str(error))
         return False
     return True
 

@@ -36,24 +36,24 @@ class Says:
     interim: bool = False
 
 
-BROKEN = Says(400, "invalid_request", "this is not a request that HTTP/1.1 allows", closes=True)
+BROKEN = Says(400, "invalid_request", "the request is not valid HTTP/1.1", closes=True)
 UNDERSTOOD = Says(400, "invalid_request", INVALID_TEXT)
 NOT_A_FORM = Says(400, "invalid_request", "the body is not a well-formed form")
 NO_GRANT = Says(400, "invalid_request", "grant_type is missing")
-NOT_FOUND = Says(404, "not_found", "there is nothing at this path")
-NOT_ALLOWED = Says(405, "invalid_request", "this method is not served at this path", allow="POST")
-NOT_ALLOWED_TO_GET = Says(405, "invalid_request", "this method is not served at this path", allow="GET,HEAD")
+NOT_FOUND = Says(404, "not_found", "no endpoint has this path")
+NOT_ALLOWED = Says(405, "invalid_request", "this path does not support this method", allow="POST")
+NOT_ALLOWED_TO_GET = Says(405, "invalid_request", "this path does not support this method", allow="GET,HEAD")
 TOO_LARGE = Says(413, "invalid_request", "the body is larger than 64 KiB", closes=True)
 UNSUPPORTED = Says(
     415, "invalid_request", "the body must be application/x-www-form-urlencoded, without a content encoding"
 )
-UNEXPECTED = Says(417, "invalid_request", "only Expect: 100-continue is known")
-IN_THE_URL = Says(400, "invalid_request", "parameters belong into the body, not into the URL")
+UNEXPECTED = Says(417, "invalid_request", "the only supported expectation is 100-continue")
+IN_THE_URL = Says(400, "invalid_request", "parameters must be in the body, not in the URL")
 FINE = Says(200)
 
 
 def repeated(name: str) -> Says:
-    return Says(400, "invalid_request", f"{name} is given more than once")
+    return Says(400, "invalid_request", f"{name} occurs more than once")
 
 
 @dataclass(frozen=True, slots=True)

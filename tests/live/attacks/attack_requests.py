@@ -29,8 +29,8 @@ Pairs = list[tuple[str, str]]
 TOKEN, INTROSPECT, REVOKE = "/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"
 PATHS = (TOKEN, INTROSPECT, REVOKE)
 
-IN_THE_URL = refused("parameters belong into the body, not into the URL")
-NOT_SERVED = refused("this method is not served at this path", status=405)
+IN_THE_URL = refused("parameters must be in the body, not in the URL")
+NOT_SERVED = refused("this path does not support this method", status=405)
 
 
 def _missing(path: str) -> Expected:
@@ -140,7 +140,7 @@ def _other_names(path: str) -> tuple[str, ...]:
 
 
 def _rows_at(path: str) -> Iterator[Row]:
-    repeated = refused(f"{_name(path)} is given more than once")
+    repeated = refused(f"{_name(path)} occurs more than once")
     attacks: list[tuple[str, Send, Expected]] = [
         ("beside itself in the form", _beside(path, _pairing), repeated),
         ("beside another token in the form", _beside(path, _master), repeated),
@@ -230,7 +230,7 @@ INTROSPECTIONS = [
     Row(
         "two callers",
         _authorized(INTROSPECT, "Bearer", "Bearer", form=SOMETHING),
-        refused("Authorization is given more than once"),
+        refused("header Authorization occurs more than once"),
     ),
     # No token of these kinds is bound to a deployment type, so it is good for none (class C4, R39).
     Row("pairing token for a deployment type", _posts(INTROSPECT, lambda v: _typed(v, _pairing(v))), INACTIVE),

@@ -34,8 +34,8 @@ from tests.harness.system import System
 Json = dict[str, Any]
 
 RECORD = (
-    "the status is a record: only system:serviceaccount:tallystick-system:controller and "
-    "system:serviceaccount:tallystick-system:exchange may write it"
+    "only system:serviceaccount:tallystick-system:controller and "
+    "system:serviceaccount:tallystick-system:exchange may write the status"
 )
 BY_HAND = (
     "only the operator can create a MasterToken (system:serviceaccount:tallystick-system:exchange or "

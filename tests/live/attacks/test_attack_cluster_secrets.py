@@ -135,13 +135,14 @@ def test_a_secret_that_is_held_after_its_token_was_spent_holds_nothing_of_worth(
 # In the way of ours.
 
 
-def _conflict(secret: Json) -> str:
+def _conflict(secret: Json, token: Json) -> str:
     meta = secret["metadata"]
     owners = [f"{meta['namespace']}/{owner['name']}" for owner in meta.get("ownerReferences", [])]
-    belongs = f"already belongs to PairingToken {owners[0]}" if owners else "exists and is not ours"
+    itself = f"{meta['namespace']}/{token['metadata']['name']}"
+    conflict = f"belongs to PairingToken {owners[0]}" if owners else f"exists and is not owned by PairingToken {itself}"
     return (
-        f"Secret {meta['namespace']}/{meta['name']} {belongs}; it is left alone: remove it, "
-        "or make a PairingToken with another spec.secretName"
+        f"Secret {meta['namespace']}/{meta['name']} already {conflict}. "
+        "Delete the Secret, or create a PairingToken with a different spec.secretName."
     )
 
 
@@ -190,10 +191,10 @@ def test_a_secret_that_was_made_in_advance_is_not_taken_over(cast: Cast, forge: 
     cast.ann.create(body).must_succeed()
 
     token = wait_for_reason(site.api, body, "SecretConflict")
-    assert condition(token, "Stalled")["message"] == _conflict(planted)
+    assert condition(token, "Stalled")["message"] == _conflict(planted, token)
     assert token["status"]["state"] == "Pending"
     assert content(site.api.get(secret)) == before or _is_going(site.api.get(secret), before)
-    assert [event["message"] for event in _events_of(cast, "SecretConflict", name)] == [_conflict(planted)]
+    assert [event["message"] for event in _events_of(cast, "SecretConflict", name)] == [_conflict(planted, token)]
 
 
 def _is_going(secret: Json, before: Json | None) -> bool:
@@ -244,7 +245,7 @@ def test_two_orders_for_one_secret_leave_it_to_the_first(cast: Cast) -> None:
     cast.bob.delete(second).must_succeed()
 
     _issued(cast, "after-second")
-    assert condition(stalled, "Stalled")["message"] == _conflict(site.api.get(secret_of(first)))
+    assert condition(stalled, "Stalled")["message"] == _conflict(site.api.get(secret_of(first)), stalled)
     assert value_of(site.api.get(secret_of(first)), "token") == token
     assert site.is_active(token)
 

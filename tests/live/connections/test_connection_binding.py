@@ -24,9 +24,9 @@ Json = dict[str, Any]
 TYPES = ("Kubernetes", "ReverseProxy")
 INACTIVE = {"active": False}
 ACCEPTED = {"introspect": True, "heartbeat": True}
-NOT_HERE = "the bearer token belongs to another connection configuration than the path names"
+NOT_HERE = "the bearer token belongs to a ConnectionConfiguration other than the one in the path"
 NOT_A_CONNECTION_TOKEN = "the bearer token is not a valid connection token"
-NOT_EXCHANGED = "subject_token is a connection token: it is not exchanged, instances present it as it is"
+NOT_EXCHANGED = "subject_token is a connection token, which cannot be exchanged; send it in heartbeats instead"
 NOT_A_PAIRING_TOKEN = "subject_token is not a valid pairing token"
 MISMATCH = "token {} was issued for deployment type {} and cannot be used in {}"
 REVOKED = "token {} has been revoked"
@@ -141,7 +141,7 @@ def test_who_introspects_must_say_what_the_token_is_used_in(site: Site) -> None:
 
     answer = site.exchange.introspect(connection.token, site.bearer)
 
-    text = "deployment_type is missing: a connection token is good for one deployment type alone"
+    text = "deployment_type is missing; a connection token is valid for one deployment type only"
     assert (answer.status, answer.body["error"], answer.description) == (400, "invalid_request", text)
 
 

@@ -65,7 +65,7 @@ def test_a_token_is_replaced_while_instances_use_it_and_who_is_left_is_named(
         generated = wait_for_active(api, body, ["default", "next"])
         assert (counts(generated), outdated(generated)) == ({"default": 6, "next": 0}, 6)
         assert _said(generated).endswith(
-            "6 instances still use it: press-1, press-2, press-3, press-4, press-5 and 1 more"
+            "6 instances still use it: press-1, press-2, press-3, press-4, press-5 and 1 more."
         )
 
         fleet.register(token_in(api, body), *PRESSES[:4])
@@ -73,9 +73,9 @@ def test_a_token_is_replaced_while_instances_use_it_and_who_is_left_is_named(
         half_way = wait_for_counts(api, body, {"default": 2, "next": 4})
         assert (grades(half_way), outdated(half_way)) == ((6, 0, 0), 2)
         assert _said(half_way) == (
-            f"2 tokens are active: register the one of slot next (Secret {site.namespace}/dc-west-connection-token, "
-            "key token) on all instances, then remove slot default from spec.tokens to revoke the old one; "
-            "2 instances still use it: press-5, press-6"
+            f"2 tokens are active. Register the token of slot next (Secret {site.namespace}/dc-west-connection-token, "
+            "key token) on all instances. Then remove slot default from spec.tokens to revoke the old token. "
+            "2 instances still use it: press-5, press-6."
         )
 
         warnings = kubectl_warnings(api, *removing_slots(body, "next"))
@@ -84,7 +84,7 @@ def test_a_token_is_replaced_while_instances_use_it_and_who_is_left_is_named(
         poll(lambda: condition(api.get(body), "InstancesCutOff"))
         cut_off = wait_for_active(api, body, ["next"])
         assert condition(cut_off, "InstancesCutOff")["message"] == (
-            "2 instances last used a revoked token: press-5, press-6; register the token of slot next there"
+            "2 instances last used a revoked token: press-5, press-6; register the token of slot next on them"
         )
         assert (condition(cut_off, "InstancesCutOff")["status"], condition(cut_off, "Ready")["status"]) == ("True",) * 2
         assert (grades(cut_off), outdated(cut_off), counts(cut_off)) == ((6, 0, 0), 2, {"next": 4})
@@ -132,7 +132,7 @@ def test_an_instance_counts_once_for_the_token_that_it_has_used_last_wherever_it
         wait_for_active(api, body, ["new"])
         told = history.versions()
 
-    assert _said(nobody_left).endswith("to revoke the old one; no instance is known to use it")
+    assert _said(nobody_left).endswith("to revoke the old token. No instance reports that it uses it.")
     assert warnings == []
     assert [condition(version, "InstancesCutOff") for version in told] == [{}] * len(told)
     assert {grades(version) for version in told} == {(1, 0, 0)}

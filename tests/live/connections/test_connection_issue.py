@@ -236,12 +236,14 @@ def test_a_secret_that_is_not_ours_is_left_alone_and_the_text_says_whose_it_is(s
     api.create(second).must_succeed()
     found, beside = (wait_for_reason(api, one, "SecretConflict") for one in (body, second))
 
-    left = "it is left alone: remove it, or make a ConnectionConfiguration with another spec.secretName"
+    next_action = "Delete the Secret, or create a ConnectionConfiguration with a different spec.secretName."
     name = f"Secret {site.namespace}/dc-west-connection-token"
-    assert condition(found, "Stalled")["message"] == f"{name} exists and is not ours; {left}"
+    assert condition(found, "Stalled")["message"] == (
+        f"{name} already exists and is not owned by ConnectionConfiguration {site.namespace}/dc-west. {next_action}"
+    )
     assert condition(beside, "Ready")["message"] == (
         f"Secret {site.namespace}/other-connection-token already belongs to ConnectionConfiguration "
-        f"{site.namespace}/other; {left}"
+        f"{site.namespace}/other. {next_action}"
     )
     assert [token["state"] for token in tokens_of(found)] == ["Pending"]
     poll(lambda: len(site.events("SecretConflict")) == 2)
@@ -279,7 +281,7 @@ def test_a_deletion_never_hangs_and_ends_the_tokens_and_the_secret(site: Site, s
     poll(lambda: not any(is_good(site, token) for token in tokens.values()), seconds=3.0)
     assert site.exchange.heartbeat(tokens["new"], f"{site.namespace}/dc-west").status == 401
     (event,) = poll(lambda: site.events("ConfigurationDeleted"))
-    assert event["message"] == f"the object was deleted, and ended tokens {ids['new']}, {ids['old']}"
+    assert event["message"] == f"the object was deleted; tokens {ids['new']}, {ids['old']} are revoked"
     assert (event["involvedObject"]["name"], event["type"]) == ("dc-west", "Warning")
     lines = [
         json.loads(line)

@@ -154,7 +154,8 @@ def test_r35_a_licence_ends_at_its_second_though_the_controller_is_stopped(world
         assert not any(world.good_by_introspection(token) for token in late)
 
     ended = wait_for_reason(api, exact, "LicenseExpired", seconds=PATIENCE)
-    text = f"license expired at {rfc3339(end)}; all tokens are revoked; a later spec.licenseExpiresAt issues a new one"
+    to_renew = "to issue a new one, set a later spec.licenseExpiresAt"
+    text = f"license expired at {rfc3339(end)}; all tokens are revoked; {to_renew}"
     assert reasons(ended) == {("Revoked", "LicenseExpired")}
     assert {kind: condition(ended, kind)["status"] for kind in ("Ready", "Stalled", "LicenseValid")} == {
         "Ready": "False",
@@ -207,7 +208,8 @@ def test_a_licence_that_is_moved_or_removed_in_time_keeps_its_tokens(world: Worl
     # Made with a licence that is over, it never gets anything.
     unissued = wait_for_reason(api, never, "LicenseExpired")
     assert condition(unissued, "Ready")["message"] == (
-        "license expired at 2026-01-31T00:00:00Z; no token was issued; a later spec.licenseExpiresAt issues a new one"
+        "license expired at 2026-01-31T00:00:00Z; no token was issued; to issue a new one, set a later "
+        "spec.licenseExpiresAt"
     )
     assert (tokens_of(unissued), api.find(connection_secret_of(never))) == ([], None)
     wait_for_reason(api, bodies["shortened"], "LicenseExpired")

@@ -24,10 +24,10 @@ STATUS = (GROUP, "connectionconfigurations/status", "")
 CONFIG_MAPS = ("", "configmaps", "")
 SECRETS = ("", "secrets", "")
 
-NOT_THE_EXCHANGE = f"the status of a ConnectionConfiguration is a record of {CONTROLLER} alone"
-NOT_OURS = f"the status is a record: only {CONTROLLER} and {EXCHANGE} may write it"
+NOT_THE_EXCHANGE = f"only {CONTROLLER} may write the status of a ConnectionConfiguration"
+NOT_OURS = f"only {CONTROLLER} and {EXCHANGE} may write the status"
 PREFIXES = ("tallystick-instances-", "tallystick-instances")
-ITS_OWN_ALONE = "the exchange writes ConfigMaps named tallystick-instances-* alone"
+ITS_OWN_ALONE = "the exchange may write only ConfigMaps whose name begins with tallystick-instances-"
 
 
 @pytest.fixture(scope="module")

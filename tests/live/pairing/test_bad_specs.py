@@ -275,7 +275,7 @@ def test_a_record_that_its_user_writes_is_refused(cast: Cast) -> None:
     refused = said(cast.star.merge(body, {"status": {"tokenID": "mine"}}, subresource="status"))
 
     assert refused == (
-        "the status is a record: only system:serviceaccount:tallystick-system:controller and "
-        "system:serviceaccount:tallystick-system:exchange may write it"
+        "only system:serviceaccount:tallystick-system:controller and "
+        "system:serviceaccount:tallystick-system:exchange may write the status"
     )
     assert site.api.get(body) == before

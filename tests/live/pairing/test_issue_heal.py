@@ -126,8 +126,8 @@ def test_a_secret_of_somebody_else_is_left_alone_and_the_token_is_issued_when_it
     assert token["status"]["state"] == "Pending"
     assert condition(token, "Ready")["status"] == "False"
     assert condition(token, "Stalled")["message"] == (
-        f"Secret {namespace}/site-a-pairing-token exists and is not ours; it is left alone: remove it, "
-        "or make a PairingToken with another spec.secretName"
+        f"Secret {namespace}/site-a-pairing-token already exists and is not owned by PairingToken {namespace}/site-a. "
+        "Delete the Secret, or create a PairingToken with a different spec.secretName."
     )
     assert (event["type"], event["reason"]) == ("Warning", "SecretConflict")
     assert admin.get(foreign) == foreign

@@ -127,7 +127,7 @@ def look_after(system: System, *, until: Callable[[], bool]) -> int:
 def tries_of(system: System, namespace: str) -> dict[str, int]:
     """How often the controller's work on a token has failed and was tried again, by its own log."""
     lines = (system.up.folder / f"{CONTROLLER}.log").read_text().splitlines()
-    told = [json.loads(line) for line in lines if '"work failed"' in line and f"'{namespace}'" in line]
+    told = [json.loads(line) for line in lines if '"reconciliation failed"' in line and f"'{namespace}'" in line]
     return collections.Counter(line["key"] for line in told)
 
 

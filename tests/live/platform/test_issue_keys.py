@@ -74,7 +74,7 @@ def test_a_rotated_key_is_published_then_signs_and_the_old_one_stays_while_it_is
     assert keyring == {old_key: "EC", new_key: "RSA"}
     assert rotated.stdout.startswith(f"key {new_key} is published and signs from ")
     assert refused.returncode == 1
-    assert f"error: the keyring was not rotated: key {new_key} was published but signs only from" in refused.stderr
+    assert f"error: the keyring was not rotated: key {new_key} is published and signs from" in refused.stderr
 
     # It signs when the last verifier can have fetched it: max-age of the JWKS and a minute.
     assert signed_with(admin, "at-once") == (old_key, "ES256")

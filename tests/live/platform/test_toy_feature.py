@@ -207,7 +207,7 @@ def test_the_status_is_written_by_the_controller_alone_whatever_rbac_says(admin:
     answers = [one.merge(found, {"status": {"stored": False}}, subresource="status") for one in (admin, exchange)]
 
     assert [answer.succeeded for answer in answers] == [False, False]
-    assert "the status of a Greeting is a record of" in answers[1].message
+    assert "may write the status of a Greeting" in answers[1].message
 
 
 def test_the_metrics_and_the_readiness_page_name_the_toy(

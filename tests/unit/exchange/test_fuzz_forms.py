@@ -20,7 +20,7 @@ TEXTS = (NAMES | st.text(max_size=12)).map(lambda text: text.encode("utf-8", "su
 BYTES = st.one_of(TEXTS, TEXTS, TEXTS, st.binary(max_size=6))
 # What need not be escaped.
 PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~*")
-REPEATED = "is given more than once"
+REPEATED = "occurs more than once"
 
 
 RARELY = st.sampled_from([*[False] * 15, True])

@@ -156,7 +156,7 @@ async def test_a_token_in_the_url_is_refused():
         answer = await client.post(f"{TOKEN}?subject_token={signed}", data=form(signed))
         body = await answer.json()
 
-    assert body["error_description"] == "parameters belong into the body, not into the URL"
+    assert body["error_description"] == "parameters must be in the body, not in the URL"
     assert replica.status_of()["state"] == "Active"
 
 
@@ -167,8 +167,8 @@ async def test_a_repeated_parameter_is_named_only_if_its_name_is_plain():
         plain = await (await client.post(TOKEN, data=b"scope=a&scope=b", headers=FORM)).json()
         odd = await (await client.post(TOKEN, data=b"%1b[2J=a&%1b[2J=b", headers=FORM)).json()
 
-    assert plain["error_description"] == "scope is given more than once"
-    assert odd["error_description"] == "a parameter is given more than once"
+    assert plain["error_description"] == "scope occurs more than once"
+    assert odd["error_description"] == "a parameter occurs more than once"
 
 
 def test_a_parameter_without_a_value_counts_as_not_sent():

@@ -179,11 +179,11 @@ async def test_a_connection_token_is_active_where_it_belongs_and_nowhere_else():
     ("given", "text"),
     [
         pytest.param(
-            {}, "deployment_type is missing: a connection token is good for one deployment type alone", id="none"
+            {}, "deployment_type is missing; a connection token is valid for one deployment type only", id="none"
         ),
         pytest.param(
             {"deployment_type": ""},
-            "deployment_type is missing: a connection token is good for one deployment type alone",
+            "deployment_type is missing; a connection token is valid for one deployment type only",
             id="an empty one, which counts as none",
         ),
         pytest.param(
@@ -243,7 +243,7 @@ async def test_a_connection_token_is_not_revoked_by_who_holds_it_and_stays_good(
     assert revoked.status == 400
     assert bodies[0] == {
         "error": "unsupported_token_type",
-        "error_description": "a connection token is shared by many instances, so none of them may end it: "
+        "error_description": "a holder cannot revoke a connection token, because many instances share it; "
         "remove its slot from spec.tokens of its ConnectionConfiguration",
     }
     assert bodies[1]["active"] is True

@@ -191,7 +191,7 @@ async def test_what_is_no_http_gets_a_constant_400(raw):
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert b"\r\nConnection: close" in head
-    assert body == b'{"error": "invalid_request", "error_description": "this is not a request that HTTP/1.1 allows"}'
+    assert body == b'{"error": "invalid_request", "error_description": "the request is not valid HTTP/1.1"}'
     assert b"server:" not in head.lower()
 
 

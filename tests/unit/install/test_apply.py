@@ -49,7 +49,7 @@ class Target:
     async def create(self, resource: Resource, body: Json, *, dry_run: bool = False) -> Json:
         now = asyncio.get_running_loop().time()
         if now < self.silent_until:
-            raise UnavailableError("the API server did not answer")
+            raise UnavailableError("the API server did not respond")
         if resource.kind == "SelfSubjectReview":
             return {"status": {"userInfo": {"username": "admin"}}}
         assert dry_run, "a probe stores nothing"
@@ -123,7 +123,7 @@ def test_at_the_deadline_it_says_what_is_missing(late: str, missing: str) -> Non
     async def attempt() -> None:
         await install(Target(**{late: NEVER}), INSTALLATION, KINDS, parts(), silently)
 
-    with pytest.raises(InstallationError, match=f"after 30 s it is still not so that {missing}"):
+    with pytest.raises(InstallationError, match=f"after 30 s waiting until {missing}"):
         attempt()
 
 
@@ -149,9 +149,9 @@ async def test_in_service_account_mode_no_stamp_is_waited_for() -> None:
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        ("MutatingAdmissionPolicy", "install with requester ServiceAccount"),
-        ("ValidatingAdmissionPolicy", "Kubernetes 1.30 or newer is needed"),
-        ("ServiceAccount", "ServiceAccount controller cannot be made: namespace tallystick-system does not exist"),
+        ("MutatingAdmissionPolicy", "install with --requester ServiceAccount"),
+        ("ValidatingAdmissionPolicy", "use Kubernetes 1.30 or later"),
+        ("ServiceAccount", "ServiceAccount controller cannot be created: namespace tallystick-system does not exist"),
     ],
 )
 def test_what_the_cluster_does_not_serve_is_said_with_what_to_do(kind: str, text: str) -> None:

@@ -249,7 +249,10 @@ def test_a_clock_is_safe_within_half_a_minute(clock, offset, safe):
         server_clock.check()
     assert (unsafe.value.reason, unsafe.value.message) == (
         "clock_unsafe",
-        "this replica's clock is 31 s away from the API server's",
+        (
+            "the clock of this replica differs from the clock of the API server by 31 s, and 30 s are allowed; "
+            "synchronize the clocks"
+        ),
     )
 
 

@@ -197,20 +197,26 @@ def owned_by(kind, name, api_version=API_VERSION):
 
 
 FOREIGN = [
-    pytest.param([], "exists and is not ours", id="nobody's"),
+    pytest.param([], "already exists and is not owned by {kind} edge/{name}.", id="nobody's"),
     pytest.param(
         owned_by("ConnectionConfiguration", "other"),
-        "already belongs to ConnectionConfiguration edge/other",
+        "already belongs to ConnectionConfiguration edge/other.",
         id="a ConnectionConfiguration's",
     ),
     pytest.param(
-        owned_by("PairingToken", "other"), "already belongs to PairingToken edge/other", id="a PairingToken's"
+        owned_by("PairingToken", "other"), "already belongs to PairingToken edge/other.", id="a PairingToken's"
     ),
     pytest.param(
-        owned_by("PairingToken", "press-1\nReady: True"), "exists and is not ours", id="of a name that is no name (S28)"
+        owned_by("PairingToken", "press-1\nReady: True"),
+        "already exists and is not owned by {kind} edge/{name}.",
+        id="of a name that is no name (S28)",
     ),
-    pytest.param(owned_by("Deployment", "web", "apps/v1"), "exists and is not ours", id="another kind's"),
-    pytest.param(None, "exists and is not ours", id="ours only by a weak reference"),
+    pytest.param(
+        owned_by("Deployment", "web", "apps/v1"),
+        "already exists and is not owned by {kind} edge/{name}.",
+        id="another kind's",
+    ),
+    pytest.param(None, "already exists and is not owned by {kind} edge/{name}.", id="ours only by a weak reference"),
 ]
 
 
@@ -232,8 +238,8 @@ async def test_s22_a_foreign_secret_is_never_touched_and_its_owner_is_named(
     assert world.secret() == before
     assert told == world.said() == {"Ready": ("False", "SecretConflict"), "Stalled": ("True", "SecretConflict")}
     assert world.message() == (
-        f"Secret edge/{before['metadata']['name']} {text}; it is left alone: remove it, "
-        f"or make a {kind.resource.kind} with another spec.secretName"
+        f"Secret edge/{before['metadata']['name']} {text.format(kind=kind.resource.kind, name=meta.name)} "
+        f"Delete the Secret, or create a {kind.resource.kind} with a different spec.secretName."
     )
     assert world.events.reasons() == ["SecretConflict"]
     assert world.audit.decisions() == [("refuse", "stalled")]

@@ -38,11 +38,16 @@ def lines(stream: io.StringIO) -> list[dict]:
 def test_our_lines_are_json_with_level_logger_and_time(stream):
     configure_logging(stream=stream)
 
-    structlog.get_logger("tallystick.queue").warning("work failed", key="edge/press-1")
+    structlog.get_logger("tallystick.queue").warning("reconciliation failed", key="edge/press-1")
 
     (line,) = lines(stream)
     assert line.pop("timestamp").endswith("Z")
-    assert line == {"event": "work failed", "key": "edge/press-1", "level": "warning", "logger": "tallystick.queue"}
+    assert line == {
+        "event": "reconciliation failed",
+        "key": "edge/press-1",
+        "level": "warning",
+        "logger": "tallystick.queue",
+    }
 
 
 def test_lines_of_the_libraries_look_the_same(stream):
@@ -162,9 +167,9 @@ def test_ctrl_c_is_no_crash(stream, capsys):
 def test_people_get_text_instead_of_json(stream):
     configure_logging(stream=stream, json=False)
 
-    structlog.get_logger("tallystick").warning("work failed", key="a")
+    structlog.get_logger("tallystick").warning("reconciliation failed", key="a")
 
-    assert "work failed" in stream.getvalue()
+    assert "reconciliation failed" in stream.getvalue()
     assert not stream.getvalue().startswith("{")
 
 

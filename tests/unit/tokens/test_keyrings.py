@@ -84,8 +84,8 @@ async def test_a_keyring_of_another_issuer_is_refused_and_left_alone(cluster, ma
         await make("https://moved.example.com").ensure("ES256")
 
     assert str(refusal.value) == (
-        f"the keyring in Secret {NAMESPACE}/{NAME} was made for issuer {ISSUER}, not for https://moved.example.com: "
-        f"start with --issuer {ISSUER}, or all tokens of that issuer would die"
+        f"the keyring in Secret {NAMESPACE}/{NAME} has issuer {ISSUER}, not https://moved.example.com; "
+        f"start with --issuer {ISSUER}, because its tokens are invalid with any other issuer"
     )
     assert cluster.peek(SECRETS, NAMESPACE, NAME) == before
 

@@ -1,6 +1,6 @@
-"""Connection tokens: their profile and claims, their ids, and the name of their Secret.
+"""Connection tokens: their profile and claims, their IDs, and the name of their Secret.
 
-Claims are built here alone, so that the controller signs the claims that were computed (docs/rules.md#s1).
+Claims are built only here, so that the controller signs the claims that were computed (docs/rules.md#s1).
 """
 
 import uuid
@@ -55,22 +55,22 @@ class ConnectionTokenClaims:
     issued: datetime
 
 
-def connection_claims(grant: ConnectionTokenClaims, issuer: str) -> Claims:
+def connection_claims(token: ConnectionTokenClaims, issuer: str) -> Claims:
     """Return the claims of a connection token. It has no `exp`: it is valid until it is revoked (docs/rules.md#r22)."""
     return {
         "iss": issuer,
-        "sub": f"connection:{grant.namespace}/{grant.name}",
+        "sub": f"connection:{token.namespace}/{token.name}",
         "aud": issuer,
         "scope": CONNECTION_SCOPE,
-        "iat": numeric_date(grant.issued),
-        "jti": grant.token_id,
-        DEPLOYMENT_TYPE: grant.deployment_type,
+        "iat": numeric_date(token.issued),
+        "jti": token.token_id,
+        DEPLOYMENT_TYPE: token.deployment_type,
         "tallystick": {
             "kind": "ConnectionConfiguration",
-            "ns": grant.namespace,
-            "name": grant.name,
-            "uid": grant.uid,
-            "serial": grant.serial,
+            "ns": token.namespace,
+            "name": token.name,
+            "uid": token.uid,
+            "serial": token.serial,
         },
     }
 
@@ -91,7 +91,7 @@ def has_reached(serial: int) -> Callable[[Json], bool]:
 
 
 def introspected(verified: VerifiedClaims) -> dict[str, object]:
-    """Return the members that an introspection response has for a connection token alone (RFC 7662 2.2)."""
+    """Return the members that an introspection response has only for a connection token (RFC 7662, section 2.2)."""
     reference = verified.reference
     return {
         DEPLOYMENT_TYPE: verified.claims[DEPLOYMENT_TYPE],

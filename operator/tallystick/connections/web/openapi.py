@@ -1,4 +1,4 @@
-"""The part of connections in the HTTP API: the heartbeat, and the facts that introspection returns for their tokens."""
+"""The part of connections in the HTTP API: the heartbeat, and the members that introspection adds for their tokens."""
 
 from tallystick.connections.api.connection_configuration import DeploymentType
 from tallystick.connections.domain.presence import INSTANCE_ID
@@ -19,37 +19,45 @@ from tallystick.exchange.openapi_parts import (
 from tallystick.exchange.responses import JSON
 
 _TYPES = list(DeploymentType)
-_DEPLOYMENT_TYPE = text("What the token is used in.", enum=_TYPES)
-_OBJECT_NAME = text("Of the ConnectionConfiguration that the token names.", pattern="^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+_DEPLOYMENT_TYPE = text("Deployment type in which the token is used.", enum=_TYPES)
+_OBJECT_NAME = {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"}
 _HEARTBEAT = members(
     {
-        "instance_id": matching(INSTANCE_ID, "Who sends it, by a name that it keeps.", examples=["press-1"]),
+        "instance_id": matching(
+            INSTANCE_ID, "Name of the instance. It must be the same after a restart.", examples=["press-1"]
+        ),
         "deployment_type": _DEPLOYMENT_TYPE,
     },
     additionalProperties=True,
 )
 _DESCRIPTIONS = {
-    "invalid_token": "The token is not valid.",
-    "deployment_type_mismatch": "It belongs to another deployment type.",
-    "not_found": "It belongs to another configuration.",
+    "invalid_token": "The token is missing or not valid.",
+    "deployment_type_mismatch": "The token belongs to another deployment type.",
+    "not_found": "The token belongs to another ConnectionConfiguration.",
 }
 
 
 def _describe(_: Api) -> Json:
     taken = {
-        "description": "Taken. The next one is due after `Retry-After` seconds.",
+        "description": "The heartbeat is accepted. Send the next one after the number of seconds in `Retry-After`.",
         "headers": headers(required=RETRY_AFTER),
     }
     refused = {status: (_DESCRIPTIONS[code], {code}, title) for code, (status, title) in REFUSALS.items()}
     return {
         "operationId": "heartbeat",
-        "summary": "An instance is there, and uses this token.",
+        "summary": "Report that an instance runs, and which token it uses.",
         "security": [{"connectionToken": []}],
         "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": _OBJECT_NAME} for name in ("namespace", "name")
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "schema": {**_OBJECT_NAME, "description": f"The {name} of the ConnectionConfiguration of the token."},
+            }
+            for name in ("namespace", "name")
         ],
         "requestBody": {"required": True, "content": {JSON: {"schema": _HEARTBEAT}}},
-        "responses": {"204": taken, **problems({400: ("The request is not as it must be.", INVALID, ""), **refused})},
+        "responses": {"204": taken, **problems({400: ("The request is not valid.", INVALID, ""), **refused})},
     }
 
 
@@ -61,28 +69,34 @@ HEARTBEAT = Endpoint(
     outcomes=frozenset(REFUSALS),
 )
 API = ApiPart(
-    abilities=("take the heartbeats of instances that hold a connection token",),
+    abilities=("send heartbeats with a connection token",),
     tokens=("connection token",),
     endpoints=(HEARTBEAT,),
     exchange_hints={"deployment_type": _DEPLOYMENT_TYPE},
     introspection_hints={
         "deployment_type": text(
-            "What the token is used in. A connection token is good for one type alone and inactive in any other, so "
-            "that it is needed with one; all other tokens are bound to none, and inactive.",
+            "Deployment type in which the token is used. Required for a connection token, which is active only "
+            "with its own deployment type. If it is present, any other token is inactive.",
             enum=_TYPES,
         )
     },
     introspected={
-        "exp": {**COUNT, "description": "Absent of a connection token: it is valid until it is revoked."},
-        "deployment_type": text("What a connection token is good for.", enum=_TYPES),
-        "connection": text("The namespace and name of its ConnectionConfiguration."),
+        "exp": {
+            **COUNT,
+            "description": "Expiration time, in seconds since 1970. A connection token has none: it is valid until it "
+            "is revoked.",
+        },
+        "deployment_type": text("Deployment type of a connection token.", enum=_TYPES),
+        "connection": text(
+            "Namespace and name of the ConnectionConfiguration of a connection token, as `namespace/name`."
+        ),
     },
     security_schemes={
         "connectionToken": {
             "type": "http",
             "scheme": "bearer",
             "bearerFormat": "JWT",
-            "description": "A connection token, as the Secret of its ConnectionConfiguration has it.",
+            "description": "A connection token from the Secret of its ConnectionConfiguration.",
         }
     },
 )

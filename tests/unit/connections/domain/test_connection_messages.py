@@ -41,7 +41,7 @@ def users(**serials):
             connection(a_token()),
             Progress.READY,
             "Issued",
-            "Secret edge/dc-west-connection-token holds the token of slot default; to generate a new one, add a slot "
+            "Secret edge/dc-west-connection-token holds the token of slot default; to issue a new one, add a slot "
             "to spec.tokens",
             id="one",
         ),
@@ -49,60 +49,60 @@ def users(**serials):
             connection(a_token("new", 2), a_token("old", 1)),
             Progress.READY,
             "Issued",
-            "2 tokens are active: register the one of slot new (Secret edge/dc-west-connection-token, key token) on "
-            "all instances, then remove slot old from spec.tokens to revoke the old one; no instance is known to use "
-            "it",
+            "2 tokens are active. Register the token of slot new (Secret edge/dc-west-connection-token, key token) on "
+            "all instances. Then remove slot old from spec.tokens to revoke the old token. No instance reports that it "
+            "uses it.",
             id="two",
         ),
         pytest.param(
             connection(),
             Progress.RECONCILING,
             "Issuing",
-            "a token is being issued for the spec",
+            "the controller is issuing a token",
             id="none yet",
         ),
         pytest.param(
             connection(a_token("b", 2, state="Pending"), a_token("a", 1, state="Pending")),
             Progress.RECONCILING,
             "Issuing",
-            "a token is being issued for a, b",
+            "the controller is issuing the token of slots a, b",
             id="two are being issued",
         ),
         pytest.param(
             connection(a_token("b", 2, state="Pending"), a_token("a", 1)),
             Progress.RECONCILING,
             "Issuing",
-            "a token is being issued for b",
+            "the controller is issuing the token of slot b",
             id="one is being issued",
         ),
         pytest.param(
             connection(a_token(state="Revoked"), licenseExpiresAt=OVER),
             Progress.STALLED,
             "LicenseExpired",
-            "license expired at 2030-01-01T12:00:00Z; all tokens are revoked; a later spec.licenseExpiresAt issues a "
-            "new one",
+            "license expired at 2030-01-01T12:00:00Z; all tokens are revoked; to issue a new one, set a later "
+            "spec.licenseExpiresAt",
             id="R35 the licence is over",
         ),
         pytest.param(
             connection(last=None, licenseExpiresAt=OVER),
             Progress.STALLED,
             "LicenseExpired",
-            "license expired at 2030-01-01T12:00:00Z; no token was issued; a later spec.licenseExpiresAt issues a new "
-            "one",
+            "license expired at 2030-01-01T12:00:00Z; no token was issued; to issue a new one, set a later "
+            "spec.licenseExpiresAt",
             id="R35 it was over from the start",
         ),
         pytest.param(
             connection(a_token(state="Revoked"), deleting=True, licenseExpiresAt=OVER),
             Progress.RECONCILING,
             "ConfigurationDeleted",
-            "the object is being deleted: its tokens are revoked",
+            "the object is being deleted; all its tokens are revoked",
             id="R36 the object goes",
         ),
         pytest.param(
             connection(a_token(), secretName="trust"),
             Progress.READY,
             "Issued",
-            "Secret edge/trust holds the token of slot default; to generate a new one, add a slot to spec.tokens",
+            "Secret edge/trust holds the token of slot default; to issue a new one, add a slot to spec.tokens",
             id="a Secret of another name",
         ),
     ],
@@ -116,20 +116,20 @@ def test_an_object_says_what_it_is_and_what_to_do(found, progress, reason, messa
 @pytest.mark.parametrize(
     ("there", "told"),
     [
-        pytest.param(users(a=1), "1 instance still uses it: a", id="one"),
-        pytest.param(users(b=1, a=1, c=2), "2 instances still use it: a, b", id="two"),
+        pytest.param(users(a=1), "1 instance still uses it: a.", id="one"),
+        pytest.param(users(b=1, a=1, c=2), "2 instances still use it: a, b.", id="two"),
         pytest.param(
             users(**{f"i{number}": 1 for number in range(7)}),
-            "7 instances still use it: i0, i1, i2, i3, i4 and 2 more",
+            "7 instances still use it: i0, i1, i2, i3, i4 and 2 more.",
             id="many",
         ),
-        pytest.param(users(a=2), "no instance is known to use it", id="none"),
+        pytest.param(users(a=2), "No instance reports that it uses it.", id="none"),
     ],
 )
 def test_r23_whoever_still_uses_the_old_token_is_named(there, told):
     message = readiness_of(connection(a_token("new", 2), a_token("old", 1)), there, NOON).message
 
-    assert message.endswith(f"to revoke the old one; {told}")
+    assert message.endswith(f"to revoke the old token. {told}")
 
 
 def test_r23_r39_the_texts_of_events():
@@ -174,7 +174,7 @@ def test_r19_r20_r23_all_conditions_may_be_true_at_once():
         "InstancesCutOff": True,
     }
     assert found["InstancesCutOff"][2] == (
-        "1 instance last used a revoked token: a; register the token of slot new there"
+        "1 instance last used a revoked token: a; register the token of slot new on them"
     )
 
 

@@ -31,7 +31,7 @@ def test_a_new_object_is_planned_first():
     found = step(last=None, secret=None)
 
     assert isinstance(found, RecordPlan)
-    assert found.plan.mint == ("default",)
+    assert found.plan.issue == ("default",)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from tests.worlds.configurations import (
 def rests(configuration: ConnectionConfiguration, now=NOON) -> bool:
     """Whether there is nothing to write."""
     made, status = plan(configuration, now), configuration.status
-    return (list(made.tokens), made.ended, made.mint, list(made.vacant)) == (
+    return (list(made.tokens), made.ended, made.issue, list(made.vacant)) == (
         status.tokens,
         (),
         (),
@@ -80,7 +80,7 @@ def rests(configuration: ConnectionConfiguration, now=NOON) -> bool:
     ],
 )
 def test_slots_without_a_token_get_one(configuration, expected):
-    assert plan(configuration, NOON).mint == expected
+    assert plan(configuration, NOON).issue == expected
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_r17_r30_r34_the_token_of_a_removed_slot_ends_and_no_other():
     assert ended(made) == {"b": MANUAL}
     assert made.ended[0].revoked_time == NOON, "a whole second"
     assert alive(made) == ["a"]
-    assert (made.mint, made.vacant) == ((), ())
+    assert (made.issue, made.vacant) == ((), ())
 
 
 def test_r28_the_newest_may_go_first_and_the_one_before_is_to_be_copied_again():
@@ -140,7 +140,7 @@ def test_r28_the_newest_may_go_first_and_the_one_before_is_to_be_copied_again():
 def test_one_edit_may_revoke_one_and_generate_another():
     made = plan(a_configuration("a", "c", tokens=(a_token("b", 2), a_token("a", 1))), NOON)
 
-    assert (ended(made), alive(made), made.mint) == ({"b": MANUAL}, ["a"], ("c",))
+    assert (ended(made), alive(made), made.issue) == ({"b": MANUAL}, ["a"], ("c",))
 
 
 def test_a_token_that_nobody_has_yet_ends_with_its_slot_too():
@@ -153,7 +153,7 @@ def test_a_token_that_nobody_has_yet_ends_with_its_slot_too():
 def test_r36_deletion_ends_every_token(state):
     made = plan(a_configuration("a", "b", tokens=(a_token("b", 2, state), a_token("a", 1)), deleting=True), NOON)
 
-    assert (ended(made), alive(made), made.mint) == ({"a": DELETED, "b": DELETED}, [], ())
+    assert (ended(made), alive(made), made.issue) == ({"a": DELETED, "b": DELETED}, [], ())
 
 
 def test_r36_deletion_is_the_reason_also_of_what_would_have_ended_anyhow():
@@ -227,7 +227,7 @@ def test_s7_where_no_slot_has_an_active_token_the_last_minted_one_stays(names, t
 def test_s7_two_that_lose_their_slots_leave_one_place():
     made = plan(a_configuration("x", "y", tokens=(a_token("b", 2), a_token("a", 1))), NOON)
 
-    assert (ended(made), alive(made), made.mint) == ({"a": MANUAL}, ["b"], ("x",))
+    assert (ended(made), alive(made), made.issue) == ({"a": MANUAL}, ["b"], ("x",))
 
 
 def test_the_same_object_and_time_give_the_same_plan():

@@ -27,8 +27,8 @@ def test_r35_all_tokens_end_at_the_very_second_of_the_licence(seconds, over):
     made = plan(configuration, now)
 
     assert ended(made) == ({"a": LICENSE_EXPIRED, "b": LICENSE_EXPIRED} if over else {})
-    assert slots.license_is_over(configuration, now) is over
-    assert made.mint == ()
+    assert slots.license_expired(configuration, now) is over
+    assert made.issue == ()
     assert made.vacant == (("a", "b") if over else ())
 
 
@@ -54,7 +54,7 @@ def test_an_end_that_passed_while_the_controller_was_down_is_for_ever(late, aske
 
     assert ended(made) == {"a": LICENSE_EXPIRED, "b": LICENSE_EXPIRED}
     assert [token.not_after for token in made.ended] == [NOON + HOUR] * 2
-    assert (made.mint, made.vacant) == (("b",), ("a",)), "R35: one new token"
+    assert (made.issue, made.vacant) == (("b",), ("a",)), "R35: one new token"
 
 
 @pytest.mark.parametrize("ends", [None, HOUR], ids=["removed", "later"])
@@ -64,7 +64,7 @@ def test_r35_a_renewal_issues_one_token_for_the_slot_that_came_last(names, expec
 
     made = plan(a_configuration(*names, tokens=dead, ends=ends, vacant=names), NOON)
 
-    assert (made.vacant, made.mint) == expected
+    assert (made.vacant, made.issue) == expected
 
 
 @pytest.mark.parametrize("names", [("a",), ("a", "b")])
@@ -72,8 +72,8 @@ def test_r35_an_object_that_is_made_with_a_licence_that_is_over_gets_no_token_an
     born = plan(a_configuration(*names, ends=-SECOND), NOON)
     renewed = plan(a_configuration(*names, ends=HOUR, vacant=born.vacant), NOON)
 
-    assert (born.tokens, born.mint, born.vacant) == ((), (), names)
-    assert (renewed.mint, renewed.vacant) == (names[-1:], names[:-1])
+    assert (born.tokens, born.issue, born.vacant) == ((), (), names)
+    assert (renewed.issue, renewed.vacant) == (names[-1:], names[:-1])
 
 
 def test_r35_slots_that_are_added_after_the_end_make_the_renewal_no_larger():
@@ -82,8 +82,8 @@ def test_r35_slots_that_are_added_after_the_end_make_the_renewal_no_larger():
     over = plan(a_configuration("a", "b", tokens=dead, ends=-HOUR, vacant=("a",)), NOON)
     renewed = plan(a_configuration("a", "b", tokens=dead, ends=HOUR, vacant=over.vacant), NOON)
 
-    assert (over.mint, over.vacant) == ((), ("a", "b"))
-    assert (renewed.mint, renewed.vacant) == (("b",), ("a",))
+    assert (over.issue, over.vacant) == ((), ("a", "b"))
+    assert (renewed.issue, renewed.vacant) == (("b",), ("a",))
 
 
 def test_a_vacant_slot_gets_its_token_once_it_is_removed_and_added_anew():
@@ -93,21 +93,21 @@ def test_a_vacant_slot_gets_its_token_once_it_is_removed_and_added_anew():
     removed = plan(a_configuration("b", **after_renewal, vacant=("a",)), NOON)
     added = plan(a_configuration("a", "b", **after_renewal, vacant=removed.vacant), NOON)
 
-    assert (left.mint, left.vacant) == ((), ("a",))
-    assert (removed.mint, removed.vacant) == ((), ())
-    assert (added.mint, added.vacant) == (("a",), ())
+    assert (left.issue, left.vacant) == ((), ("a",))
+    assert (removed.issue, removed.vacant) == ((), ())
+    assert (added.issue, added.vacant) == (("a",), ())
 
 
 def test_another_slot_than_the_vacant_one_gets_its_token_at_once():
     made = plan(a_configuration("c", "b", tokens=(a_token("b", 3),), vacant=("a",)), NOON)
 
-    assert (made.mint, made.vacant, made.ended) == (("c",), (), ())
+    assert (made.issue, made.vacant, made.ended) == (("c",), (), ())
 
 
 def test_the_renewed_token_stays_where_only_a_vacant_slot_is_left_though_it_is_pending():
     made = plan(a_configuration("a", tokens=(a_token("b", 3, PENDING),), vacant=("a",)), NOON)
 
-    assert (ended(made), made.mint, made.vacant) == ({}, (), ("a",))
+    assert (ended(made), made.issue, made.vacant) == ({}, (), ("a",))
 
 
 @pytest.mark.parametrize(

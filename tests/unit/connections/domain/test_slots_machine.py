@@ -22,7 +22,7 @@ from tallystick.connections.api.connection_configuration import ConnectionConfig
 from tallystick.connections.domain import next_step as connections
 from tallystick.connections.domain.next_step import next_step
 from tallystick.connections.domain.secret import connection_secret
-from tallystick.connections.domain.slots import active_tokens, live_tokens, minted, on_record, plan
+from tallystick.connections.domain.slots import active_tokens, live_tokens, new_tokens, on_record, plan
 from tallystick.connections.domain.validity import why_connection_invalid
 from tallystick.objects.held_secrets import HeldSecret, content_digest
 from tallystick.schema.times import rfc3339
@@ -112,7 +112,7 @@ class PureWorld:
         step = self._next(configuration)
         match step:
             case connections.RecordPlan(planned):
-                new = minted(configuration, planned.mint, key_id="k1", issuer=ISSUER, now=self.time)
+                new = new_tokens(configuration, planned.issue, key_id="k1", issuer=ISSUER, now=self.time)
                 changes = {
                     "tokens": on_record((*planned.tokens, *new)),
                     "vacant_slots": list(planned.vacant),

@@ -6,7 +6,7 @@ import pytest
 
 from tallystick.connections.api.connection_configuration import ConnectionConfiguration, ConnectionToken
 from tallystick.connections.domain import slots
-from tallystick.connections.domain.slots import minted, on_record
+from tallystick.connections.domain.slots import new_tokens, on_record
 from tallystick.connections.domain.tokens import connection_claims, connection_token_id
 from tallystick.tokens.claims import digest
 from tests.builders import ISSUER, OTHER_UID, UID
@@ -15,7 +15,7 @@ from tests.worlds.configurations import HOUR, PENDING, a_configuration, a_revoke
 
 
 def mint(configuration: ConnectionConfiguration, *names: str, now=NOON) -> tuple[ConnectionToken, ...]:
-    return minted(configuration, names, key_id="k1", issuer=ISSUER, now=now)
+    return new_tokens(configuration, names, key_id="k1", issuer=ISSUER, now=now)
 
 
 # What a new token is.
@@ -32,7 +32,7 @@ def test_a_new_token_is_on_record_with_all_that_it_will_say():
         serial=7,
         key_id="k1",
         state=PENDING,
-        claims_digest=digest(connection_claims(slots.grant_of(configuration, token), ISSUER)),
+        claims_digest=digest(connection_claims(slots.claims_of(configuration, token), ISSUER)),
         issued_time=NOON,
         not_after=NOON + HOUR,
     )
@@ -41,7 +41,7 @@ def test_a_new_token_is_on_record_with_all_that_it_will_say():
 def test_r22_a_new_token_has_no_end_of_its_own():
     (token,) = mint(a_configuration("a"), "a")
 
-    claims = connection_claims(slots.grant_of(a_configuration("a"), token), ISSUER)
+    claims = connection_claims(slots.claims_of(a_configuration("a"), token), ISSUER)
 
     assert token.not_after is None
     assert "exp" not in claims

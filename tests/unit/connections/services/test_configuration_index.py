@@ -53,7 +53,7 @@ def test_what_was_alive_ends_with_the_object_and_is_told_once(counting):
     ] * 2
     assert counting.ended() == [(UID, "id-2"), (UID, "id-1")]
     (event,) = counting.events.warnings
-    assert event.message == "the object was deleted, and ended tokens id-2, id-1"
+    assert event.message == "the object was deleted; tokens id-2, id-1 are revoked"
     assert (event.kind, event.namespace, event.name) == ("ConnectionConfiguration", "edge", "dc-west")
 
 
@@ -62,7 +62,7 @@ def test_one_token_is_told_of_in_the_singular(counting):
 
     counting.index.gone("edge", "dc-west")
 
-    assert [event.message for event in counting.events.warnings] == ["the object was deleted, and ended token id-1"]
+    assert [event.message for event in counting.events.warnings] == ["the object was deleted; token id-1 is revoked"]
 
 
 @pytest.mark.parametrize("tokens", [(), (a_token(state="Revoked"),)], ids=["none", "revoked"])

@@ -50,7 +50,7 @@ async def test_an_issued_token_is_on_record(world):
     assert (status.last_serial, status.active_tokens, status.current_token_id) == (1, 1, token.token_id)
     assert (status.observed_generation, world.said()) == (1, {"Ready": ("True", "Issued")})
     assert world.message() == (
-        f"Secret {NAMESPACE}/{SECRET} holds the token of slot default; to generate a new one, add a slot to spec.tokens"
+        f"Secret {NAMESPACE}/{SECRET} holds the token of slot default; to issue a new one, add a slot to spec.tokens"
     )
     (line,) = world.audit.lines
     assert (line.action, line.outcome, line.facts) == (
@@ -180,8 +180,9 @@ async def test_r25_an_added_slot_is_the_one_to_copy_and_the_old_token_stays_as_i
     assert values["token-id"] == world.connection().status.current_token_id == jti("green", 2)
     assert world.secret()["metadata"]["labels"]["tallystick.dev/token-id"] == jti("green", 2)
     assert world.message() == (
-        f"2 tokens are active: register the one of slot green (Secret {NAMESPACE}/{SECRET}, key token) on all "
-        "instances, then remove slot blue from spec.tokens to revoke the old one; no instance is known to use it"
+        f"2 tokens are active. Register the token of slot green (Secret {NAMESPACE}/{SECRET}, key token) on all "
+        "instances. Then remove slot blue from spec.tokens to revoke the old token. No instance reports that it "
+        "uses it."
     )
     assert ("heal", "ok") not in world.audit.decisions()
 

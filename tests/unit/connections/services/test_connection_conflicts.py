@@ -149,7 +149,7 @@ async def test_s3_what_the_secret_has_lost_is_said_and_what_it_still_holds_stays
 
     held = {name: value for name, value in world.values().items() if name == "token" or name.startswith("token.")}
     assert world.said()["Ready"] == ("False", "ClaimsChanged")
-    assert f"has lost the token of {slot}," in world.message()
+    assert f"no longer holds the token of slot {slot}. " in world.message()
     assert held == dict.fromkeys(("token", f"token.{other}"), values[f"token.{other}"])
 
 

@@ -35,7 +35,10 @@ async def test_a_licence_is_on_record_with_each_token_and_wakes_the_controller_a
     assert not_after(world) == [ONE_O_CLOCK, ONE_O_CLOCK]
     assert outcome.requeue_at == ONE_O_CLOCK
     assert world.said() == {"Ready": ("True", "Issued"), "LicenseValid": ("True", "LicenseValid")}
-    assert world.message("LicenseValid") == "all tokens die at 2030-01-01T13:00:00Z"
+    assert (
+        world.message("LicenseValid")
+        == "the license expires at 2030-01-01T13:00:00Z; all tokens are revoked at this time"
+    )
 
 
 @pytest.mark.parametrize("seconds", [3599, 3600])
@@ -58,7 +61,7 @@ async def test_r35_the_end_of_a_licence_is_told_everywhere(world):
     outcome = await world.reconcile()
     await world.reconcile()
 
-    text = f"{EXPIRED}; all tokens are revoked; a later spec.licenseExpiresAt issues a new one"
+    text = f"{EXPIRED}; all tokens are revoked; to issue a new one, set a later spec.licenseExpiresAt"
     assert world.said() == {
         "Ready": ("False", "LicenseExpired"),
         "Stalled": ("True", "LicenseExpired"),
@@ -82,7 +85,8 @@ async def test_a_licence_that_was_over_from_the_start_issues_nothing(world):
     await world.reconcile()
 
     assert world.message() == (
-        "license expired at 2026-01-31T00:00:00Z; no token was issued; a later spec.licenseExpiresAt issues a new one"
+        "license expired at 2026-01-31T00:00:00Z; no token was issued; to issue a new one, set a later "
+        "spec.licenseExpiresAt"
     )
     assert world.writes() == [STATUS]
     assert (world.tokens(), world.secret(), world.connection().status.last_serial) == ([], None, None)
@@ -239,7 +243,7 @@ async def test_r36_an_object_that_is_gone_is_told_of_in_audit_and_event(world):
         NAMESPACE,
         NAME,
         "ConfigurationDeleted",
-        f"the object was deleted, and ended tokens {tokens['green']}, {tokens['blue']}",
+        f"the object was deleted; tokens {tokens['green']}, {tokens['blue']} are revoked",
     )
     assert [(facts["token_id"], facts["reason"]) for facts in world.decisions("revoke")] == [
         (tokens["green"], "ConfigurationDeleted"),
@@ -262,7 +266,7 @@ async def test_r36_while_a_foreign_finalizer_holds_the_object_its_tokens_are_on_
         "Ready": ("False", "ConfigurationDeleted"),
         "Reconciling": ("True", "ConfigurationDeleted"),
     }
-    assert world.message() == "the object is being deleted: its tokens are revoked"
+    assert world.message() == "the object is being deleted; all its tokens are revoked"
     assert world.writes() == [STATUS]
     assert world.secret() == secret, "it is the garbage collector's"
     assert (outcome.requeue_at, outcome.requeue_after) == (None, None)

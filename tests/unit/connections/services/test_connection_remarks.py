@@ -41,7 +41,7 @@ async def test_r23_instances_are_counted_for_the_token_that_they_have_used_last(
     outcome = await world.reconcile()
 
     assert (counts(world), instances(world)) == ({"new": 1, "old": 2}, (3, 0, 0, 2, 0))
-    assert world.message().endswith("to revoke the old one; 2 instances still use it: press-1, press-2")
+    assert world.message().endswith("to revoke the old token. 2 instances still use it: press-1, press-2.")
     assert world.writes() == [STATUS]
     assert outcome.requeue_at == NOON + timedelta(minutes=2)
 
@@ -55,7 +55,7 @@ async def test_r23_the_count_of_the_old_token_falls_as_instances_switch(world):
     await world.reconcile()
 
     assert (counts(world), instances(world)) == ({"new": 1, "old": 0}, (1, 0, 0, 0, 0))
-    assert world.message().endswith("no instance is known to use it")
+    assert world.message().endswith("No instance reports that it uses it.")
 
 
 async def test_an_instance_that_falls_silent_is_told_of_without_a_heartbeat(world):
@@ -114,7 +114,7 @@ async def test_r23_revoking_a_token_in_use_is_allowed_and_says_whom_it_cuts_off(
     ]
     assert world.said() == {"Ready": ("True", "Issued"), "InstancesCutOff": ("True", "TokenStillInUse")}
     assert world.message("InstancesCutOff") == (
-        "1 instance last used a revoked token: press-1; register the token of slot new there"
+        "1 instance last used a revoked token: press-1; register the token of slot new on them"
     )
     assert instances(world) == (2, 0, 0, 1, 0)
 
@@ -211,8 +211,8 @@ async def test_reminders_tell_how_and_go_with_a_new_token(world):
     await world.reconcile()
 
     how = "add a slot to spec.tokens, register its token on all instances, then remove the old slot"
-    assert recommended == f"the newest token is from 2030-01-01T12:00:00Z, more than 4380h ago; to rotate, {how}"
-    assert overdue == f"the newest token is from 2030-01-01T12:00:00Z, more than 8760h ago; rotate now: {how}"
+    assert recommended == f"The newest token was issued at 2030-01-01T12:00:00Z, more than 4380h ago. To rotate, {how}."
+    assert overdue == f"The newest token was issued at 2030-01-01T12:00:00Z, more than 8760h ago. Rotate now: {how}."
     assert world.said() == {"Ready": ("True", "Issued")}
 
 

@@ -8,7 +8,7 @@ from tests.worlds import connected as connections
 from tests.worlds.heartbeats import GOOD, INVALID_BEARER, JSON, PATH, beat, problem
 from tests.worlds.replica import Replica, form
 
-NO_BEARER = "the instance must show its connection token as a bearer token"
+NO_BEARER = "the instance must send its connection token as a bearer token"
 REVOKED = "token {} has been revoked"
 
 
@@ -61,7 +61,7 @@ async def test_two_authorizations_are_refused():
         answer = await client.post(PATH, data=json.dumps(GOOD).encode(), headers=headers)
         body = await answer.json(content_type="application/problem+json")
 
-    assert body == problem("invalid-request", "Bad Request", 400, "Authorization is given more than once")
+    assert body == problem("invalid-request", "Bad Request", 400, "header Authorization occurs more than once")
 
 
 @pytest.mark.parametrize("kind", ["pairing", "master"])

@@ -8,7 +8,7 @@ from tests.worlds.heartbeats import GOOD, PATH, beat, problem, seen, shown
 from tests.worlds.replica import Replica
 
 NOT_JSON_OBJECT = "the body is not one well-formed JSON object"
-BAD_INSTANCE = "instance_id must be a text of 1 to 64 letters, digits, dots, colons, hyphens and underscores"
+BAD_INSTANCE = "instance_id must have 1 to 64 characters: letters, digits, dots, colons, hyphens and underscores"
 BAD_TYPE = "deployment_type must be Kubernetes or ReverseProxy"
 
 
@@ -69,11 +69,11 @@ BAD_TYPE = "deployment_type must be Kubernetes or ReverseProxy"
         pytest.param({**GOOD, "instance_id": "\ud800"}, BAD_INSTANCE, id="id a lone surrogate"),
         pytest.param({**GOOD, "instance_id": "../x"}, BAD_INSTANCE, id="id a path"),
         pytest.param(
-            {"instance_id": "press-1"}, "deployment_type is missing: say what the instance runs as", id="no type"
+            {"instance_id": "press-1"}, "deployment_type is missing; set it to Kubernetes or ReverseProxy", id="no type"
         ),
         pytest.param(
             {**GOOD, "deployment_type": None},
-            "deployment_type is missing: say what the instance runs as",
+            "deployment_type is missing; set it to Kubernetes or ReverseProxy",
             id="type null",
         ),
         pytest.param({**GOOD, "deployment_type": ""}, BAD_TYPE, id="type empty"),
@@ -147,4 +147,4 @@ async def test_parameters_in_the_url_are_refused():
         answer = await beat(client, made.jwts["default"], path=f"{PATH}?instance_id=press-1")
         body = await answer.json(content_type="application/problem+json")
 
-    assert (answer.status, body["detail"]) == (400, "parameters belong into the body, not into the URL")
+    assert (answer.status, body["detail"]) == (400, "parameters must be in the body, not in the URL")

@@ -110,7 +110,7 @@ async def test_another_method_is_refused_as_a_problem():
         body = await answer.json(content_type="application/problem+json")
 
     assert (answer.status, answer.headers["Allow"]) == (405, "POST")
-    assert body == problem("invalid-request", "Method Not Allowed", 405, "this method is not served at this path")
+    assert body == problem("invalid-request", "Method Not Allowed", 405, "this path does not support this method")
 
 
 async def test_beneath_the_path_of_an_issuer_it_is_served_too_and_refuses_in_the_same_form():
@@ -164,7 +164,7 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing(caplog):
         answer = await beat(client, made.jwts["default"])
         body = await answer.json(content_type="application/problem+json")
 
-    detail = "the request could not be answered because of a fault in the service"
+    detail = "the request failed because of an internal error of the exchange"
     assert body == problem("server-error", "Internal Server Error", 500, detail)
     assert made.jwts["default"] not in caplog.text
 

@@ -29,7 +29,7 @@ from tests.worlds.faults import Fault
 from tests.worlds.redeeming import NOT_VALID, REVOKED, USED, refused
 from tests.worlds.world import NAME, NAMESPACE
 
-LOST = UnavailableError("the API server did not answer")
+LOST = UnavailableError("the API server did not respond")
 
 
 # The swap and the create, and what answers them.

@@ -311,7 +311,7 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing(caplog):
     assert answer.status == 500
     assert body == {
         "error": "server_error",
-        "error_description": "the request could not be answered because of a fault in the service",
+        "error_description": "the request failed because of an internal error of the exchange",
     }
     assert signed not in caplog.text
 
@@ -325,13 +325,13 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing(caplog):
         pytest.param(
             None,
             "invalid_request",
-            "subject_token is a connection token: it is not exchanged, instances present it as it is",
+            "subject_token is a connection token, which cannot be exchanged; send it in heartbeats instead",
             id="said of no type",
         ),
         pytest.param(
             "Kubernetes",
             "invalid_request",
-            "subject_token is a connection token: it is not exchanged, instances present it as it is",
+            "subject_token is a connection token, which cannot be exchanged; send it in heartbeats instead",
             id="in its own type",
         ),
         pytest.param(
