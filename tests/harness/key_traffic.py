@@ -17,6 +17,7 @@ from typing import Any
 
 from tallystick.crypto.keys import SigningKey, VerifyingKey, verifying_keys
 from tallystick.crypto.tokens import verify
+from tallystick.pairing.domain.tokens import MASTER, PAIRING
 from tests.harness.api import Api
 from tests.harness.exchange import Exchange
 from tests.harness.objects import read_token
@@ -25,6 +26,7 @@ from tests.harness.processes import poll
 from tests.harness.system import System
 
 JWKS = "/.well-known/jwks.json"
+PROFILES = {profile.typ: profile for profile in (PAIRING, MASTER)}
 # A token this near to its end is not asked about: its last second may pass between the question and the answer.
 MARGIN = timedelta(seconds=60)
 LOOKED_AT = 2
@@ -50,7 +52,7 @@ class OfflineVerifier:
             verify(
                 token,
                 self._keys,
-                typ=read.header["typ"],
+                profile=PROFILES[read.header["typ"]],
                 issuer=self.exchange.issuer,
                 audience=read.claims["aud"],
                 now=self.exchange.clock.now(),

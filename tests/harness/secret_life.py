@@ -152,7 +152,8 @@ class Life:
             self.holders.add((site.namespace, f"{failing}-pairing-token"))
         for number, fault in enumerate(EXCHANGE_FAULTS):
             failing, key = f"{name}-exchange-{number}", SigningKey.generate("ES256")
-            token = site.issue(failing)
+            # A master token that outlives its pairing token is read again before it is handed out.
+            token = site.issue(failing, masterToken={"deletionPolicy": "Retain"})
             self._note_token(f"{failing}: pairing token", token)
             self._fail(EXCHANGE, fault, partial(site.exchange.redeem, token, key=key))
             site.exchange.redeem(token, key=key).must_succeed()
