@@ -323,7 +323,7 @@ def test_kill_9_leaves_no_process_behind(second_run: UpProcess) -> None:
 
     assert {"etcd", "kube-apiserver", "kube-controller-manager"} <= {_program(command) for _, command in processes}
     assert len(processes) == 5
-    poll(lambda: still_running(processes) == [], seconds=5.0)
+    poll(lambda: still_running(processes) == [])
 
 
 def _program(command: str) -> str:
