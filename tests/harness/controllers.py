@@ -53,7 +53,7 @@ class ControllerProcess:
 
     def get(self, path: str) -> str:
         """Fetch a page of its small HTTP server."""
-        return urllib3.request("GET", self.health + path, timeout=5.0, retries=False).data.decode()
+        return urllib3.request("GET", self.health + path, timeout=30.0, retries=False).data.decode()
 
     @property
     def leads(self) -> bool:
@@ -105,7 +105,7 @@ class Controllers:
             poll(lambda: _ready(process))
             yield process
         finally:
-            process.child.stop(grace=15.0)
+            process.child.stop(grace=60.0)
 
     @contextmanager
     def leading(self, *, failpoint: str = "") -> Iterator[ControllerProcess]:

@@ -163,7 +163,7 @@ def test_no_crash_and_no_change_of_leader_lowers_a_count(yard: Yard, rounds: int
             assert fleet.beat("press-1") == {}
             wait_for_counts(api, body, {"old": 2, "new": 1})
             with _standby(yard) as other:
-                yard.system.up.children[CONTROLLER].stop(grace=10.0)
+                yard.system.up.children[CONTROLLER].stop(grace=60.0)
                 poll(lambda other=other: other.leads)
                 fleet.register(new, "press-2")
                 assert fleet.beat("press-2") == {}
@@ -188,7 +188,7 @@ def test_a_replica_that_ends_in_good_order_stores_what_the_last_seconds_have_tol
         assert fleet.beat() == {}
         stored = stored_instances(yard.api, FAR, body).keys()
 
-        assert child.stop(grace=10.0) == 0
+        assert child.stop(grace=60.0) == 0
 
     assert stored == {"press-1"}  # a change waits for seconds, so the other one was in memory alone
     assert stored_instances(yard.api, FAR, body).keys() == {"press-1", "press-2"}
