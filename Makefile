@@ -6,8 +6,8 @@ UV := .tools/bin/uv
 RUN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-# Two at a time, file by file, in the order of tests/conftest.py.
-BESIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Three at a time, since tests wait as much as they work; file by file, in the order of tests/conftest.py.
+BESIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # For `make test-busy`: how many busy loops, and the tests (all of them if empty).
 BUSY ?= $(shell getconf _NPROCESSORS_ONLN)

@@ -37,16 +37,27 @@ BEGINNING = Mark()
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """The audit log of a plane, which runs on this machine and so has our clock."""
+    """The audit log of a plane, which runs on this machine and so has our clock.
+
+    Attributes:
+        log: The file.
+        start: What was asked for before is never listed.
+    """
 
     log: Path
+    start: Mark = BEGINNING
+
+    @classmethod
+    def from_now(cls, log: Path) -> "Trail":
+        """Leave out what earlier tests have done on the same plane: it is long, and nothing here is about it."""
+        return cls(log, cls(log).mark())
 
     def mark(self) -> Mark:
         """Return this moment; `writes` can begin with what is asked from now on."""
         now = datetime.now(UTC)
         return Mark(f"{now:%Y-%m-%dT%H:%M:%S.%fZ}", self.log.stat().st_size)
 
-    def writes(self, namespace: str, *, since: Mark = BEGINNING, user: str = CONTROLLER_USER) -> list[str]:
+    def writes(self, namespace: str, *, since: Mark | None = None, user: str = CONTROLLER_USER) -> list[str]:
         """List what a user has written in a namespace, in order: `create secrets site-a`; a failure ends in `(409)`.
 
         What was asked for has a line at once, and what became of it gets one a little after the answer: so this waits
@@ -54,13 +65,13 @@ class Trail:
         """
         deadline = time.monotonic() + ANSWERED_WITHIN
         while True:
-            lines = [line for line in self._lines(since) if _is_by(line, user, namespace)]
+            lines = [line for line in self._lines(since or self.start) if _is_by(line, user, namespace)]
             answered = {line["auditID"]: line for line in lines if line["stage"] != ASKED}
             if answered.keys() >= {line["auditID"] for line in lines} or time.monotonic() > deadline:
                 return [_written(line) for line in answered.values()]
             time.sleep(0.02)
 
-    def settled(self, api: Api, namespace: str, *, since: Mark = BEGINNING) -> list[str]:
+    def settled(self, api: Api, namespace: str, *, since: Mark | None = None) -> list[str]:
         """List the controller's writes in a namespace, once it has had the occasion for all that it wants to write.
 
         What happened before a new object was made has reached the controller before that object did. So when that

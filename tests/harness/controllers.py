@@ -33,7 +33,11 @@ from tests.harness.processes import ended, poll
 from tests.harness.system import REPOSITORY, ROOT, System
 
 URL = "https://exchange.example"
-LEASE = {"kind": "Lease", "metadata": {"name": "tallystick-controller", "namespace": DEFAULT_NAMESPACE}}
+LEASE = {
+    "apiVersion": "coordination.k8s.io/v1",
+    "kind": "Lease",
+    "metadata": {"name": "tallystick-controller", "namespace": DEFAULT_NAMESPACE},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class ControllerProcess:
 
     def get(self, path: str) -> str:
         """Fetch a page of its small HTTP server."""
-        return urllib3.request("GET", self.health + path, timeout=5.0, retries=False).data.decode()
+        return urllib3.request("GET", self.health + path, timeout=30.0, retries=False).data.decode()
 
     @property
     def leads(self) -> bool:
@@ -101,7 +105,7 @@ class Controllers:
             poll(lambda: _ready(process))
             yield process
         finally:
-            process.child.stop(grace=15.0)
+            process.child.stop(grace=60.0)
 
     @contextmanager
     def leading(self, *, failpoint: str = "") -> Iterator[ControllerProcess]:
@@ -148,9 +152,9 @@ def _ready(process: ControllerProcess) -> bool:
 
 
 @pytest.fixture(scope="module")
-def controllers(own_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controllers]:
-    """Controllers on a plane of a test file's own, which imports this name and `own_plane`. None runs at first."""
-    with Controllers.on(own_plane, tmp_path_factory.mktemp("controllers") / "run") as installed:
+def controllers(vacant_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controllers]:
+    """Controllers for one test file, which imports this name and has it in its `__all__`. None runs at first."""
+    with Controllers.on(vacant_plane, tmp_path_factory.mktemp("controllers") / "run") as installed:
         # The first one to lead makes the keyring, which later ones find.
         with installed.leading():
             pass

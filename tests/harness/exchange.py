@@ -87,7 +87,7 @@ class Exchange:
             ssl_context=ssl.create_default_context(cafile=str(ca_file)),
             source_address=(source, 0),
             retries=False,
-            timeout=20.0,
+            timeout=60.0,
             maxsize=32,
         ) as pool:
             yield cls(pool, url, issuer, clock)

@@ -67,12 +67,12 @@ class UpProcess:
     def interrupt(self) -> int:
         """Press Ctrl-C and return the exit status."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=20.0)
+        return self.process.wait(timeout=60.0)
 
     def kill(self) -> None:
         """End it with SIGKILL, if it still runs."""
         self.process.kill()
-        self.process.wait(timeout=5.0)
+        self.process.wait(timeout=60.0)
 
     def descendants(self) -> list[tuple[int, str]]:
         """List all processes that it started, directly or not: pid and command line."""

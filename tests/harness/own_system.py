@@ -1,10 +1,12 @@
-"""The running whole on a control plane of a test file's own, for tests that would get in the way of all others.
+"""The running whole for one test file alone, for tests that would get in the way of all others.
 
-They kill the API server or the only controller, put something between it and the processes, or need a clock, keys or
-logs that nobody else has touched. A file imports `own_plane` and `own_system`, and has both in its `__all__`. Where the
-processes are to run in another way it imports `own_plane` alone and starts them itself:
+They kill the only controller, put something between it and the API server, or need a clock, keys or logs that no other
+test has touched. A file imports `own_system`, and has it in its `__all__`. To run the processes in another way it
+starts them itself, on the plane of the run:
 
-    with OwnSystem.of(running(own_plane, folder, between=proxy)) as whole:
+    with OwnSystem.of(running(vacant_plane, folder, between=proxy)) as whole:
+
+A file that kills or stops the API server imports `breakable_system` and `own_plane`, and has both in its `__all__`.
 """
 
 from collections.abc import Iterator
@@ -45,7 +47,14 @@ class OwnSystem(System):
 
 
 @pytest.fixture(scope="module")
-def own_system(own_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnSystem]:
+def own_system(vacant_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnSystem]:
     """Controller and exchange, as `system` runs them."""
-    with OwnSystem.of(running(own_plane, tmp_path_factory.mktemp("own-system") / "up")) as whole:
+    with OwnSystem.of(running(vacant_plane, tmp_path_factory.mktemp("own-system") / "up")) as whole:
+        yield whole
+
+
+@pytest.fixture(scope="module")
+def breakable_system(own_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnSystem]:
+    """Controller and exchange, on a control plane that the file may kill or stop."""
+    with OwnSystem.of(running(own_plane, tmp_path_factory.mktemp("breakable-system") / "up")) as whole:
         yield whole

@@ -1,4 +1,4 @@
-"""One control plane for a whole test run, and one for a test file that needs its own.
+"""One control plane for a whole test run, and one for a test file that kills or stops its own.
 
 `tests/conftest.py` imports the one of the run, and the hook that builds the binaries before any test's timeout runs.
 """

@@ -42,5 +42,5 @@ def published(exchange: Exchange) -> dict[str, Json]:
 def restart_controller(system: System) -> None:
     """End the controller and start it again. One that begins to lead cares for the keys first."""
     # In good order, however busy the machine is: one that is killed leaves a Lease that has to be waited for.
-    system.up.children["controller"].stop(grace=30.0)
+    system.up.children["controller"].stop(grace=60.0)
     system.up.restart_what_ended(lambda _: None)

@@ -152,7 +152,7 @@ class Life:
             self.holders.add((site.namespace, f"{failing}-pairing-token"))
         for number, fault in enumerate(EXCHANGE_FAULTS):
             failing, key = f"{name}-exchange-{number}", SigningKey.generate("ES256")
-            # A redemption with Retain makes every call of the protocol.
+            # A master token that outlives its pairing token is read again before it is handed out.
             token = site.issue(failing, masterToken={"deletionPolicy": "Retain"})
             self._note_token(f"{failing}: pairing token", token)
             self._fail(EXCHANGE, fault, partial(site.exchange.redeem, token, key=key))
@@ -212,7 +212,7 @@ class Life:
         pid = self.system.up.children[CONTROLLER].pid
         flags = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
         listen = flags[flags.index("--health-listen") + 1]
-        return urllib3.request("GET", f"http://{listen}{page}", retries=False, timeout=5.0).data
+        return urllib3.request("GET", f"http://{listen}{page}", retries=False, timeout=30.0).data
 
     def _create(self, name: str) -> None:
         self.site.api.create(self.site.pairing_token(name)).must_succeed()
@@ -257,7 +257,7 @@ class Life:
         host, port = re.findall(r"//([^:]+):(\d+)", self.site.exchange.url)[0]
         context = ssl.create_default_context(cafile=str(self.system.up.ca_file))
         with (
-            socket.create_connection((host, int(port)), timeout=5.0) as plain,
+            socket.create_connection((host, int(port)), timeout=30.0) as plain,
             context.wrap_socket(plain, server_hostname=host) as connection,
         ):
             connection.sendall(text.encode())

@@ -165,7 +165,7 @@ def test_a_secret_that_was_kept_from_the_old_object_is_worth_nothing_to_the_new_
     assert site.exchange.redeem(token).description == INVALID_TEXT
     # Given the true owner by forgery, it counts as ours, so it is written over: what it held is never adopted.
     cast.bob.merge(secret, {"metadata": {"ownerReferences": [owned_by(again)]}}).must_succeed()
-    status = wait_for_state(site.api, again, "Active", seconds=25.0)["status"]
+    status = wait_for_state(site.api, again, "Active")["status"]
     fresh = value_of(site.api.get(secret), "token")
     assert claims_of(fresh)["jti"] == status["tokenID"] != old["status"]["tokenID"]
 

@@ -143,6 +143,8 @@ class Slow:
     seconds: float
 
 
+# A busy machine may be late, and TLS waits two seconds for a goodbye.
+PATIENCE = 120.0
 HEAD = b"POST /oauth2/token HTTP/1.1\r\n" + HOST + FORM
 SLOW = (
     Slow("says nothing", b"", b"", 0, IDLE_SECONDS),
@@ -166,16 +168,15 @@ def test_who_takes_his_time_is_cut_off_when_it_is_over(target: Target) -> None:
         unread = threads.submit(_does_not_read, target)
         ends = [future.result() for future in cut_off]
 
-    # A busy machine may be late, and TLS waits two seconds for a goodbye; nobody is cut off early.
-    late = 6.0
+    # Each is cut off, and none early. How late depends on the machine, and 408 shows which of the limits it was.
     wrong = [
         (slow.name, status, seconds)
         for slow, (status, seconds) in zip(SLOW, ends, strict=True)
-        if status != slow.status or not slow.seconds - 0.2 <= seconds <= slow.seconds + late
+        if status != slow.status or seconds < slow.seconds - 0.2
     ]
     assert wrong == []
-    assert HANDSHAKE_SECONDS - 0.2 <= hello.result() <= HANDSHAKE_SECONDS + late
-    assert STALL_SECONDS - 0.2 <= unread.result() <= STALL_SECONDS + 2 * late
+    assert hello.result() >= HANDSHAKE_SECONDS - 0.2
+    assert unread.result() >= STALL_SECONDS - 0.2
     assert target.errors_since(mark) == ""
 
 
@@ -184,14 +185,14 @@ def _is_cut_off(target: Target, slow: Slow) -> tuple[int, float]:
     with target.place.connected() as line:
         line.send(slow.begin)
         began = time.monotonic()
-        said = line.drip(slow.drip) if slow.drip else line.rest(30.0)
+        said = line.drip(slow.drip, PATIENCE) if slow.drip else line.rest(PATIENCE)
         return int(said[9:12] or 0), time.monotonic() - began
 
 
 def _says_no_hello(target: Target) -> float:
     with target.place.connected(tls=False) as line:
         began = time.monotonic()
-        assert line.rest(30.0) == b""
+        assert line.rest(PATIENCE) == b""
         return time.monotonic() - began
 
 
@@ -199,23 +200,26 @@ def _does_not_read(target: Target) -> float:
     """Ask again and again and read no answer; return for how long the server has put up with it."""
     began = time.monotonic()
     with target.place.connected() as line, suppress(OSError):
-        while time.monotonic() - began < 60:
+        while True:
+            assert time.monotonic() - began < PATIENCE, "the server has not hung up"
             line.send(GET_HEALTH.replace(b"healthz", b"metrics") * 64)
     return time.monotonic() - began
 
 
 def test_who_hangs_up_halfway_is_let_go_at_once_and_spends_nothing(target: Target, unspent: str) -> None:
     request = filled(posted(), unspent)
-    mark, began = target.mark, time.monotonic()
+    mark, waited = target.mark, list[float]()
 
     for sent in (b"", request[:20], request[:-1]):
         with target.place.connected(tls=False) as line:
             line.send(sent)
             line.hang_up_halfway()
+            began = time.monotonic()
             line.rest()
+            waited.append(time.monotonic() - began)
         with target.place.connected() as line:
             line.send(sent)
 
-    assert time.monotonic() - began < BODY_SECONDS
+    assert max(waited) < min(BODY_SECONDS, HANDSHAKE_SECONDS), "it was a time limit that ended the connection"
     assert target.site.state_of("unspent") == ("Active", 1)
     assert target.errors_since(mark) == ""

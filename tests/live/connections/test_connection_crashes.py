@@ -1,7 +1,7 @@
 """A controller that is killed between any two writes of a connection token orphans nothing and mints nothing twice.
 
 Each story is one object, whose controllers die one after the other at each step of what is to be done, until one is
-left to finish. On a control plane of its own, because only one controller can lead on a plane.
+left to finish.
 """
 
 import itertools
@@ -27,11 +27,10 @@ from tests.harness.connections import (
 from tests.harness.controllers import LEASE, Controllers, controllers
 from tests.harness.installed import new_namespace
 from tests.harness.objects import read_token, value_of
-from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
 
-__all__ = ["controllers", "own_plane"]
+__all__ = ["controllers"]
 
 Json = dict[str, Any]
 
@@ -125,10 +124,10 @@ def assert_one_token_each(story: Story, found: Json, serials: dict[str, int]) ->
 
 @pytest.mark.proof(gate=1, soak=2)
 def test_every_token_is_minted_once_though_a_controller_dies_between_any_two_writes(
-    controllers: Controllers, own_plane: ControlPlane, rounds: int, figure: Figure
+    controllers: Controllers, vacant_plane: ControlPlane, rounds: int, figure: Figure
 ) -> None:
     """With more than one round also right before each write and right after the last, and at a mere revocation."""
-    thorough, trail, deaths, tokens = rounds > 1, Trail(own_plane.audit_log), 0, 0
+    thorough, trail, deaths, tokens = rounds > 1, Trail.from_now(vacant_plane.audit_log), 0, 0
     for _ in range(rounds):
         body = a_connection(new_namespace(controllers.admin, "connection-crash"), tokens=slots("old", "keep"))
         story = Story(controllers, body)

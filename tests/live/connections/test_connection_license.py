@@ -1,6 +1,6 @@
 """Licences and ages of connection tokens by a clock that moves: the end exact to the second, and years without one.
 
-On a control plane of its own: the controller is stopped and started here, and the clock moves by years.
+By a clock of its own, which moves by years; and the controller is stopped and started here.
 """
 
 import os
@@ -33,12 +33,11 @@ from tests.harness.connections import (
 from tests.harness.objects import condition, read_token, wait_for_reason
 from tests.harness.own_system import OwnSystem, own_system
 from tests.harness.pairing_site import Site
-from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 from tests.harness.rotation import published, restart_controller, rotate
 from tests.harness.system import System
 
-__all__ = ["own_plane", "own_system"]
+__all__ = ["own_system"]
 
 Json = dict[str, Any]
 

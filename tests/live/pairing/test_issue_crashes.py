@@ -1,20 +1,20 @@
-"""A controller that is killed, started again or replaced loses nothing and mints nothing twice.
+"""A controller that is killed, started again or replaced loses nothing and mints nothing twice."""
 
-On a control plane of its own, because only one controller can lead on a plane.
-"""
-
+import itertools
 import json
 import signal
-import time
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from tallystick.controller.lease import LeaseTimes
 from tallystick.install.installation import Installation
 from tallystick.localplane.plane import ControlPlane
 from tests.harness.api import Api
 from tests.harness.audit_trail import Trail
-from tests.harness.controllers import Controllers, controllers
+from tests.harness.controllers import LEASE, ControllerProcess, Controllers, controllers
+from tests.harness.fleets import History
 from tests.harness.installed import install_on, new_namespace
 from tests.harness.objects import (
     a_pairing_token,
@@ -23,14 +23,13 @@ from tests.harness.objects import (
     wait_for_reason,
     wait_for_state,
 )
-from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 
-__all__ = ["controllers", "own_plane"]
+__all__ = ["controllers"]
 
 Json = dict[str, Any]
 
-TAKEN_OVER_WITHIN = 20.0
+LEASE_TIMES = LeaseTimes()
 FORGED = "somebody-else"
 
 
@@ -40,8 +39,8 @@ def admin(controllers: Controllers) -> Api:
 
 
 @pytest.fixture(scope="module")
-def trail(own_plane: ControlPlane) -> Trail:
-    return Trail(own_plane.audit_log)
+def trail(vacant_plane: ControlPlane) -> Trail:
+    return Trail.from_now(vacant_plane.audit_log)
 
 
 @pytest.fixture
@@ -147,9 +146,10 @@ def test_what_was_missed_while_no_controller_ran_is_made_good(
 # Two replicas.
 
 
-def test_the_other_replica_goes_on_in_time_when_the_leader_is_killed(
+def test_the_other_replica_goes_on_when_the_lease_of_a_killed_leader_is_over_and_not_before(
     controllers: Controllers, admin: Api, trail: Trail, namespace: str
 ) -> None:
+    """Without delay, too: tests/unit/controller/test_lease.py has the exact time, by a clock that no machine slows."""
     before = [a_pairing_token(namespace, f"before-{n}") for n in range(5)]
     amid = [a_pairing_token(namespace, f"amid-{n}") for n in range(30)]
     after = [a_pairing_token(namespace, f"after-{n}") for n in range(5)]
@@ -160,13 +160,16 @@ def test_the_other_replica_goes_on_in_time_when_the_leader_is_killed(
         for body in amid:
             admin.create(body).must_succeed()
         leader.child.kill()
-        killed = time.monotonic()
+        left = admin.get(LEASE)["spec"]
         for body in after:
             admin.create(body).must_succeed()
         for body in (*amid, *after):
-            wait_for_state(admin, body, "Active", seconds=TAKEN_OVER_WITHIN - (time.monotonic() - killed))
+            wait_for_state(admin, body, "Active")
+        taken = admin.get(LEASE)["spec"]
 
         assert other.leads
+        assert time_of(taken["acquireTime"]) - time_of(left["renewTime"]) >= timedelta(seconds=LEASE_TIMES.duration)
+        assert taken["holderIdentity"] != left["holderIdentity"]
         assert [admin.get(body)["status"]["tokenID"] for body in before] == ids
     creates = [write.split()[2:] for write in trail.writes(namespace) if write.startswith("create secrets")]
     minted = [name for name, *failure in creates if not failure]
@@ -176,17 +179,25 @@ def test_the_other_replica_goes_on_in_time_when_the_leader_is_killed(
     assert stored == {secret_of(body)["metadata"]["name"] for body in (*before, *amid, *after)}
 
 
-def test_a_replica_that_ends_in_good_order_hands_over_at_once(
+def time_of(written: str) -> datetime:
+    return datetime.fromisoformat(written)
+
+
+def test_a_replica_that_ends_in_good_order_gives_its_lease_back_to_the_other_one(
     controllers: Controllers, admin: Api, namespace: str
 ) -> None:
     body = a_pairing_token(namespace)
-    with controllers.leading() as leader, controllers.running() as other:
-        # Longer than that is too long: it would be killed, and its exit status would say so.
-        leader.child.stop(grace=4.0)
+    with controllers.leading() as leader, controllers.running() as other, History.of(admin, LEASE) as history:
+        before = admin.get(LEASE)["spec"]["holderIdentity"]
+        leader.child.stop(grace=60.0)
         admin.create(body).must_succeed()
 
-        wait_for_state(admin, body, "Active", seconds=5)
+        wait_for_state(admin, body, "Active")
         assert other.leads
+        after = admin.get(LEASE)["spec"]["holderIdentity"]
+        holders = [version["spec"].get("holderIdentity", "") for version in history.versions()]
+    # A Lease without a holder is free at once. The other one did not wait until it was over.
+    assert [holder for holder, _ in itertools.groupby([before, *holders])] == [before, "", after]
     assert leader.child.exit_status == 0
 
 
@@ -199,7 +210,7 @@ def forged_is_stored(admin: Api, namespace: str) -> bool:
 
 
 def test_nothing_is_minted_while_the_policy_that_stamps_the_requester_is_missing(
-    controllers: Controllers, own_plane: ControlPlane, admin: Api, trail: Trail, namespace: str
+    controllers: Controllers, vacant_plane: ControlPlane, admin: Api, trail: Trail, namespace: str
 ) -> None:
     body = a_pairing_token(namespace)
     admin.create(body).must_succeed()
@@ -211,8 +222,8 @@ def test_nothing_is_minted_while_the_policy_that_stamps_the_requester_is_missing
     with controllers.leading():
         wait_for_reason(admin, body, "RequesterPolicyMissing")
         without_policy = admin.find(secret_of(body))
-        install_on(own_plane.kubeconfig, Installation())
-        token = wait_for_state(admin, body, "Active", seconds=20)
+        install_on(vacant_plane.kubeconfig, Installation())
+        token = wait_for_state(admin, body, "Active")
 
     assert without_policy is None
     assert token["status"]["subject"] == token["spec"]["requestedBy"]
@@ -225,14 +236,14 @@ def test_nothing_is_minted_while_the_policy_that_stamps_the_requester_is_missing
 
 
 def test_a_token_is_refused_at_admission_while_only_the_stamp_is_missing(
-    controllers: Controllers, own_plane: ControlPlane, admin: Api, namespace: str
+    controllers: Controllers, vacant_plane: ControlPlane, admin: Api, namespace: str
 ) -> None:
     name = Installation().cluster_name("requester")
     admin.delete({"kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": name}}).must_succeed()
     try:
         refused = poll(lambda: admin.create(a_pairing_token(namespace, "site-a"), dry_run=True).message)
     finally:
-        install_on(own_plane.kubeconfig, Installation())
+        install_on(vacant_plane.kubeconfig, Installation())
 
     assert "spec.requestedBy must be the name of the user who sends the request" in refused
 
@@ -240,15 +251,20 @@ def test_a_token_is_refused_at_admission_while_only_the_stamp_is_missing(
 # Its own small HTTP server.
 
 
+def figures_of(process: ControllerProcess) -> dict[str, str]:
+    return dict(line.split(" ") for line in process.get("/metrics").splitlines() if not line.startswith("#"))
+
+
 def test_a_controller_tells_how_it_is(controllers: Controllers, admin: Api, namespace: str) -> None:
     with controllers.leading() as process:
         issued(admin, a_pairing_token(namespace))
+        # What earlier tests have left is looked at, too.
+        poll(lambda: figures_of(process)["tallystick_queue_depth"] == "0.0")
 
-        figures = dict(line.split(" ") for line in process.get("/metrics").splitlines() if not line.startswith("#"))
+        figures = figures_of(process)
 
         assert process.get("/healthz") == '{"status": "ok"}'
         assert json.loads(process.get("/readyz"))["status"] == "ready"
     assert figures["tallystick_leader"] == "1.0"
     assert float(figures['tallystick_reconciles_total{kind="PairingToken",result="done"}']) >= 1
-    assert figures["tallystick_queue_depth"] == "0.0"
     assert figures["tallystick_audit_failures"] == "0.0"

@@ -132,7 +132,7 @@ def test_a_secret_of_somebody_else_is_left_alone_and_the_token_is_issued_when_it
     assert (event["type"], event["reason"]) == ("Warning", "SecretConflict")
     assert admin.get(foreign) == foreign
     admin.delete(foreign).must_succeed()
-    assert condition(wait_for_state(admin, body, "Active", seconds=25), "Stalled") == {}
+    assert condition(wait_for_state(admin, body, "Active"), "Stalled") == {}
 
 
 def test_a_secret_that_only_looks_like_ours_is_left_alone(admin: Api, namespace: str) -> None:

@@ -264,7 +264,7 @@ def test_deleting_a_pairing_token_takes_its_master_token_with_it(site: Site) -> 
     site.api.delete(site.pairing_token()).must_succeed()
 
     # A garbage collector learns of new kinds twice a minute.
-    wait_until_gone(site.api, site.master_token(pair.master_id), seconds=40.0)
+    wait_until_gone(site.api, site.master_token(pair.master_id), seconds=120.0)
 
 
 @pytest.mark.parametrize("verb", ["delete", "deletecollection"])

@@ -8,27 +8,27 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.harness.objects import a_pairing_token
-from tests.harness.own_system import OwnSystem, own_system
+from tests.harness.own_system import OwnSystem, breakable_system
 from tests.harness.pairing_site import Site
 from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 
-__all__ = ["own_plane", "own_system"]
+__all__ = ["breakable_system", "own_plane"]
 
 STALE_SECONDS = 1.0
 
 
 @pytest.fixture
-def own_site(own_system: OwnSystem) -> Site:
+def own_site(breakable_system: OwnSystem) -> Site:
     """The API server is itself again: after a restart it serves our kinds a little later than it is ready."""
-    poll(lambda: own_system.admin.create(a_pairing_token("default", "probe"), dry_run=True).succeeded)
-    return own_system.site("outage")
+    poll(lambda: breakable_system.admin.create(a_pairing_token("default", "probe"), dry_run=True).succeeded)
+    return breakable_system.site("outage")
 
 
 def test_an_exchange_without_the_api_server_answers_503_and_nothing_from_the_past(
-    own_system: OwnSystem, own_site: Site
+    breakable_system: OwnSystem, own_site: Site
 ) -> None:
-    exchange, plane = own_site.exchange, own_system.plane
+    exchange, plane = own_site.exchange, breakable_system.plane
     master, waiting = own_site.paired()["access_token"], own_site.issue("site-b")
     own_site.is_active(master)
 
@@ -48,10 +48,10 @@ def test_an_exchange_without_the_api_server_answers_503_and_nothing_from_the_pas
     assert exchange.redeem(waiting).status == 200
 
 
-def test_a_hanging_api_server_is_an_outage_too_and_spends_nothing(own_system: OwnSystem, own_site: Site) -> None:
+def test_a_hanging_api_server_is_an_outage_too_and_spends_nothing(breakable_system: OwnSystem, own_site: Site) -> None:
     exchange, token = own_site.exchange, own_site.issue("site-c")
     master = own_site.paired("site-d")["access_token"]
-    (server,) = (child.pid for child in own_system.plane.children if child.name == "kube-apiserver")
+    (server,) = (child.pid for child in breakable_system.plane.children if child.name == "kube-apiserver")
 
     os.kill(server, signal.SIGSTOP)
     try:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("system")
 def test_plain_http_gets_no_answer(exchange: Exchange) -> None:
     plain = exchange.url.replace("https://", "http://")
 
-    with urllib3.PoolManager(retries=False, timeout=5.0) as pool, pytest.raises(urllib3.exceptions.ProtocolError):
+    with urllib3.PoolManager(retries=False, timeout=30.0) as pool, pytest.raises(urllib3.exceptions.ProtocolError):
         pool.request("GET", f"{plain}/healthz")
 
 
@@ -32,7 +32,7 @@ def test_tls_before_1_2_is_refused(exchange: Exchange) -> None:
         context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
     host, port = _place(exchange.url)
 
-    with socket.create_connection((host, port), timeout=5.0) as raw, pytest.raises(ssl.SSLError):
+    with socket.create_connection((host, port), timeout=30.0) as raw, pytest.raises(ssl.SSLError):
         context.wrap_socket(raw)
 
 

@@ -19,14 +19,14 @@ from tallystick.crypto.keys import SigningKey
 from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
 from tests.harness.audit_trail import Mark, Trail
 from tests.harness.objects import condition, secret_of, value_of
-from tests.harness.own_system import OwnSystem, own_system
+from tests.harness.own_system import OwnSystem, breakable_system
 from tests.harness.pairing_site import Site
 from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
 from tests.harness.system import System
 
-__all__ = ["own_plane", "own_system"]
+__all__ = ["breakable_system", "own_plane"]
 
 Json = dict[str, Any]
 Told = TypeVar("Told")
@@ -153,9 +153,11 @@ CLAIMS, MASTERS = "update pairingtokens/status", "create mastertokens"
 
 
 @pytest.mark.proof(gate=1, soak=5)
-def test_what_a_killed_api_server_left_undone_is_done_once(own_system: OwnSystem, rounds: int, figure: Figure) -> None:
+def test_what_a_killed_api_server_left_undone_is_done_once(
+    breakable_system: OwnSystem, rounds: int, figure: Figure
+) -> None:
     for _ in range(rounds):
-        survive_a_kill(own_system, own_system.site("killed"), figure)
+        survive_a_kill(breakable_system, breakable_system.site("killed"), figure)
 
 
 def survive_a_kill(system: System, site: Site, figure: Figure) -> None:

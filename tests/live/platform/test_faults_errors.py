@@ -21,12 +21,9 @@ from tests.harness.fault_proxy import Asked, FaultProxy, Match, Passed, Rules, f
 from tests.harness.objects import secret_of, value_of
 from tests.harness.own_system import OwnSystem
 from tests.harness.pairing_site import Site
-from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
 from tests.harness.system import running
-
-__all__ = ["own_plane"]
 
 Json = dict[str, Any]
 
@@ -37,17 +34,17 @@ MOST = 1.2
 
 
 @pytest.fixture(scope="module")
-def proxy(own_plane: ControlPlane) -> Iterator[FaultProxy]:
-    with fault_proxy(own_plane, seed=5) as running_proxy:
+def proxy(vacant_plane: ControlPlane) -> Iterator[FaultProxy]:
+    with fault_proxy(vacant_plane, seed=5) as running_proxy:
         yield running_proxy
 
 
 @pytest.fixture(scope="module")
 def own_system(
-    own_plane: ControlPlane, proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory
+    vacant_plane: ControlPlane, proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[OwnSystem]:
     """Controller and exchange, which reach the API server through the proxy alone."""
-    with OwnSystem.of(running(own_plane, tmp_path_factory.mktemp("errors") / "up", between=proxy)) as whole:
+    with OwnSystem.of(running(vacant_plane, tmp_path_factory.mktemp("errors") / "up", between=proxy)) as whole:
         yield whole
 
 

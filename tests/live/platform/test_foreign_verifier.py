@@ -13,12 +13,11 @@ from tallystick.crypto.keys import Algorithm, SigningKey
 from tests.harness.foreign import ForeignVerifier, foreign_verifier_program
 from tests.harness.own_system import OwnSystem, own_system
 from tests.harness.pairing_site import Site, claims_of
-from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
 from tests.harness.rotation import published, rotate
 
-__all__ = ["own_plane", "own_system"]
+__all__ = ["own_system"]
 
 ALGORITHMS: tuple[Algorithm, ...] = ("ES256", "RS256")
 TYPES = ("pairing+jwt", "at+jwt")

@@ -1,6 +1,6 @@
 """The signing keys of an installation: published before they sign, kept while named, dropped afterwards.
 
-On a control plane of its own, whose clock nobody else has moved: the command line lives by the real one.
+By a clock that no other test has moved: the command line reads the real one.
 """
 
 import subprocess
@@ -12,12 +12,11 @@ from tests.harness.api import Api
 from tests.harness.exchange import Exchange
 from tests.harness.objects import a_pairing_token, issued, read_token, secret_of, value_of, wait_for_state
 from tests.harness.own_system import OwnSystem, own_system
-from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 from tests.harness.rotation import restart_controller
 from tests.harness.system import System
 
-__all__ = ["own_plane", "own_system"]
+__all__ = ["own_system"]
 
 Json = dict[str, Any]
 

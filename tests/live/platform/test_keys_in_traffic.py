@@ -1,7 +1,7 @@
 """The signing keys change while everybody works: nobody meets a key that could not be known, and none is missed.
 
 A new key is published for the life of a verifier's copy and a minute more before it signs; an old one leaves when
-nothing that it signed can be presented any more. On a control plane of its own, whose clock moves by hours.
+nothing that it signed can be presented any more. By a clock of its own, which moves by hours.
 """
 
 import itertools
@@ -23,13 +23,12 @@ from tests.harness.key_traffic import OfflineVerifier, Traffic, traffic
 from tests.harness.objects import read_token, wait_for_state
 from tests.harness.own_system import OwnSystem, own_system
 from tests.harness.pairing_site import Site
-from tests.harness.plane import own_plane
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
 from tests.harness.rotation import STRIDE, published, restart_controller, rotate
 from tests.harness.system import System
 
-__all__ = ["own_plane", "own_system"]
+__all__ = ["own_system"]
 
 KEYRING_AGE = "tallystick_keyring_age_seconds "
 DAY = timedelta(days=1)

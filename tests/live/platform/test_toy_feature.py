@@ -133,7 +133,7 @@ def test_a_damaged_secret_heals(
             for member in ("data", "type")
         )
 
-    poll(healed, seconds=5.0)
+    poll(healed)
     lines = [json.loads(line) for line in audit_log(controllers).splitlines()]
     assert [line["action"] for line in lines if line.get("uid") == found["metadata"]["uid"]] == ["heal"]
     assert f"\ntallystick_toy_heals {len([line for line in lines if line['action'] == 'heal'])}.0\n" in controller.get(
@@ -158,7 +158,7 @@ def test_a_secret_of_another_owner_is_left_alone_and_reported_once(admin: Api, n
     assert [one["involvedObject"]["name"] for one in event] == ["site-a"]
 
     admin.delete(foreign).must_succeed()
-    found = wait_for_reason(admin, greeting, "Stored", seconds=30.0)
+    found = wait_for_reason(admin, greeting, "Stored")
     assert condition(found, "Stalled") == {}
     assert len([one for one in admin.find_all("Event", namespace) if one["reason"] == "SecretConflict"]) == 1
 

@@ -7,7 +7,6 @@ import os
 import signal
 import stat
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -33,7 +32,6 @@ class Ended:
     """How the first run ended, and what it left behind."""
 
     status: int
-    seconds: float
     left: list[tuple[int, str]]
     output: str
     files: set[str]
@@ -87,11 +85,10 @@ def trust(first_run: UpProcess, folder: Path) -> Trust:
 @pytest.fixture(scope="module")
 def ended(first_run: UpProcess, trust: Trust) -> Ended:
     """Ctrl-C."""
-    processes, begun = first_run.descendants(), time.monotonic()
+    processes = first_run.descendants()
     status = first_run.interrupt()
-    seconds = time.monotonic() - begun
     files = {path.name for path in first_run.folder.iterdir()}
-    return Ended(status, seconds, still_running(processes), first_run.output.read_text(), files)
+    return Ended(status, still_running(processes), first_run.output.read_text(), files)
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +240,6 @@ def _signature(token_file: Path) -> str:
 
 def test_ctrl_c_ends_it_in_good_order(ended: Ended) -> None:
     assert ended.status == 0, ended.output
-    assert ended.seconds < 15
     assert ended.left == []
     assert "Stopping" in ended.output
     assert "Traceback" not in ended.output
@@ -323,7 +319,7 @@ def test_kill_9_leaves_no_process_behind(second_run: UpProcess) -> None:
 
     assert {"etcd", "kube-apiserver", "kube-controller-manager"} <= {_program(command) for _, command in processes}
     assert len(processes) == 5
-    poll(lambda: still_running(processes) == [], seconds=5.0)
+    poll(lambda: still_running(processes) == [])
 
 
 def _program(command: str) -> str:

@@ -1,0 +1,37 @@
+"""The control plane of the run for one test file at a time, before the run's own system starts on it.
+
+Only one controller leads on a plane. Files that kill it, delay it or move its clock by years take turns: each one finds
+an installation without keys and objects, runs its own processes, and stops them. `tests/conftest.py` sets the order.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tallystick.cli.settings import DEFAULT_NAMESPACE
+from tallystick.localplane.plane import ControlPlane
+from tallystick.registry import KINDS
+from tests.harness.api import Api
+
+# The signing keys, who leads, and what the exchange has stored of heartbeats.
+STATE_OF_AN_INSTALLATION = ("Secret", "Lease", "ConfigMap")
+
+
+@pytest.fixture(scope="module")
+def vacant_plane(plane: ControlPlane) -> Iterator[ControlPlane]:
+    """The plane of the run, on which no controller runs. At its end the objects of the file are deleted."""
+    with Api.connect(plane.kubeconfig, plane.binaries.kubectl) as admin:
+        before = _namespaces(admin)
+        yield plane
+        for namespace in sorted(_namespaces(admin)):
+            for kind in KINDS:
+                admin.delete_all(kind.resource.kind, namespace).must_succeed()
+        for kind_name in STATE_OF_AN_INSTALLATION:
+            admin.delete_all(kind_name, DEFAULT_NAMESPACE).must_succeed()
+        for namespace in sorted(_namespaces(admin) - before - {DEFAULT_NAMESPACE}):
+            # The controller manager deletes what is in it, meanwhile and after.
+            admin.delete({"kind": "Namespace", "metadata": {"name": namespace}}).must_succeed()
+
+
+def _namespaces(admin: Api) -> set[str]:
+    return {found["metadata"]["name"] for found in admin.find_all("Namespace", "")}
