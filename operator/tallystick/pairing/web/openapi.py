@@ -29,13 +29,16 @@ from tallystick.pairing.web.token_endpoint import (
 )
 
 _CODES = INVALID | {"unsupported_grant_type", "invalid_scope", "invalid_target", "invalid_dpop_proof"}
-_REPLAY = "replay"  # a second use is refused with `invalid_request`, and counted apart
+_REPLAY = "replay"  # a second use is rejected with `invalid_request`, and counted separately
 
 _SEVERAL = {"type": "array", "items": text(minLength=1, maxLength=LONGEST_AUDIENCE), "maxItems": MOST_AUDIENCES}
-_WHO = f"The parameter may repeat; `audience` and `resource` together name at most {MOST_AUDIENCES} places."
+_AUDIENCES = (
+    "Each audience must be one of the use case; the master token has all of them. "
+    f"The parameter can be repeated. `audience` and `resource` together have at most {MOST_AUDIENCES} values."
+)
 _PROOF = text(
-    "A proof of possession (RFC 9449) for this URL and method. The master token is then bound to its key, and whoever "
-    "holds the key may ask again after a lost answer.",
+    "A proof of possession (RFC 9449) for this URL and method. The exchange binds the master token to the key. "
+    "If the client loses the response, it can repeat the request with the same key.",
     maxLength=MAX_PROOF_LENGTH,
 )
 _REDEEMED = members(
@@ -43,9 +46,11 @@ _REDEEMED = members(
         "access_token": text("The master token.", maxLength=MAX_TOKEN_LENGTH, readOnly=True),
         "issued_token_type": constant(ACCESS_TOKEN_TYPE),
         "token_type": text(enum=TOKEN_TYPES),
-        "expires_in": {**COUNT, "description": "Seconds."},
-        "scope": matching(SCOPE, "All scopes of the token."),
-        "token_id": text("The id of the master token, by which its object is named.", format="uuid"),
+        "expires_in": {**COUNT, "description": "The lifetime of the master token in seconds."},
+        "scope": matching(SCOPE, "All scopes of the master token, separated by spaces."),
+        "token_id": text(
+            "The ID of the master token (`jti`). The MasterToken has the name `mtok-<token_id>`.", format="uuid"
+        ),
     }
 )
 
@@ -55,7 +60,10 @@ def _form(api: Api) -> Json:
         required={
             "grant_type": constant(GRANT),
             "subject_token": text(
-                "The pairing token, as its Secret has it.", minLength=1, maxLength=MAX_TOKEN_LENGTH, writeOnly=True
+                "The pairing token: the decoded value of key `token` in its Secret.",
+                minLength=1,
+                maxLength=MAX_TOKEN_LENGTH,
+                writeOnly=True,
             ),
             "subject_token_type": constant(JWT_TYPE),
         },
@@ -63,18 +71,18 @@ def _form(api: Api) -> Json:
             "requested_token_type": constant(ACCESS_TOKEN_TYPE),
             "client_id": matching(
                 CLIENT_ID,
-                "Who asks, as its own URL. It is recorded and not verified.",
+                "The URL of the client. Self-reported: the exchange records it and does not verify it.",
                 examples=["https://press.example.com"],
             ),
             "scope": matching(
                 SCOPE,
-                "The scopes to have, of those of the use case. Default: all.",
+                "The requested scopes, separated by spaces. Each must be one of the use case. Default: all of them.",
                 maxLength=LONGEST_SCOPE,
                 examples=["mission-control:admin"],
             ),
             **api.exchange_hints,
-            "audience": {**_SEVERAL, "description": f"Who the token is for, of those of the use case. {_WHO}"},
-            "resource": {**_SEVERAL, "description": f"The same as `audience`. {_WHO}"},
+            "audience": {**_SEVERAL, "description": f"The services that must accept the master token. {_AUDIENCES}"},
+            "resource": {**_SEVERAL, "description": f"The same as `audience`. {_AUDIENCES}"},
         },
         # RFC 8693, section 4.1: acting for another party is not supported.
         **{"not": {"anyOf": [{"required": ["actor_token"]}, {"required": ["actor_token_type"]}]}},
@@ -103,8 +111,13 @@ TOKEN = Endpoint(
     },
 )
 API = ApiPart(
-    abilities=("redeem a pairing token for its master token, introspect and revoke both, and verify them",),
+    abilities=("redeem a pairing token for its master token, and introspect, revoke and verify both",),
     tokens=("pairing token", "master token"),
     endpoints=(TOKEN,),
-    ready={"useCases": text("Names the table of use cases: replicas must have the same.", pattern="^[0-9a-f]{64}$")},
+    ready={
+        "useCases": text(
+            "The SHA-256 digest of the use-case table. All replicas must return the same value.",
+            pattern="^[0-9a-f]{64}$",
+        )
+    },
 )
