@@ -130,7 +130,7 @@ async def test_another_bearer_is_reviewed_by_itself(callers, cluster):
 async def test_no_bearer_is_kept_in_memory(callers):
     await callers.authenticate(a_bearer())
 
-    assert a_bearer() not in repr(callers._callers._answers)
+    assert a_bearer() not in repr(callers._callers._found)
 
 
 async def test_the_oldest_answers_go_when_there_are_many(callers, cluster):
