@@ -31,7 +31,7 @@ class ControllerContext(Generic[S]):
     Attributes:
         ctx: The clock, the server's clock, the audit log and the events.
         cluster: The API server.
-        cache: The objects as the watches have last shown them.
+        cache: The objects as the watches last read them.
         keys: The signing keyring.
         namespace: The operator's own namespace.
         issuer: The `iss` of all tokens.

@@ -1,9 +1,9 @@
-"""The objects as the watches show them, and those that wait for the leader's workers.
+"""The cache of objects, and the queue of those that wait for the workers of the leader.
 
 kopf watch --> cache --> queue --> reconciler --> conditional writes
                  ^        ^                            |
                  |        +-- expiry heap, re-list     |
-                 +------------- what a write returned -+
+                 +-------------- result of a write ----+
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Worklist:
         Args:
             kinds: The kinds whose objects it holds.
             clock: Time.
-            metrics: The metrics of this process, which read the queue's figures.
+            metrics: The metrics of this process, which read the figures of the queue.
         """
         self.cache = ObjectCache(kinds)
         self._metrics = metrics
@@ -50,27 +50,27 @@ class Worklist:
         return self._leading
 
     def is_news(self, resource: Resource, event_type: str | None, body: Mapping[str, Any]) -> bool:
-        """Return whether an event is more than the echo of a write of ours."""
+        """Return whether an event contains more than the result of a write of this process."""
         return event_type == "DELETED" or not self.cache.has(resource, body["metadata"])
 
     def observe(self, resource: Resource, event_type: str | None, body: Mapping[str, Any]) -> None:
-        """Take in one event, and queue the objects that it may have changed."""
+        """Store the object of one event, and queue the objects that it may have changed."""
         seen = dict(body)
         changed = self.cache.observe(resource, event_type, seen)
         if not (changed and self._leading):
             return
-        # A listing shows what is there. Any other type of event is a change that happened just now.
+        # A listing contains unchanged objects. Any other type of event is a change that happened just now.
         level = Level.ROUTINE if event_type is None else Level.URGENT
         for key in self.cache.touched_by(resource, seen):
             self._queue.add(key, level)
 
     def look_again(self, resource: Resource, namespace: str, name: str) -> None:
-        """Queue one object, after whatever changes meanwhile."""
+        """Queue one object with level routine: changed objects are reconciled before it."""
         if self._leading:
             self._queue.add((resource, namespace, name), Level.ROUTINE)
 
     def look_at_all_again(self) -> None:
-        """Queue every object, after whatever changes meanwhile."""
+        """Queue every object with level routine: changed objects are reconciled before it."""
         for key in self.cache.everything():
             self.look_again(*key)
 
@@ -90,7 +90,7 @@ class Worklist:
         await self._queue.drain()
 
     async def run(self, reconcilers: Mapping[Resource, ObjectReconciler], workers: int) -> None:
-        """Reconcile objects until cancelled."""
+        """Reconcile objects until canceled."""
         self._reconcilers = reconcilers
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run(self._work, workers))

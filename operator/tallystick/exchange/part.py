@@ -22,7 +22,7 @@ class BackgroundTask:
     """Work that an exchange replica does beside its requests.
 
     Attributes:
-        run: Runs until it is cancelled. The process ends with status 1 if it raises or returns.
+        run: Runs until it is canceled. The process ends with status 1 if it raises or returns.
         finish: Runs once when the process stops, for 2 seconds at most.
     """
 

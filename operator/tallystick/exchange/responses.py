@@ -55,7 +55,7 @@ class ErrorResponse:
 
     Attributes:
         status: The HTTP status.
-        code: The error code, by which a client tells errors apart.
+        code: The error code, by which a client distinguishes errors.
         description: A text for people.
         headers: Headers beside those of each response.
         title: The title of a problem of this code (RFC 9457). Default: the phrase of the status.
@@ -82,7 +82,7 @@ def error_response(error: Exception) -> ErrorResponse:
         case NotYetError():
             return _not_yet(error)
         case ClusterError():
-            # A use case does not handle a Role that lacks a rule, so nothing is known about the token.
+            # A Role lacks a rule, so the state of the token cannot be read.
             _log("the API server rejected a request", error)
             return ErrorResponse(503, "temporarily_unavailable", _CANNOT_KNOW, {"Retry-After": "5"})
         case web.HTTPException():
@@ -130,7 +130,7 @@ def json_response(
     content_type: str = JSON,
     outcome: str = "ok",
 ) -> web.Response:
-    """Write an object as JSON in ASCII alone, so that no client mistakes it for markup of another encoding."""
+    """Write an object as JSON in ASCII only, so that no client mistakes it for markup of another encoding."""
     response = web.Response(
         body=json.dumps(body, separators=(",", ":")).encode("ascii"),
         status=status,

@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 
 def access(installation: Installation, kinds: Sequence[Kind], parts: Sequence[InstallPart]) -> list[Json]:
-    """Build RBAC and admission policies. RBAC is first: it holds the namespace in which the probes are tried."""
+    """Build RBAC and admission policies. RBAC is first, because it contains the namespace of the probes."""
     return [*rbac(installation, kinds, parts), *policies(installation, kinds, parts)]
 
 

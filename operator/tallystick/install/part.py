@@ -1,4 +1,4 @@
-"""The parts that a feature adds to an installation: admission policies, RBAC, and what the installer waits for."""
+"""The parts that a feature adds to an installation: admission policies, RBAC, and probes."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ Json = dict[str, Any]
 
 
 class Target(Protocol):
-    """What an installation needs of the API server; its writes go by our field manager `tallystick-install`."""
+    """The API server, as an installation uses it. The field manager of its writes is `tallystick-install`."""
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         """Read one object."""
         ...
 
     async def create(self, resource: Resource, body: Json, *, dry_run: bool = False) -> Json:
-        """Create, or say what a create would have stored."""
+        """Create, or return the object that a create would store."""
         ...
 
     async def apply(self, resource: Resource, body: Json) -> Json:
@@ -38,7 +38,7 @@ class InstallPart:
         policies: Admission policies and their bindings, in the order in which they are installed.
         home_rules: RBAC rules in the operator's own namespace, by `controller` and `exchange`.
         roles: ClusterRoles for people to bind.
-        probes: What the installer waits for, by a text that completes "waiting until ...".
+        probes: The conditions that the installer waits for, by a text that completes "waiting until ...".
     """
 
     policies: Sequence[Json] = ()
@@ -53,7 +53,7 @@ def home_rules(parts: Iterable[InstallPart], component: str) -> list[Json]:
 
 
 def refuses(resource: Resource, body: Json, text: str) -> Probe:
-    """Return a probe: a dry-run create is refused in the policy's own words."""
+    """Return a probe: the policy rejects a dry-run create with this text."""
 
     async def probe(cluster: Target) -> bool:
         try:

@@ -1,6 +1,6 @@
-"""The admission policies: who may write what (S2), who asked (S4), for what (S5), and what may not go yet (S7).
+"""The frame of admission policies, and the policy `writers`: which account may write a status (docs/rules.md#s2).
 
-They are checked by the API server itself, so there is no webhook that could be down. Each one fails closed.
+The API server itself evaluates them, so no webhook can be unavailable.
 """
 
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ def rule(operations: list[str], *resources: Resource, subresource: str = "") -> 
 def policy(
     kind: str, part: str, spec: Json, installation: Installation, *, actions: Sequence[str] = ("Deny",)
 ) -> list[Json]:
-    """Build a policy with its binding. A binding is what makes a policy count, and where."""
+    """Build a policy with its binding. The binding puts it in force, in the namespaces that it selects."""
     name = installation.cluster_name(part)
     binding: Json = {"policyName": name}
     if kind == "ValidatingAdmissionPolicy":
@@ -83,6 +83,7 @@ def policy(
 def named(names: list[str]) -> Json:
     """Select namespaces by name.
 
-    S2: a release binds its policies where it works, else two releases would refuse each other's writes.
+    A release binds its policies only in its own namespaces. Otherwise two releases would reject each other's writes
+    (docs/rules.md#s2).
     """
     return {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": names}]}

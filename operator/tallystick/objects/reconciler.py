@@ -19,10 +19,10 @@ from tallystick.objects.reasons import SharedReason
 from tallystick.objects.result import Result
 from tallystick.schema.meta import Condition, ObjectMeta, Resource
 
-# No kind needs more steps to come to rest. The bound turns a rule that repeats its step into a slow retry.
+# No kind needs more steps until it is done. The bound turns a rule that repeats its step into a slow retry.
 MOST_STEPS = 5
 RETRY_UNFINISHED_SECONDS = 1.0
-# A foreign Secret carries no label of ours, so no watch reports that it is gone.
+# A foreign Secret has no label of ours, so no watch reports its deletion.
 RETRY_STALLED_SECONDS = 10.0
 
 
@@ -74,7 +74,7 @@ def _nothing() -> None:
 
 
 class Reconciler(Generic[K]):
-    """Reads, records and reports the objects of one kind. Used by the leader alone, for one object at a time.
+    """Reads, records and reports the objects of one kind. Only the leader uses it, for one object at a time.
 
     Args:
         model: The kind.
@@ -104,7 +104,7 @@ class Reconciler(Generic[K]):
         self._backoff = HealBackoff(ctx.clock)
 
     async def run(self, namespace: str, name: str, act: Act[K], *, if_gone: Callable[[], None] = _nothing) -> Result:
-        """Act on the object until `act` returns a Result; None asks to read the object again at once.
+        """Act on the object until `act` returns a Result; None: read the object again at once.
 
         `if_gone` is called if there is no such object.
         """

@@ -30,7 +30,7 @@ async def swap_status(
 
     Args:
         cluster: The API server.
-        clock: Time, for the pauses that the API server asks for.
+        clock: Time, for the pauses of `Retry-After`.
         resource: The kind of the object.
         read: Reads the object by a request of its own; None if it does not exist.
         change: Returns the new status of an object that was read; None if there is nothing to write.
@@ -39,7 +39,7 @@ async def swap_status(
         The swap, or None if there was no object or nothing to write.
 
     Raises:
-        UnavailableError: It is not known whether the status is stored, or others write it. Ask again.
+        UnavailableError: It is unclear whether the status is stored, or other clients write it. Try again.
     """
     for _ in range(MOST_TRIES):
         raw = await read()
@@ -60,7 +60,7 @@ async def swap_status(
 async def try_swap(cluster: Cluster, clock: Clock, resource: Resource, raw: Json, status: Json) -> Json | None:
     """Replace the status of an object as it was read, and return what was stored.
 
-    None: it is not stored, or this is not known; the object has to be read again. Raises RefusedError.
+    None: it is not stored, or this is unclear; the object has to be read again. Raises RefusedError.
     """
     try:
         return await cluster.replace_status(resource, {**raw, "status": status})

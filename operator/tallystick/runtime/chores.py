@@ -45,7 +45,7 @@ class Chore:
 
 
 async def attempt(run: Run, what: str) -> bool:
-    """Run once, and return whether it succeeded. Log a failure that a later attempt can mend, and raise any other."""
+    """Run once, and return whether it succeeded. Log a failure that may be temporary, and raise any other."""
     try:
         await run()
     except (ClusterError, NotYetError) as error:
@@ -63,7 +63,7 @@ async def until_done(run: Run, what: str) -> None:
 
 
 async def repeat(chore: Chore) -> None:
-    """Run a chore after each interval, until cancelled."""
+    """Run a chore after each interval, until canceled."""
     while True:
         await asyncio.sleep(chore.every)
         await attempt(chore.run, chore.what)

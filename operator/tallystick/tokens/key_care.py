@@ -14,7 +14,7 @@ from tallystick.tokens.keyrings import Keyrings
 
 
 class AllObjects(Protocol):
-    """All objects of our kinds, as last seen."""
+    """All objects of our kinds, as last read."""
 
     def everything(self) -> list[tuple[Resource, str, str]]:
         """Return resource, namespace and name of each object."""
@@ -27,11 +27,11 @@ class AllObjects(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
-    """How signing keys are made, and when.
+    """The algorithm and the maximum age of signing keys.
 
     Args:
-        algorithm: Of new keys.
-        max_age: The leader rotates a key that is older.
+        algorithm: The algorithm of new keys.
+        max_age: The age after which the leader rotates a key.
     """
 
     algorithm: Algorithm = "ES256"
@@ -39,7 +39,7 @@ class KeyPolicy:
 
 
 class KeyCare:
-    """The care for the signing keys. Run by the leader alone."""
+    """Rotates and retires the signing keys. Only the leader runs it."""
 
     def __init__(
         self,
@@ -52,13 +52,13 @@ class KeyCare:
         audit: Audit,
         on_age: Callable[[float], None],
     ) -> None:
-        """Hold what the care needs.
+        """Hold the ports and the policy.
 
         Args:
             keyrings: The keyring.
             objects: All objects, whose tokens name keys.
             kinds: Their kinds, which return the keys that an object's valid tokens name.
-            policy: How keys are made, and when.
+            policy: The algorithm and the maximum age of keys.
             clock: Time.
             audit: The audit log.
             on_age: Takes the age of the newest key, in seconds, after each run.
@@ -81,11 +81,11 @@ class KeyCare:
         self._on_age(self._keyrings.keyring().newest_age(self._clock.now()).total_seconds())
 
     async def _keys_in_use(self) -> set[str]:
-        """Return the ids of the keys that a valid token names."""
+        """Return the IDs of the keys that a valid token names."""
         now = self._clock.now()
         in_use: set[str] = set()
         for resource, namespace, name in self._objects.everything():
             body = self._objects.get(resource, namespace, name)
             in_use |= self._signing_keys[resource](body, now) if body is not None else set()
-            await asyncio.sleep(0)  # there may be many, and others have work to do
+            await asyncio.sleep(0)  # there may be many objects, and other tasks have to run
         return in_use

@@ -25,7 +25,7 @@ class TokenType:
         profile: The claims that such a token has, exactly; `profile.typ` is its JOSE `typ`.
         resource: The kind of the object that a token of this type belongs to.
         hints: The form fields that a caller may send beside such a token, each with its possible values.
-        introspected: Returns the members that an introspection response has for this type alone (RFC 7662 2.2).
+        introspected: Returns the members that an introspection response has only for this type (RFC 7662, section 2.2).
     """
 
     profile: Profile
@@ -83,7 +83,7 @@ class Judge(Protocol):
 
         Raises:
             UnavailableError: The revocation is not stored.
-            NotYetError: It is not known whether the revocation is stored, or the state cannot be read now.
+            NotYetError: The exchange cannot determine whether the revocation is stored, or cannot read the state now.
         """
         ...
 

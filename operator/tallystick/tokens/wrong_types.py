@@ -1,4 +1,4 @@
-"""Reject tokens of other types where one type is exchanged, with a text that says what to do with them."""
+"""Reject tokens of other types where one type is exchanged, with a text that contains the next action."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ class WrongTypes:
         self._audit = ctx.audit
 
     async def reject(self, unverified_jwt: str, hints: Hints, *, exchanged: Profile) -> None:
-        """Reject a valid token of another type than the one that is exchanged, if its judge says why.
+        """Reject a valid token of another type than the one that is exchanged, if its judge returns a reason.
 
         All other texts pass: the exchange of the one type verifies them.
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from tallystick.crypto.keys import SigningKey
 from tallystick.install.installation import EXCHANGE, Installation
-from tallystick.tokens.callers import REMEMBER_SECONDS
+from tallystick.tokens.callers import CACHE_SECONDS
 from tallystick.tokens.keyrings import REFRESH_SECONDS
 from tests.harness.api import Api
 from tests.harness.attacks import EVERYWHERE, Place, Row, Sources, Victim, answered, present, send_form
@@ -133,7 +133,7 @@ def api_calls(exchange: Exchange, spent: list[dict[str, float]]) -> Iterator[Non
     before, began = {verb: exchange.api_calls(verb) for verb in verbs}, time.monotonic()
     yield
     took = time.monotonic() - began
-    own = {"get": 1 + took // REFRESH_SECONDS, "review": 1 + took // REMEMBER_SECONDS}
+    own = {"get": 1 + took // REFRESH_SECONDS, "review": 1 + took // CACHE_SECONDS}
     over = {verb: exchange.api_calls(verb) - before[verb] - own.get(verb, 0) for verb in verbs}
     spent.append({verb: calls for verb, calls in over.items() if calls > 0})
 

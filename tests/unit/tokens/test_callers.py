@@ -130,7 +130,7 @@ async def test_another_bearer_is_reviewed_by_itself(callers, cluster):
 async def test_no_bearer_is_kept_in_memory(callers):
     await callers.authenticate(a_bearer())
 
-    assert a_bearer() not in repr(callers._known._answers)
+    assert a_bearer() not in repr(callers._callers._found)
 
 
 async def test_the_oldest_answers_go_when_there_are_many(callers, cluster):
@@ -145,7 +145,7 @@ async def test_the_oldest_answers_go_when_there_are_many(callers, cluster):
 
 
 async def test_s16_the_access_review_names_verb_kind_and_namespace(callers, cluster):
-    assert await callers.may(CALLER, "introspect", "mastertokens", "edge") is True
+    assert await callers.is_allowed(CALLER, "introspect", "mastertokens", "edge") is True
 
     assert cluster.reviews[0]["spec"] == {
         "user": GATEWAY,
@@ -171,10 +171,10 @@ async def test_s16_permission_is_asked_for_each_kind_namespace_and_caller_and_ke
     ]
     for _ in range(2):
         for caller, plural, namespace in asked:
-            await callers.may(caller, "introspect", plural, namespace)
+            await callers.is_allowed(caller, "introspect", plural, namespace)
     within = len(cluster.calls)
     clock.advance(11)
-    await callers.may(*asked[0][:1], "introspect", *asked[0][1:])
+    await callers.is_allowed(*asked[0][:1], "introspect", *asked[0][1:])
 
     assert (within, len(cluster.calls)) == (4, 5)
 
@@ -182,7 +182,7 @@ async def test_s16_permission_is_asked_for_each_kind_namespace_and_caller_and_ke
 async def test_a_permission_that_is_not_given_is_none(callers, cluster):
     cluster.allowed = False
 
-    assert await callers.may(CALLER, "introspect", "mastertokens", "edge") is False
+    assert await callers.is_allowed(CALLER, "introspect", "mastertokens", "edge") is False
 
 
 async def test_a_silent_api_server_is_told_as_not_yet_and_is_not_kept(callers, cluster):

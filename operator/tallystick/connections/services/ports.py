@@ -1,4 +1,4 @@
-"""The ports of connections alone."""
+"""The ports that only connections uses."""
 
 from typing import Protocol
 
