@@ -41,7 +41,8 @@ class Workspace:
         self._root = folder / "repository"
         copytree(REPOSITORY, self._root, ignore=NOT_COPIED)
         self._python = _interpreter(folder / "venv", [self._root / PACKAGE.parent, _libraries()])
-        self._require_the_copy()
+        if not self.imports("tallystick", "__version__"):
+            raise RuntimeError("a process in the workspace does not import the copy of the package")
 
     def run(self, tests: Sequence[str]) -> Outcome:
         """Run tests until one fails."""
@@ -62,10 +63,10 @@ class Workspace:
         finally:
             _write(path, original)
 
-    def _require_the_copy(self) -> None:
-        done = self._process([self._python, "-c", "import tallystick; print(tallystick.__file__)"])
-        if Path(done.stdout.strip()).parent != self._root / PACKAGE:
-            raise RuntimeError(f"not the copy is imported: {done.stdout}{done.stderr}")
+    def imports(self, module: str, name: str) -> bool:
+        """Return whether a process can import a name from a module, and the module is that of the copy."""
+        done = self._process([self._python, "-c", f"import {module} as it; it.{name}; print(it.__file__)"])
+        return done.returncode == 0 and Path(done.stdout.strip()).is_relative_to(self._root / PACKAGE)
 
     def _process(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
