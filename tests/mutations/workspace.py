@@ -6,6 +6,7 @@ process that it starts, imports the copy and cannot import the checkout.
 """
 
 import os
+import re
 import subprocess
 import sysconfig
 import venv
@@ -27,11 +28,10 @@ class Outcome(StrEnum):
 
     PASSED = "passed"
     FAILED = "failed"
-    UNUSABLE = "unusable"  # no test ran to its end: a usage error, an import error, a timeout
+    UNUSABLE = "unusable"  # no test gave a verdict: a usage error, an import error, an error of a fixture, a timeout
 
 
-# https://docs.pytest.org/en/stable/reference/exit-codes.html; each other code is no verdict of a test.
-_OUTCOMES = {0: Outcome.PASSED, 1: Outcome.FAILED}
+_FAILED = re.compile(r"\b[1-9]\d* failed\b")
 
 
 class Workspace:
@@ -50,7 +50,7 @@ class Workspace:
             done = self._process([self._python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests])
         except subprocess.TimeoutExpired:
             return Outcome.UNUSABLE
-        return _OUTCOMES.get(done.returncode, Outcome.UNUSABLE)
+        return outcome_of(done.returncode, done.stdout)
 
     @contextmanager
     def mutated(self, mutation: Mutation) -> Iterator[None]:
@@ -79,6 +79,20 @@ class Workspace:
             timeout=LONGEST_RUN_SECONDS,
             check=False,
         )
+
+
+def outcome_of(code: int, output: str) -> Outcome:
+    """Read a run of pytest (https://docs.pytest.org/en/stable/reference/exit-codes.html).
+
+    The code 1 means failures or errors of fixtures, and the last line says which.
+    """
+    match code:
+        case 0:
+            return Outcome.PASSED
+        case 1 if _FAILED.search(output.rstrip().rpartition("\n")[2]):
+            return Outcome.FAILED
+        case _:
+            return Outcome.UNUSABLE
 
 
 def _write(path: Path, source: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.mutations.catalog import Mutation
 from tests.mutations.trials import Trial, unfit_tests, verdicts
-from tests.mutations.workspace import Outcome, Workspace
+from tests.mutations.workspace import Outcome, Workspace, outcome_of
 
 MUTATION = Mutation("S1.1", "a.py", before="if a:", after="if b:")
 # Of the same length, so that only the content tells the two sources apart.
@@ -55,6 +55,22 @@ def test_the_tests_that_do_not_pass_without_a_mutation_are_named() -> None:
 
     assert unfit_tests(FakePlace(unchanged, {}), ["a", "b", "c"]) == {"b": Outcome.FAILED, "c": Outcome.UNUSABLE}
     assert unfit_tests(FakePlace(unchanged, {}), ["a"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "output", "expected"),
+    [
+        pytest.param(0, "3 passed in 0.1s\n", Outcome.PASSED, id="passed"),
+        pytest.param(1, "1 failed, 2 passed in 0.1s\n", Outcome.FAILED, id="failed"),
+        pytest.param(1, "E  0 of 1 failed\n1 error in 0.1s\n", Outcome.UNUSABLE, id="an error of a fixture"),
+        pytest.param(2, "1 error in 0.1s\n", Outcome.UNUSABLE, id="a module that cannot be imported"),
+        pytest.param(4, "", Outcome.UNUSABLE, id="no such test"),
+        pytest.param(5, "3 deselected in 0.1s\n", Outcome.UNUSABLE, id="no test selected"),
+        pytest.param(-9, "", Outcome.UNUSABLE, id="killed"),
+    ],
+)
+def test_only_a_test_that_failed_counts_as_a_failure(code: int, output: str, expected: Outcome) -> None:
+    assert outcome_of(code, output) is expected
 
 
 def test_what_runs_is_the_copy_with_its_mutation_and_then_the_copy_again(tmp_path) -> None:
