@@ -38,7 +38,7 @@ class Workspace:
     """One copy, for one mutation at a time."""
 
     def __init__(self, folder: Path) -> None:
-        self._root = folder / "repository"
+        self._root = folder.resolve() / "repository"
         copytree(REPOSITORY, self._root, ignore=NOT_COPIED)
         self._python = _interpreter(folder / "venv", [self._root / PACKAGE.parent, _libraries()])
         if not self.imports("tallystick", "__version__"):
