@@ -14,7 +14,7 @@ BUSY ?= $(shell getconf _NPROCESSORS_ONLN)
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-busy soak bench check format crds goldens plane clean
+.PHONY: help demo quick test test-busy soak bench mutations check format crds goldens plane clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -36,6 +36,9 @@ soak: plane ## Run the proofs with all their rounds (25 minutes), and print what
 
 bench: .venv/ready ## Measure the operator beside bare clients (15 minutes): a table, and build/bench.json.
 	@$(RUN)/python -m tests.bench $(ARGS)
+
+mutations: .venv/ready ## Remove each security rule from a copy of the code: its tests must fail (5 minutes); ARGS=--live for live ones.
+	@$(RUN)/python -m tests.mutations $(ARGS)
 
 check: .venv/ready ## Lint, types and the rule of imports.
 	@$(RUN)/ruff check

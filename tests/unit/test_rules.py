@@ -3,16 +3,14 @@
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.unit.rules_page import CODE, LINES, NONE, PAGE, REPOSITORY, STATE, Line, functions_in
+
 PACKAGE = REPOSITORY / "operator" / "tallystick"
-TESTS = REPOSITORY / "tests"
-PAGE = REPOSITORY / "docs" / "rules.md"
 
 PROMISED = [*(f"R{number}" for number in range(1, 104)), *(f"S{number}" for number in range(1, 30))]
 CITING = ("operator", "crds", "examples", "docs", "tests", "README.md", "CONTRIBUTING.md", "CHANGELOG.md")
@@ -22,35 +20,6 @@ CITATION = re.compile(r"\b(?:R\d{1,3}|[SDI]\d{1,2})\b")
 LINK = re.compile(r"#([rsdi]\d{1,3})\b")
 IN_A_NAME = re.compile(r"\btest_((?:[rsdi]\d{1,3}_)+)")
 
-ROW = re.compile(r'\| <a id="(?P<anchor>\w+)"></a>(?P<id>\w+) \| (?P<cells>.+) \|')
-CODE = re.compile(r"`([^`]+)`")
-NOT_BUILT, NONE = "not built yet", "—"
-STATE = re.compile(rf"built|half built: .+|{NOT_BUILT}")
-
-
-@dataclass(frozen=True)
-class Line:
-    """One rule as the page has it."""
-
-    id: str
-    anchor: str
-    rule: str
-    state: str
-    places: str
-    tests: str
-
-    @property
-    def is_built(self) -> bool:
-        return self.state != NOT_BUILT
-
-
-def lines_of(page: str) -> list[Line]:
-    rows = [ROW.fullmatch(line) for line in page.splitlines() if line.startswith("| <a ")]
-    assert None not in rows, "a row is not of the form: id, rule, state, enforced in, test"
-    return [Line(row["id"], row["anchor"], *row["cells"].split(" | ")) for row in rows if row is not None]
-
-
-LINES = lines_of(PAGE.read_text(encoding="utf-8"))
 BUILT = [pytest.param(line, id=line.id) for line in LINES if line.is_built]
 
 
@@ -95,18 +64,6 @@ def _names_of(statement: ast.stmt) -> set[str]:
     targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
     named = [element for target in targets for element in getattr(target, "elts", [target])]
     return {target.id for target in named if isinstance(target, ast.Name)}
-
-
-@cache
-def functions_in(file: str) -> frozenset[str]:
-    """Return the test functions of all files of this name, whichever folder they are in."""
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in TESTS.rglob(file)]
-    functions = (node for tree in trees for node in ast.walk(tree))
-    return frozenset(
-        node.name
-        for node in functions
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
-    )
 
 
 def is_enforced_at(place: str) -> bool:
