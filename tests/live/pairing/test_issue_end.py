@@ -179,7 +179,7 @@ def test_a_revoked_token_is_issued_anew_by_the_edit_that_says_it_is_not_revoked(
     admin.kubectl_apply(with_spec(body, serial=2, revoked=False)).must_succeed()
     after = wait_for_state(admin, body, "Active")
 
-    assert "set spec.revoked to false in the edit that raises spec.serial" in still_revoked.message
+    assert "set it to false in the edit that raises spec.serial" in still_revoked.message
     assert after["status"]["tokenID"] != before["status"]["tokenID"]
     assert after["status"]["revokedThrough"] == 1
     assert "revokedTime" not in after["status"]
