@@ -64,7 +64,7 @@ class Stage:
     @classmethod
     @contextmanager
     def set_up(cls, folder: Path) -> Iterator["Stage"]:
-        with ControlPlane.start(say=lambda _: None) as plane:
+        with ControlPlane.start(report=lambda _: None) as plane:
             stage = cls(plane, private_folder(folder), f"127.0.0.1:{free_ports(1)[0]}", itertools.count(1))
             asyncio.run(stage._install())
             yield stage

@@ -14,7 +14,7 @@ from tests.harness.outside import UpProcess, still_running
 @pytest.fixture
 def cluster() -> Iterator[ControlPlane]:
     """A cluster without anything of ours, which `up` did not start."""
-    with ControlPlane.start(say=lambda _: None) as plane:
+    with ControlPlane.start(report=lambda _: None) as plane:
         yield plane
 
 
