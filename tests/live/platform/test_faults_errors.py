@@ -227,6 +227,8 @@ def test_one_failure_in_ten_loses_no_token_and_starts_no_storm(
 # The answer to a write is lost, the write itself, or it comes too late.
 
 CALL_SECONDS = float(inspect.signature(KubeCluster).parameters["timeout_seconds"].default)
+# A busy machine needs this long to try again; a late write that lands before would be the one that counts.
+RETRIED_WITHIN = 15.0
 SWAP, CREATE = ("PUT", "/pairingtokens/"), ("POST", "/mastertokens/")
 # What happens to which write of the exchange, and whether it is over before its caller's patience is.
 CASES = [
@@ -271,7 +273,7 @@ def test_a_write_whose_answer_is_lost_is_done_once_and_burns_nothing(
         for (rule, write, _), story in zip(CASES, stories, strict=True):
             rules[rule].append(first_of(story.site.namespace, write))
         failing: dict[str, Any] = {rule: any_of(some) for rule, some in rules.items()}
-        proxy.rules = Rules(**failing, late_by=CALL_SECONDS + 2.0)
+        proxy.rules = Rules(**failing, late_by=CALL_SECONDS + RETRIED_WITHIN)
         first = len(proxy.seen)
         with ThreadPoolExecutor(len(CASES)) as threads:
             for done in [threads.submit(story.tell) for story in stories]:
