@@ -196,7 +196,7 @@ class Replica:
     def counted(self, endpoint: str, outcome: str) -> float:
         """How often an endpoint has answered so."""
         labels = {"endpoint": endpoint, "outcome": outcome}
-        return self.metrics.registry.get_sample_value("tallystick_exchange_answers_total", labels) or 0.0
+        return self.metrics.registry.get_sample_value("tallystick_exchange_responses_total", labels) or 0.0
 
     def client(self) -> TestClient:
         """A client on a port of its own."""

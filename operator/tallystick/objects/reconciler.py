@@ -128,9 +128,9 @@ class Reconciler(Generic[K]):
         after, _ = await self._write(seen, changes)
         return after
 
-    async def done(self, seen: Observed[K]) -> Result:
-        """Record the object as it is, and return when it is due again."""
-        _, requeue_at = await self._write(seen)
+    async def done(self, seen: Observed[K], changes: Mapping[str, Any] | None = None) -> Result:
+        """Record the object with its last changes, and return when it is due again."""
+        _, requeue_at = await self._write(seen, changes)
         return Result(requeue_at=requeue_at)
 
     def requeue(self, seen: Observed[K]) -> Result:

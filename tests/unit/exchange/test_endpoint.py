@@ -60,7 +60,7 @@ def an_app(issuer: str = ISSUER) -> web.Application:
 
 def counted(app: web.Application, outcome: str) -> float | None:
     labels = {"endpoint": "stamps", "outcome": outcome}
-    return app[CONTEXT].metrics.registry.get_sample_value("tallystick_exchange_answers_total", labels)
+    return app[CONTEXT].metrics.registry.get_sample_value("tallystick_exchange_responses_total", labels)
 
 
 async def test_it_is_served_and_counted_under_its_labels():

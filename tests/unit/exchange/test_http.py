@@ -212,8 +212,8 @@ async def test_metrics_count_known_paths_alone():
         await client.post(TOKEN, data={"grant_type": "x"})
         text = await (await client.get("/metrics")).text()
 
-    counted = [line for line in text.splitlines() if line.startswith("tallystick_exchange_answers_total")]
+    counted = [line for line in text.splitlines() if line.startswith("tallystick_exchange_responses_total")]
     assert sorted(counted) == [
-        'tallystick_exchange_answers_total{endpoint="jwks",outcome="ok"} 1.0',
-        'tallystick_exchange_answers_total{endpoint="token",outcome="unsupported_grant_type"} 1.0',
+        'tallystick_exchange_responses_total{endpoint="jwks",outcome="ok"} 1.0',
+        'tallystick_exchange_responses_total{endpoint="token",outcome="unsupported_grant_type"} 1.0',
     ]

@@ -78,8 +78,8 @@ def closed_label_values() -> dict[str, list[str]]:
     return {
         "tallystick_reconciles kind": sorted(reconciled_kinds(KINDS)),
         "tallystick_reconciles result": sorted(RESULTS),
-        "tallystick_exchange_answers endpoint": sorted(api.metrics),
-        "tallystick_exchange_answers outcome": sorted(api.outcomes),
+        "tallystick_exchange_responses endpoint": sorted(api.metrics),
+        "tallystick_exchange_responses outcome": sorted(api.outcomes),
         "tallystick_api_calls verb": sorted(VERBS),
         "tallystick_api_calls code": sorted(CODE_CLASSES.values()),
     }

@@ -25,12 +25,12 @@ def test_what_is_counted_shows_under_its_labels():
     metrics = make_metrics(KINDS, endpoints={"token"}, outcomes={"invalid_request"})
 
     metrics.count_reconcile("PairingToken", "done")
-    metrics.count_answer("token", "invalid_request")
+    metrics.count_response("token", "invalid_request")
     metrics.count_api_call("replace_status", 409)
     metrics.count_api_call("get", None)
 
     assert value(metrics, "tallystick_reconciles_total", kind="PairingToken", result="done") == 1
-    assert value(metrics, "tallystick_exchange_answers_total", endpoint="token", outcome="invalid_request") == 1
+    assert value(metrics, "tallystick_exchange_responses_total", endpoint="token", outcome="invalid_request") == 1
     assert value(metrics, "tallystick_api_calls_total", verb="replace_status", code="4xx") == 1
     assert value(metrics, "tallystick_api_calls_total", verb="get", code="none") == 1
 
@@ -40,11 +40,11 @@ def test_a_value_outside_its_set_makes_no_series_of_its_own(odd):
     metrics = make_metrics(endpoints={"token"}, outcomes={"ok"})
 
     metrics.count_reconcile(odd, odd)
-    metrics.count_answer(odd, odd)
+    metrics.count_response(odd, odd)
     metrics.count_api_call(odd, 99)
 
     assert value(metrics, "tallystick_reconciles_total", kind="other", result="other") == 1
-    assert value(metrics, "tallystick_exchange_answers_total", endpoint="other", outcome="other") == 1
+    assert value(metrics, "tallystick_exchange_responses_total", endpoint="other", outcome="other") == 1
     assert value(metrics, "tallystick_api_calls_total", verb="other", code="other") == 1
 
 
