@@ -7,7 +7,7 @@ RUN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
 # Three at a time, since tests wait as much as they work; file by file, in the order of tests/conftest.py.
-BESIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+BESIDE := --numprocesses 3 --dist loadfile
 
 # For `make test-busy`: how many busy loops, and the tests (all of them if empty).
 BUSY ?= $(shell getconf _NPROCESSORS_ONLN)
