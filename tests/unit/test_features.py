@@ -16,6 +16,7 @@ from tallystick.objects.context import Context
 from tallystick.objects.server_clock import ServerClock
 from tallystick.registry import FEATURES, KINDS
 from tallystick.runtime.metrics import make_metrics
+from tallystick.tokens.signer import Signer
 from tests.builders import ISSUER, HeldKeys
 from tests.fakes import FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 
@@ -28,9 +29,8 @@ def part_of(feature: Feature[Any]) -> ControllerPart:
             ctx=Context(clock, ServerClock(clock), MemoryAudit(), MemoryEvents()),
             cluster=FakeCluster(clock=clock),
             cache=worklist.cache,
-            keys=HeldKeys(),
+            signer=Signer(HeldKeys(), ISSUER),
             namespace="tallystick-system",
-            issuer=ISSUER,
             external_urls=(ISSUER,),
             ca_pem=None,
             settings=feature.settings(),

@@ -23,6 +23,7 @@ from tallystick.runtime.events import EventRecorder
 from tallystick.runtime.metrics import Metrics
 from tallystick.tokens.key_care import KeyCare, KeyPolicy
 from tallystick.tokens.keyrings import REFRESH_SECONDS, Keyrings
+from tallystick.tokens.signer import Signer
 
 KEY_CARE_SECONDS = 300.0
 
@@ -89,9 +90,8 @@ def _context(ports: Ports, settings: Settings, engine: Engine, keyrings: Keyring
         ctx=Context(ports.clock, ports.server_clock, ports.audit, engine.events),
         cluster=ports.cluster,
         cache=engine.worklist.cache,
-        keys=keyrings,
+        signer=Signer(keyrings, settings.iss),
         namespace=settings.own_namespace,
-        issuer=settings.iss,
         external_urls=settings.public_urls,
         ca_pem=_read(settings.ca_file),
         settings=settings,

@@ -7,11 +7,12 @@ from typing import Generic, Protocol, TypeVar
 from pydantic import BaseModel
 
 from tallystick.objects.context import Context
-from tallystick.objects.ports import Cache, Cluster, Keys
+from tallystick.objects.ports import Cache, Cluster
 from tallystick.objects.result import Result
 from tallystick.runtime.chores import Chore
 from tallystick.runtime.gauges import Gauge, Reading
 from tallystick.schema.meta import Resource
+from tallystick.tokens.signer import Signer
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -32,9 +33,8 @@ class ControllerContext(Generic[S]):
         ctx: The clock, the server's clock, the audit log and the events.
         cluster: The API server.
         cache: The objects as the watches last read them.
-        keys: The signing keyring.
+        signer: Signs and verifies tokens.
         namespace: The operator's own namespace.
-        issuer: The `iss` of all tokens.
         external_urls: The URLs of the exchange; at least one, and the first is the default.
         ca_pem: The CA of the exchange's certificate (PEM), for Secrets; None if it has none of its own.
         settings: The feature's own settings.
@@ -45,9 +45,8 @@ class ControllerContext(Generic[S]):
     ctx: Context
     cluster: Cluster
     cache: Cache
-    keys: Keys
+    signer: Signer
     namespace: str
-    issuer: str
     external_urls: tuple[str, ...]
     ca_pem: str | None
     settings: S
