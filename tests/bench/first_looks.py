@@ -40,7 +40,7 @@ def _delays(stage: Stage) -> list[float]:
 
 
 def _leads(controller: ControllerProcess) -> bool:
-    assert controller.child.running, controller.child.last_words()
+    assert controller.child.running, controller.child.exit_text()
     try:
         return controller.metric("tallystick_leader") == 1
     except urllib3.exceptions.HTTPError:

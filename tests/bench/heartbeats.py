@@ -14,7 +14,7 @@ import urllib3
 
 from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.cli.up import Up
-from tallystick.connections.domain.presence import HEARTBEAT_SECONDS
+from tallystick.connections.domain.heartbeat_records import HEARTBEAT_SECONDS
 from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
 from tests.bench.measure import Figure, Pair, cpu_seconds
 from tests.bench.stage import LeastExchange, Stage, bare, metric

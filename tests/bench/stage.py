@@ -167,7 +167,7 @@ class ControllerProcess:
         return self.child.pid
 
     def _is_at_rest(self) -> bool:
-        assert self.child.running, self.child.last_words()
+        assert self.child.running, self.child.exit_text()
         try:
             return self.metric("tallystick_leader") == 1 and self.metric("tallystick_queue_depth") == 0
         except urllib3.exceptions.HTTPError:

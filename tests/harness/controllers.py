@@ -145,7 +145,7 @@ async def _store(identity: Identity, plane: ControlPlane) -> None:
 
 
 def _ready(process: ControllerProcess) -> bool:
-    assert process.child.running, process.child.last_words()
+    assert process.child.running, process.child.exit_text()
     with suppress(urllib3.exceptions.HTTPError):
         return '"ready"' in process.get("/readyz")
     return False

@@ -203,7 +203,7 @@ def replica(
 
 
 def _ready(child: Child, client: Exchange) -> bool:
-    assert child.running, child.last_words()
+    assert child.running, child.exit_text()
     return client.get("/readyz").status == HTTPStatus.OK
 
 

@@ -31,7 +31,7 @@ def test_what_it_says_goes_to_a_log_that_only_we_can_read(tmp_path: Path) -> Non
 
     assert child.wait(30) == 3
     assert child.tail(2) == "two\nthree"
-    assert child.last_words().startswith("shell ended with status 3.")
+    assert child.exit_text().startswith("shell ended with status 3.")
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
 
 

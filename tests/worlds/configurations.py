@@ -69,8 +69,8 @@ def a_revoked(slot: str, serial: int, *, at: timedelta = -SECOND, reason: Revoca
 
 def ended(made: Plan) -> dict[str, RevocationReason | None]:
     """Why each of the tokens ends that end now, by slot."""
-    assert all(token.state is REVOKED for token in made.ended)
-    return {token.slot: token.reason for token in made.ended}
+    assert all(token.state is REVOKED for token in made.revoked)
+    return {token.slot: token.reason for token in made.revoked}
 
 
 def alive(made: Plan) -> list[str]:

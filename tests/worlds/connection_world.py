@@ -10,7 +10,7 @@ from tallystick.connections.api.connection_configuration import (
     ConnectionConfiguration,
     ConnectionToken,
 )
-from tallystick.connections.domain.presence import Presence, Sighting
+from tallystick.connections.domain.heartbeat_records import HeartbeatRecords, LastSeen
 from tallystick.connections.services.connection_configurations import ConnectionConfigurations
 from tallystick.connections.services.issuing import ConnectionIssuer
 from tallystick.controller.cache import ObjectCache
@@ -83,15 +83,15 @@ def slots(*names: str) -> list[Json]:
     return [{"name": name} for name in names]
 
 
-class Hearsay:
-    """The `Presences` port: what a test says that heartbeats have told."""
+class StoredHeartbeats:
+    """The `HeartbeatRecordsByUID` port: what a test says that heartbeats have told."""
 
     def __init__(self) -> None:
-        self.sightings: dict[str, dict[str, Sighting]] = defaultdict(dict)
+        self.last_seen: dict[str, dict[str, LastSeen]] = defaultdict(dict)
         self.unlisted = 0
 
-    def of(self, uid: str) -> Presence:
-        return Presence(dict(self.sightings.get(uid, {})), self.unlisted)
+    def of(self, uid: str) -> HeartbeatRecords:
+        return HeartbeatRecords(dict(self.last_seen.get(uid, {})), self.unlisted)
 
 
 @dataclass
@@ -103,7 +103,7 @@ class ConnectionWorld:
     events: MemoryEvents = field(default_factory=MemoryEvents)
     keys: HeldKeys = field(default_factory=HeldKeys)
     policy: IssuancePolicy = field(default_factory=a_policy)
-    presences: Hearsay = field(default_factory=Hearsay)
+    stored_heartbeats: StoredHeartbeats = field(default_factory=StoredHeartbeats)
 
     def __post_init__(self) -> None:
         self.cluster = FaultyCluster(self.clock)
@@ -150,7 +150,7 @@ class ConnectionWorld:
 
     def beat(self, instance: str, serial: int) -> None:
         """Let a heartbeat of an instance, with the token of this serial, be known."""
-        self.presences.sightings[UID][instance] = Sighting(serial, int(self.clock.now().timestamp()))
+        self.stored_heartbeats.last_seen[UID][instance] = LastSeen(serial, int(self.clock.now().timestamp()))
 
     # What is.
 
@@ -213,7 +213,7 @@ class ConnectionWorld:
                 self.cluster,
                 self.cache,
                 ConnectionIssuer(Signer(self.keys, self.policy.issuer), self.policy),
-                self.presences,
+                self.stored_heartbeats,
                 Context(self.clock, self.server_clock, self.audit, self.events),
             )
         return self._controller

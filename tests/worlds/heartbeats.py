@@ -28,4 +28,4 @@ async def seen(replica) -> list[str]:
     """The instances that are stored."""
     await replica.store_heartbeats()
     body = replica.cluster.peek(CONFIG_MAPS, "tallystick-system", "tallystick-instances-one")
-    return [name for record in stored_records(body or {}).values() for name in record.presence.sightings]
+    return [name for record in stored_records(body or {}).values() for name in record.heartbeats.last_seen]

@@ -47,8 +47,8 @@ def stored(cluster, name=MAP):
     return stored_records(body) if body is not None else None
 
 
-def sightings(cluster, configuration=WEST):
-    return dict(stored(cluster)[configuration.uid].presence.sightings)
+def last_seen(cluster, configuration=WEST):
+    return dict(stored(cluster)[configuration.uid].heartbeats.last_seen)
 
 
 def fill(instances, configuration, count, start=0):

@@ -23,7 +23,7 @@ from tests.harness.system import System
 Json = dict[str, Any]
 
 ADMISSION = "admissionregistration.k8s.io"
-WRITERS, GUARD, REQUESTER = (Installation().cluster_name(part) for part in ("writers", "guard", "requester"))
+WRITERS, VALIDATION, REQUESTER = (Installation().cluster_name(part) for part in ("writers", "guard", "requester"))
 EVERYBODY = ("ann", "star", "boss", "tenant", "reader")
 
 
@@ -44,9 +44,9 @@ class Wall(NamedTuple):
 
 WALLS = (
     Wall(ADMISSION, "validatingadmissionpolicies", "ValidatingAdmissionPolicy", WRITERS),
-    Wall(ADMISSION, "validatingadmissionpolicies", "ValidatingAdmissionPolicy", GUARD),
+    Wall(ADMISSION, "validatingadmissionpolicies", "ValidatingAdmissionPolicy", VALIDATION),
     Wall(ADMISSION, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", WRITERS),
-    Wall(ADMISSION, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", GUARD),
+    Wall(ADMISSION, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", VALIDATION),
     Wall(ADMISSION, "mutatingadmissionpolicies", "MutatingAdmissionPolicy", REQUESTER),
     Wall(ADMISSION, "mutatingadmissionpolicybindings", "MutatingAdmissionPolicyBinding", REQUESTER),
     Wall(

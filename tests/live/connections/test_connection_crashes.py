@@ -80,7 +80,7 @@ class Story:
         process = self.controllers._spawn(failpoint)
         try:
             poll(lambda: process.ended)
-            assert process.child.wait(10.0) == -signal.SIGKILL, process.child.last_words()
+            assert process.child.wait(10.0) == -signal.SIGKILL, process.child.exit_text()
         finally:
             process.child.stop()
         self.deaths += 1

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tallystick.install.installation import Installation
-from tallystick.pairing.admission import GUARD_IS_IN_FORCE, GUARD_PROBE, WRITERS_REFUSE_CREATE
-from tallystick.pairing.domain.requester import GUARD_REFUSES_FORGED
+from tallystick.pairing.admission import VALIDATION_IS_IN_FORCE, VALIDATION_PROBE, WRITERS_REFUSE_CREATE
+from tallystick.pairing.domain.requester import VALIDATION_REJECTS_FORGED
 from tallystick.schema.meta import API_VERSION, GROUP
 from tests.harness.api import Api
 from tests.harness.grants import grant
@@ -200,7 +200,7 @@ def test_the_exchange_alone_speaks_for_others_and_names_them(admin: Api, install
     unnamed = exchange.create(build(SERVICE))
 
     assert named["spec"]["requestedBy"] == "ann"
-    assert GUARD_REFUSES_FORGED in unnamed.message
+    assert VALIDATION_REJECTS_FORGED in unnamed.message
 
 
 def test_the_controllers_probe_comes_back_with_its_own_name(controller: Api, installed: Installation) -> None:
@@ -215,9 +215,9 @@ def test_the_controllers_probe_comes_back_with_its_own_name(controller: Api, ins
 
 def test_the_guards_probe_is_always_refused(admin: Api, build: Any) -> None:
     body = build(SERVICE)
-    body["metadata"]["name"] = GUARD_PROBE
+    body["metadata"]["name"] = VALIDATION_PROBE
 
-    assert GUARD_IS_IN_FORCE in admin.create(body).message
+    assert VALIDATION_IS_IN_FORCE in admin.create(body).message
 
 
 def test_a_generated_name_is_no_obstacle(admin: Api, build: Any, namespace: str) -> None:

@@ -10,8 +10,8 @@ from tallystick.install.installation import Installation
 from tallystick.install.manifests import access
 from tallystick.install.part import InstallPart
 from tallystick.objects.ports import NotFoundError, RefusedError, UnavailableError
-from tallystick.pairing.admission import GUARD_IS_IN_FORCE, GUARD_PROBE, WRITERS_REFUSE_CREATE
-from tallystick.pairing.domain.requester import GUARD_REFUSES_FORGED, RequesterMode
+from tallystick.pairing.admission import VALIDATION_IS_IN_FORCE, VALIDATION_PROBE, WRITERS_REFUSE_CREATE
+from tallystick.pairing.domain.requester import VALIDATION_REJECTS_FORGED, RequesterMode
 from tallystick.registry import FEATURES, KINDS
 from tallystick.schema.meta import Resource
 from tests.virtual_time import in_virtual_time
@@ -57,15 +57,15 @@ class Target:
             raise NotFoundError("the server could not find the requested resource")
         if resource.kind == "MasterToken" and self._in_force("writers"):
             raise RefusedError(f"denied: {WRITERS_REFUSE_CREATE}: only ...")
-        if body["metadata"]["name"] == GUARD_PROBE and self._in_force("guard"):
-            raise RefusedError(f"denied: {GUARD_IS_IN_FORCE}")
+        if body["metadata"]["name"] == VALIDATION_PROBE and self._in_force("guard"):
+            raise RefusedError(f"denied: {VALIDATION_IS_IN_FORCE}")
         return self._stamped(body)
 
     def _stamped(self, body: Json) -> Json:
         if self._in_force("stamp"):
             return body | {"spec": {**body["spec"], "requestedBy": "admin"}}
         if self._in_force("guard"):
-            raise RefusedError(f"denied: {GUARD_REFUSES_FORGED}")
+            raise RefusedError(f"denied: {VALIDATION_REJECTS_FORGED}")
         return body
 
     async def apply(self, resource: Resource, body: Json) -> Json:

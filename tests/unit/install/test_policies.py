@@ -6,8 +6,8 @@ from tallystick.cli.installing import install_parts
 from tallystick.cli.settings import feature_settings
 from tallystick.install import policies as built_in
 from tallystick.install.installation import Installation
-from tallystick.pairing.admission import GUARD_IS_IN_FORCE
-from tallystick.pairing.domain.requester import GUARD_REFUSES_CHANGED, GUARD_REFUSES_FORGED, RequesterMode
+from tallystick.pairing.admission import VALIDATION_IS_IN_FORCE
+from tallystick.pairing.domain.requester import VALIDATION_REJECTS_CHANGED, VALIDATION_REJECTS_FORGED, RequesterMode
 from tallystick.registry import FEATURES, KINDS
 
 Json = dict[str, Any]
@@ -52,7 +52,7 @@ def test_the_requester_is_stamped_and_guarded_in_policy_mode() -> None:
     kinds = {body["kind"] for body in policies(EVERYWHERE)}
 
     assert "MutatingAdmissionPolicy" in kinds
-    assert {GUARD_REFUSES_FORGED, GUARD_REFUSES_CHANGED} <= set(guard_texts(EVERYWHERE))
+    assert {VALIDATION_REJECTS_FORGED, VALIDATION_REJECTS_CHANGED} <= set(guard_texts(EVERYWHERE))
 
 
 def test_the_requester_is_left_alone_in_service_account_mode_and_use_cases_are_not() -> None:
@@ -60,7 +60,7 @@ def test_the_requester_is_left_alone_in_service_account_mode_and_use_cases_are_n
 
     assert "MutatingAdmissionPolicy" not in kinds
     assert guard_texts(TRUSTING) == [
-        GUARD_IS_IN_FORCE,
+        VALIDATION_IS_IN_FORCE,
         "you cannot request this use case in this namespace; ask an administrator for a RoleBinding",
     ]
 

@@ -180,7 +180,7 @@ async def test_a_waiter_who_hangs_up_does_not_end_it_for_the_others(slow, clock)
 
 async def test_a_get_of_ones_own_is_never_shared(slow, clock):
     reader = FreshReader(slow, clock)
-    tasks = [asyncio.create_task(reader.get_anew(*WHERE)) for _ in range(3)]
+    tasks = [asyncio.create_task(reader.get_uncached(*WHERE)) for _ in range(3)]
     await until(lambda: gets(slow) == 3)
 
     slow.let.set()
@@ -193,7 +193,7 @@ async def test_a_get_of_ones_own_reuses_nothing_and_makes_older_readings_forgott
     reader = FreshReader(cluster, clock)
     await reader.get(*WHERE)
 
-    await reader.get_anew(*WHERE)
+    await reader.get_uncached(*WHERE)
     await reader.get(*WHERE)
 
     assert gets(cluster) == 3

@@ -3,16 +3,16 @@
 from datetime import datetime
 
 from tallystick.connections.api.connection_configuration import ConnectionConfiguration, ConnectionToken, Instances
+from tallystick.connections.domain.heartbeat_records import Grade, HeartbeatRecords, InstanceSummary, summarize
 from tallystick.connections.domain.messages import conditions_of, readiness_of
-from tallystick.connections.domain.presence import Attendance, Grade, Presence, attendance
 from tallystick.connections.domain.reminders import Reminder, reminder
-from tallystick.connections.domain.slots import active_tokens, end_of, live_tokens
+from tallystick.connections.domain.slots import active_tokens, end_of, unrevoked_tokens
 from tallystick.objects.conditions import Description
 
 
-def describe(configuration: ConnectionConfiguration, presence: Presence, now: datetime) -> Description:
+def describe(configuration: ConnectionConfiguration, records: HeartbeatRecords, now: datetime) -> Description:
     """Describe an object, given the heartbeats of its instances."""
-    instances, rotation = attendance(presence, now), reminder(configuration, now)
+    instances, rotation = summarize(records, now), reminder(configuration, now)
     active = active_tokens(configuration)
     current = active[0] if active else None
     return Description(
@@ -22,30 +22,30 @@ def describe(configuration: ConnectionConfiguration, presence: Presence, now: da
             "tokens": [_counted(token, instances) for token in configuration.status.tokens],
             "active_tokens": len(active),
             "current_token_id": current.token_id if current else None,
-            "instances": _instances(instances, presence.unlisted, current.serial if current else None),
+            "instances": _instances(instances, records.unlisted, current.serial if current else None),
         },
         requeue_at=_requeue_at(configuration, instances, rotation),
     )
 
 
 def _requeue_at(
-    configuration: ConnectionConfiguration, instances: Attendance, rotation: Reminder | None
+    configuration: ConnectionConfiguration, instances: InstanceSummary, rotation: Reminder | None
 ) -> datetime | None:
     """Return when the license expires, an instance has been silent for too long, or a rotation is due."""
     times = [
-        *(end_of(token, configuration) for token in live_tokens(configuration)),
+        *(end_of(token, configuration) for token in unrevoked_tokens(configuration)),
         instances.next_change,
         rotation.next_change if rotation else None,
     ]
     return min((time for time in times if time is not None), default=None)
 
 
-def _counted(token: ConnectionToken, instances: Attendance) -> ConnectionToken:
+def _counted(token: ConnectionToken, instances: InstanceSummary) -> ConnectionToken:
     users = len(instances.users.get(token.serial, ()))
     return token if token.instances == users else token.model_copy(update={"instances": users})
 
 
-def _instances(instances: Attendance, unlisted: int, current: int | None) -> Instances:
+def _instances(instances: InstanceSummary, unlisted: int, current: int | None) -> Instances:
     outdated = sum(len(users) for serial, users in instances.users.items() if serial != current)
     return Instances(
         good=instances.grades.get(Grade.GOOD, 0),

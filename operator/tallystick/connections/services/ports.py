@@ -2,12 +2,12 @@
 
 from typing import Protocol
 
-from tallystick.connections.domain.presence import Presence
+from tallystick.connections.domain.heartbeat_records import HeartbeatRecords
 
 
-class Presences(Protocol):
+class HeartbeatRecordsByUID(Protocol):
     """The heartbeats that the replicas of the exchange have stored."""
 
-    def of(self, uid: str) -> Presence:
+    def of(self, uid: str) -> HeartbeatRecords:
         """Return the instances of the ConnectionConfiguration with this uid; may raise NotYetError."""
         ...

@@ -1,7 +1,7 @@
 """The part of connections in the HTTP API: the heartbeat, and the members that introspection adds for their tokens."""
 
 from tallystick.connections.api.connection_configuration import DeploymentType
-from tallystick.connections.domain.presence import INSTANCE_ID
+from tallystick.connections.domain.heartbeat_records import INSTANCE_ID
 from tallystick.connections.domain.secret import HEARTBEAT_PATH
 from tallystick.connections.web.heartbeat_endpoint import REFUSALS
 from tallystick.exchange.endpoint import Api, ApiPart, Endpoint

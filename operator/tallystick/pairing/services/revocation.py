@@ -7,7 +7,7 @@ spec: the spec belongs to the user.
 from functools import partial
 
 from tallystick.crypto.tokens import VerifiedClaims
-from tallystick.objects.fresh_reader import FreshReader, cannot_know
+from tallystick.objects.fresh_reader import FreshReader, retry_later
 from tallystick.objects.ports import Clock, Cluster, Json, NotFoundError, UnavailableError
 from tallystick.objects.status_swap import swap_status
 from tallystick.pairing.api.master_token import MASTER_TOKENS, MasterToken, MasterTokenState
@@ -61,7 +61,7 @@ class Revocations:
         return swapped is not None
 
     async def _read(self, resource: Resource, verified: VerifiedClaims) -> Json | None:
-        return await self._reader.get_anew(resource, verified.reference.namespace, verified.reference.name)
+        return await self._reader.get_uncached(resource, verified.reference.namespace, verified.reference.name)
 
     async def _revoked_pairing_token(self, verified: VerifiedClaims, raw: Json) -> Json | None:
         """Return the status to write; None if the token is not valid, or is not of this object."""
@@ -85,7 +85,7 @@ class Revocations:
         try:
             await record_revocation(self._cluster, self._clock, token.metadata.namespace, name)
         except UnavailableError as error:
-            raise cannot_know(error) from error
+            raise retry_later(error) from error
 
     async def _revoked_master_token(self, uid: str, raw: Json) -> Json | None:
         return _master_revoked(raw, self._clock) if raw["metadata"]["uid"] == uid else None

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from tallystick.connections.domain.heartbeat_records import HeartbeatRecords, LastSeen, summarize
 from tallystick.connections.domain.messages import (
     conditions_of,
     license_text,
@@ -11,7 +12,6 @@ from tallystick.connections.domain.messages import (
     readiness_of,
     still_in_use_text,
 )
-from tallystick.connections.domain.presence import Presence, Sighting, attendance
 from tallystick.connections.domain.reminders import reminder
 from tallystick.objects.conditions import Progress
 from tallystick.schema.meta import Condition
@@ -19,7 +19,7 @@ from tallystick.schema.times import rfc3339
 from tests.fakes import NOON
 from tests.worlds.connection_world import a_connection, a_token, slots
 
-NOBODY = attendance(Presence(), NOON)
+NOBODY = summarize(HeartbeatRecords(), NOON)
 OVER = rfc3339(NOON)
 RETIRED = rfc3339(NOON - timedelta(days=400))
 
@@ -31,7 +31,7 @@ def connection(*tokens, last=9, **changes):
 
 def users(**serials):
     seen = int(NOON.timestamp())
-    return attendance(Presence({name: Sighting(serial, seen) for name, serial in serials.items()}), NOON)
+    return summarize(HeartbeatRecords({name: LastSeen(serial, seen) for name, serial in serials.items()}), NOON)
 
 
 @pytest.mark.parametrize(

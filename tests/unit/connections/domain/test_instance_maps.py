@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from tallystick.connections.domain.heartbeat_records import HeartbeatRecords, LastSeen
 from tallystick.connections.domain.instance_maps import Record, instance_map, instance_map_name, stored_records
-from tallystick.connections.domain.presence import Presence, Sighting
 from tests.builders import OTHER_UID, UID
 
-RECORD = Record("edge", "dc-west", Presence({"press-1": Sighting(2, 1_795_316_400)}, unlisted=7))
+RECORD = Record("edge", "dc-west", HeartbeatRecords({"press-1": LastSeen(2, 1_795_316_400)}, unlisted=7))
 LINE = {"namespace": "edge", "name": "dc-west", "unlisted": 7, "instances": {"press-1": [2, 1_795_316_400]}}
 
 
@@ -27,17 +27,20 @@ def test_it_is_one_line_of_json_for_each_configuration():
 
 
 def test_what_was_written_is_read_back():
-    records = {UID: RECORD, OTHER_UID: Record("edge", "dc-east", Presence({"b": Sighting(1, 5), "a": Sighting(3, 4)}))}
+    records = {
+        UID: RECORD,
+        OTHER_UID: Record("edge", "dc-east", HeartbeatRecords({"b": LastSeen(1, 5), "a": LastSeen(3, 4)})),
+    }
 
     assert stored_records(instance_map("ts", "one", records)) == records
 
 
 def test_the_same_instances_are_written_the_same_whatever_their_order():
-    one, other = Sighting(1, 5), Sighting(3, 4)
+    one, other = LastSeen(1, 5), LastSeen(3, 4)
 
     written = [
-        instance_map("ts", "one", {UID: Record("edge", "dc-west", Presence(sightings))})
-        for sightings in ({"a": one, "b": other}, {"b": other, "a": one})
+        instance_map("ts", "one", {UID: Record("edge", "dc-west", HeartbeatRecords(last_seen))})
+        for last_seen in ({"a": one, "b": other}, {"b": other, "a": one})
     ]
 
     assert written[0] == written[1]
@@ -61,10 +64,10 @@ def test_an_empty_map_tells_of_nobody(body):
         pytest.param(json.dumps({**LINE, "name": None}), id="no name"),
         pytest.param(json.dumps({**LINE, "unlisted": -1}), id="a count below zero"),
         pytest.param(json.dumps({**LINE, "unlisted": 2**31}), id="a count that no status may have"),
-        pytest.param(json.dumps({**LINE, "instances": ["press-1"]}), id="instances without sightings"),
-        pytest.param(json.dumps({**LINE, "instances": {"press-1": 2}}), id="a sighting that is a number"),
-        pytest.param(json.dumps({**LINE, "instances": {"press-1": [2]}}), id="a sighting without a time"),
-        pytest.param(json.dumps({**LINE, "instances": {"press-1": [2, 3, 4]}}), id="a sighting of three"),
+        pytest.param(json.dumps({**LINE, "instances": ["press-1"]}), id="instances without last_seen"),
+        pytest.param(json.dumps({**LINE, "instances": {"press-1": 2}}), id="a seen that is a number"),
+        pytest.param(json.dumps({**LINE, "instances": {"press-1": [2]}}), id="a seen without a time"),
+        pytest.param(json.dumps({**LINE, "instances": {"press-1": [2, 3, 4]}}), id="a seen of three"),
         pytest.param(json.dumps({**LINE, "instances": {"press-1": [0, 3]}}), id="a serial that no token has"),
         pytest.param(json.dumps({**LINE, "instances": {"press-1": [2, 3.5]}}), id="a time that is a fraction"),
         pytest.param(json.dumps({**LINE, "instances": {"press-1": [2, -1]}}), id="a time before all times"),

@@ -61,7 +61,7 @@ def test_what_ends_is_recorded_before_the_secret_is_touched(secret):
     found = step(a_token("new", 2), a_token("old", 1), secret=secret, last=2, tokens=slots("new"))
 
     assert isinstance(found, RecordPlan)
-    assert [token.slot for token in found.plan.ended] == ["old"]
+    assert [token.slot for token in found.plan.revoked] == ["old"]
 
 
 def test_the_secret_is_emptied_when_all_has_ended():

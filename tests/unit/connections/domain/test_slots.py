@@ -28,7 +28,7 @@ from tests.worlds.configurations import (
 def rests(configuration: ConnectionConfiguration, now=NOON) -> bool:
     """Whether there is nothing to write."""
     made, status = plan(configuration, now), configuration.status
-    return (list(made.tokens), made.ended, made.issue, list(made.vacant)) == (
+    return (list(made.tokens), made.revoked, made.issue, list(made.vacant)) == (
         status.tokens,
         (),
         (),
@@ -122,7 +122,7 @@ def test_r17_r30_r34_the_token_of_a_removed_slot_ends_and_no_other():
     made = plan(a_configuration("a", tokens=(a_token("b", 2), a_token("a", 1))), NOON + timedelta(milliseconds=999))
 
     assert ended(made) == {"b": MANUAL}
-    assert made.ended[0].revoked_time == NOON, "a whole second"
+    assert made.revoked[0].revoked_time == NOON, "a whole second"
     assert alive(made) == ["a"]
     assert (made.issue, made.vacant) == ((), ())
 
@@ -184,7 +184,7 @@ def test_what_was_revoked_stays_as_it_was_recorded(configuration):
     made = plan(configuration.model_copy(update={"status": status}), NOON)
 
     assert made.tokens == before
-    assert made.ended == ()
+    assert made.revoked == ()
 
 
 def test_r37_there_are_three_reasons():
@@ -218,7 +218,7 @@ def test_r37_there_are_three_reasons():
 def test_s7_where_no_slot_has_an_active_token_the_last_minted_one_stays(names, tokens, kept):
     configuration = a_configuration(*names, tokens=tokens)
 
-    placed = {token.slot for token in slots.live_tokens(configuration) if slots.has_place(token, configuration)}
+    placed = {token.slot for token in slots.unrevoked_tokens(configuration) if slots.has_place(token, configuration)}
 
     assert placed == kept
     assert set(alive(plan(configuration, NOON))) == kept

@@ -41,7 +41,7 @@ def test_an_end_that_has_not_come_is_moved_wherever_the_spec_puts_it(state, aske
     made = plan(a_configuration("a", tokens=(token,), ends=asked), NOON)
 
     assert [kept.not_after for kept in made.tokens] == [NOON + asked if asked else None]
-    assert made.ended == ()
+    assert made.revoked == ()
 
 
 @pytest.mark.parametrize("asked", [None, YEAR], ids=["removed", "moved"])
@@ -53,7 +53,7 @@ def test_an_end_that_passed_while_the_controller_was_down_is_for_ever(late, aske
     made = plan(a_configuration("a", "b", tokens=both, ends=asked), NOON + HOUR + late)
 
     assert ended(made) == {"a": LICENSE_EXPIRED, "b": LICENSE_EXPIRED}
-    assert [token.not_after for token in made.ended] == [NOON + HOUR] * 2
+    assert [token.not_after for token in made.revoked] == [NOON + HOUR] * 2
     assert (made.issue, made.vacant) == (("b",), ("a",)), "R35: one new token"
 
 
@@ -101,7 +101,7 @@ def test_a_vacant_slot_gets_its_token_once_it_is_removed_and_added_anew():
 def test_another_slot_than_the_vacant_one_gets_its_token_at_once():
     made = plan(a_configuration("c", "b", tokens=(a_token("b", 3),), vacant=("a",)), NOON)
 
-    assert (made.issue, made.vacant, made.ended) == (("c",), (), ())
+    assert (made.issue, made.vacant, made.revoked) == (("c",), (), ())
 
 
 def test_the_renewed_token_stays_where_only_a_vacant_slot_is_left_though_it_is_pending():

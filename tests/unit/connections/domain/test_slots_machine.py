@@ -22,7 +22,7 @@ from tallystick.connections.api.connection_configuration import ConnectionConfig
 from tallystick.connections.domain import next_step as connections
 from tallystick.connections.domain.next_step import next_step
 from tallystick.connections.domain.secret import connection_secret
-from tallystick.connections.domain.slots import active_tokens, live_tokens, new_tokens, on_record, plan
+from tallystick.connections.domain.slots import active_tokens, new_tokens, on_record, plan, unrevoked_tokens
 from tallystick.connections.domain.validity import why_connection_invalid
 from tallystick.objects.held_secrets import HeldSecret, content_digest
 from tallystick.schema.times import rfc3339
@@ -123,7 +123,7 @@ class PureWorld:
                 self._write_secret(leader, configuration)
             case connections.Activate():
                 active = {"state": ConnectionTokenState.ACTIVE}
-                live = live_tokens(configuration)
+                live = unrevoked_tokens(configuration)
                 tokens = [t.model_copy(update=active) if t in live else t for t in configuration.status.tokens]
                 self._write_status(leader, configuration, {"tokens": tokens})
         return step
@@ -134,11 +134,11 @@ class PureWorld:
         return next_step(connections.Input(configuration, plan(configuration, self.time), secret, expected))
 
     def _wanted(self, configuration: ConnectionConfiguration) -> Json:
-        signed = {token.token_id: f"signed {token.token_id}" for token in live_tokens(configuration)}
+        signed = {token.token_id: f"signed {token.token_id}" for token in unrevoked_tokens(configuration)}
         return connection_secret(configuration, signed, base_url=ISSUER, ca_pem=None)
 
     def _write_secret(self, leader: int, configuration: ConnectionConfiguration) -> None:
-        if live_tokens(configuration) == active_tokens(configuration):
+        if unrevoked_tokens(configuration) == active_tokens(configuration):
             self.look(leader)  # S22: before healing
             if leader not in self.seen:
                 return

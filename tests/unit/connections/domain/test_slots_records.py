@@ -107,6 +107,6 @@ def test_tokens_are_told_newest_first():
         "a", "b", tokens=(a_token("a", 1), a_revoked("r", 3), a_token("b", 4, PENDING), a_token("c", 2))
     )
 
-    assert [token.serial for token in slots.live_tokens(configuration)] == [4, 2, 1]
+    assert [token.serial for token in slots.unrevoked_tokens(configuration)] == [4, 2, 1]
     assert [token.serial for token in slots.active_tokens(configuration)] == [2, 1]
     assert slots.slot_names(configuration) == ["a", "b"]

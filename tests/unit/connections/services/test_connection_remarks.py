@@ -89,7 +89,7 @@ async def test_a_heartbeat_that_changes_no_count_writes_nothing(world):
 
 async def test_s19_those_that_are_not_kept_are_told_of(world):
     await world.issue()
-    world.presences.unlisted = 7
+    world.stored_heartbeats.unlisted = 7
 
     await world.reconcile()
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from tallystick.connections.api.connection_configuration import CONNECTION_CONFIGURATIONS, DeploymentType
+from tallystick.connections.domain.heartbeat_records import LastSeen
 from tallystick.connections.domain.instance_maps import stored_records
-from tallystick.connections.domain.presence import Sighting
 from tallystick.connections.services.heartbeats import (
     NOT_A_CONNECTION_TOKEN,
     NOT_HERE,
@@ -64,7 +64,7 @@ class Place:
         """What is stored of the instances, by the uid of their configuration."""
         await self.instances.store()
         body = self.cluster.peek(CONFIG_MAPS, OWN, "tallystick-instances-one")
-        return {uid: dict(record.presence.sightings) for uid, record in stored_records(body or {}).items()}
+        return {uid: dict(record.heartbeats.last_seen) for uid, record in stored_records(body or {}).items()}
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ async def test_a_heartbeat_says_which_instance_uses_which_token(place):
     await place.beat(made.jwts["new"], "press-2")
 
     seen = int(NOON.timestamp())
-    assert await place.seen() == {made.uid: {"press-1": Sighting(1, seen), "press-2": Sighting(2, seen)}}
+    assert await place.seen() == {made.uid: {"press-1": LastSeen(1, seen), "press-2": LastSeen(2, seen)}}
 
 
 async def test_only_what_is_new_is_written_into_the_audit_log(place):

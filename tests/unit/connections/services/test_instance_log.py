@@ -1,9 +1,9 @@
 """What a replica keeps of heartbeats and when it writes: the cost is that of time, not of heartbeats (R23)."""
 
+from tallystick.connections.domain.heartbeat_records import HeartbeatRecords, LastSeen
 from tallystick.connections.domain.instance_maps import Record
-from tallystick.connections.domain.presence import Presence, Sighting
 from tallystick.connections.services.instance_log import CHANGES_SECONDS, POLL_SECONDS, TIMES_SECONDS
-from tests.worlds.instance_logs import EAST, SEEN, WEST, fill, sightings, stored, turn, writes
+from tests.worlds.instance_logs import EAST, SEEN, WEST, fill, last_seen, stored, turn, writes
 
 DAY = 86_400
 
@@ -40,8 +40,10 @@ async def test_news_is_written_at_once_as_one_map_that_says_who_uses_which_token
 
     assert (waits, writes(cluster)) == (POLL_SECONDS, ["create"])
     assert stored(cluster) == {
-        WEST.uid: Record("edge", "dc-west", Presence({"press-1": Sighting(1, SEEN), "press-2": Sighting(2, SEEN)})),
-        EAST.uid: Record("edge", "dc-east", Presence({"press-1": Sighting(1, SEEN)})),
+        WEST.uid: Record(
+            "edge", "dc-west", HeartbeatRecords({"press-1": LastSeen(1, SEEN), "press-2": LastSeen(2, SEEN)})
+        ),
+        EAST.uid: Record("edge", "dc-east", HeartbeatRecords({"press-1": LastSeen(1, SEEN)})),
     }
 
 
@@ -71,7 +73,7 @@ async def test_many_changes_within_seconds_are_one_write(instances, cluster, clo
 
     assert (early, set(waits)) == ([], {POLL_SECONDS})
     assert writes(cluster) == ["replace"]
-    assert len(sightings(cluster)) == 200
+    assert len(last_seen(cluster)) == 200
 
 
 async def test_heartbeats_that_say_nothing_new_are_one_write_a_minute(instances, cluster, clock):
@@ -88,7 +90,7 @@ async def test_heartbeats_that_say_nothing_new_are_one_write_a_minute(instances,
         wrote_at += [second for _ in writes(cluster)]
 
     assert wrote_at == [60, 120, 180, 240, 300]
-    assert sightings(cluster) == {"press-1": Sighting(1, SEEN + 300)}
+    assert last_seen(cluster) == {"press-1": LastSeen(1, SEEN + 300)}
 
 
 async def test_without_heartbeats_nothing_is_written(instances, cluster, clock):
@@ -118,13 +120,13 @@ async def test_what_comes_in_while_a_write_is_under_way_is_written_next_time(ins
     instances.note(WEST, "press-1", 1)
     cluster.before_next("create", "configmaps", lambda: instances.note(WEST, "press-2", 1))
     await turn(instances, clock)
-    first = sightings(cluster)
+    first = last_seen(cluster)
     clock.advance(CHANGES_SECONDS)
 
     await turn(instances, clock)
 
     assert set(first) == {"press-1"}
-    assert set(sightings(cluster)) == {"press-1", "press-2"}
+    assert set(last_seen(cluster)) == {"press-1", "press-2"}
 
 
 async def test_what_the_last_seconds_have_told_is_stored_when_a_replica_ends(instances, cluster, clock):
@@ -134,7 +136,7 @@ async def test_what_the_last_seconds_have_told_is_stored_when_a_replica_ends(ins
 
     await instances.store()
 
-    assert sightings(cluster) == {"press-1": Sighting(2, SEEN)}
+    assert last_seen(cluster) == {"press-1": LastSeen(2, SEEN)}
 
 
 # Forgetting.
@@ -146,7 +148,7 @@ async def test_after_a_day_of_silence_an_instance_is_forgotten_and_its_place_is_
     clock.advance(DAY - 1)
     instances.note(WEST, "i-00000", 1)
     await turn(instances, clock)
-    before = len(sightings(cluster))
+    before = len(last_seen(cluster))
     clock.advance(1)
     refused = instances.note(WEST, "new", 1)
     instances.note(WEST, "i-00000", 2)
@@ -155,7 +157,7 @@ async def test_after_a_day_of_silence_an_instance_is_forgotten_and_its_place_is_
     await turn(instances, clock)
 
     assert (before, refused) == (1000, False)
-    assert sightings(cluster) == {"i-00000": Sighting(2, SEEN + DAY)}
+    assert last_seen(cluster) == {"i-00000": LastSeen(2, SEEN + DAY)}
     assert instances.note(WEST, "new", 1)
 
 

@@ -13,7 +13,7 @@ from tallystick.connections.services.instance_log import (
 )
 from tallystick.schema.builtin import CONFIG_MAPS
 from tallystick.schema.meta import ObjectMeta
-from tests.worlds.instance_logs import EAST, MAP, OWN, WEST, a_log, fill, sightings, stored, turn, writes
+from tests.worlds.instance_logs import EAST, MAP, OWN, WEST, a_log, fill, last_seen, stored, turn, writes
 
 # What the API server takes in all values of a ConfigMap together, with their names.
 LARGEST_MAP = 1024 * 1024
@@ -27,9 +27,9 @@ async def test_s19_of_one_configuration_1000_ids_are_kept_and_the_rest_are_count
 
     await turn(instances, clock)
 
-    presence = stored(cluster)[WEST.uid].presence
-    assert (len(presence.sightings), presence.unlisted) == (1000, 7)
-    assert stored(cluster)[EAST.uid].presence.unlisted == 0
+    presence = stored(cluster)[WEST.uid].heartbeats
+    assert (len(presence.last_seen), presence.unlisted) == (1000, 7)
+    assert stored(cluster)[EAST.uid].heartbeats.unlisted == 0
 
 
 async def test_s19_an_id_that_is_kept_is_never_refused_and_may_change_its_token(instances, cluster):
@@ -39,8 +39,8 @@ async def test_s19_an_id_that_is_kept_is_never_refused_and_may_change_its_token(
 
     await instances.store()
     assert told == [True, False, False]
-    assert sightings(cluster)["i-00007"].serial == 2
-    assert "i-01000" not in sightings(cluster)
+    assert last_seen(cluster)["i-00007"].serial == 2
+    assert "i-01000" not in last_seen(cluster)
 
 
 async def test_s19_whoever_is_not_kept_costs_no_more_than_one_write_a_minute(instances, cluster, clock):
@@ -64,12 +64,12 @@ async def test_the_count_of_those_that_are_not_kept_is_that_of_the_last_minute(i
     clock.advance(30)
     instances.note(WEST, "i-00000", 2)
     await turn(instances, clock)
-    in_between = stored(cluster)[WEST.uid].presence.unlisted
+    in_between = stored(cluster)[WEST.uid].heartbeats.unlisted
     clock.advance(30)
     instances.note(WEST, "i-00000", 2)
     await turn(instances, clock)
 
-    assert (in_between, stored(cluster)[WEST.uid].presence.unlisted) == (7, 0)
+    assert (in_between, stored(cluster)[WEST.uid].heartbeats.unlisted) == (7, 0)
 
 
 def until_full(instances):
@@ -91,7 +91,7 @@ async def test_s19_of_all_configurations_together_as_many_ids_are_kept_as_fit(in
     await instances.store()
 
     records = stored(cluster).values()
-    assert sum(len(record.presence.sightings) for record in records) == kept
+    assert sum(len(record.heartbeats.last_seen) for record in records) == kept
     assert kept == (MOST_BYTES - len(records) * (GROUP_BYTES + len("edge") + len("c-000"))) // (INSTANCE_BYTES + 7)
 
 
@@ -104,7 +104,7 @@ async def test_s19_a_configuration_of_which_no_id_has_room_is_counted_all_the_sa
 
     await instances.store()
 
-    assert stored(cluster)[WEST.uid].presence.unlisted == 7
+    assert stored(cluster)[WEST.uid].heartbeats.unlisted == 7
 
 
 async def test_s19_after_a_restart_the_same_bounds_hold(instances, cluster, clock):
@@ -116,7 +116,7 @@ async def test_s19_after_a_restart_the_same_bounds_hold(instances, cluster, cloc
     await again.store()
 
     assert again.note(WEST, "one-too-many", 1) is False
-    assert sum(len(record.presence.sightings) for record in stored(cluster).values()) == kept
+    assert sum(len(record.heartbeats.last_seen) for record in stored(cluster).values()) == kept
 
 
 @pytest.mark.parametrize("configurations", [10, 100, 1_000, 10_000])

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tallystick.connections.domain.heartbeat_records import HeartbeatRecords, LastSeen
 from tallystick.connections.domain.instance_maps import Record, instance_map
-from tallystick.connections.domain.presence import Presence, Sighting
 from tallystick.connections.services.instance_log import CHANGES_SECONDS, POLL_SECONDS, TIMES_SECONDS
 from tallystick.objects.ports import ConflictError, RefusedError, UnavailableError
 from tallystick.schema.builtin import CONFIG_MAPS
@@ -15,7 +15,7 @@ from tests.worlds.instance_logs import (
     SEEN,
     WEST,
     a_log,
-    sightings,
+    last_seen,
     stored,
     turn,
     writes,
@@ -35,8 +35,8 @@ async def test_a_restart_loses_nobody(instances, cluster, clock):
     again.note(WEST, "press-2", 2)
     await turn(again, clock)
 
-    assert sightings(cluster) == {"press-1": Sighting(1, SEEN), "press-2": Sighting(2, SEEN + 30)}
-    assert sightings(cluster, EAST) == {"press-9": Sighting(3, SEEN)}
+    assert last_seen(cluster) == {"press-1": LastSeen(1, SEEN), "press-2": LastSeen(2, SEEN + 30)}
+    assert last_seen(cluster, EAST) == {"press-9": LastSeen(3, SEEN)}
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ async def test_the_last_write_of_a_process_is_tried_once_more(instances, cluster
 
     await instances.store_last()
 
-    assert set(sightings(cluster)) == {"press-1"}
+    assert set(last_seen(cluster)) == {"press-1"}
 
 
 async def test_a_process_that_cannot_store_its_last_heartbeats_ends_all_the_same(instances, cluster):
@@ -69,8 +69,8 @@ async def test_replicas_have_maps_of_their_own(instances, cluster, clock):
     await instances.store()
     await other.store()
 
-    assert set(sightings(cluster)) == {"press-1"}
-    assert set(stored(cluster, "tallystick-instances-exchange-1")[WEST.uid].presence.sightings) == {"press-2"}
+    assert set(last_seen(cluster)) == {"press-1"}
+    assert set(stored(cluster, "tallystick-instances-exchange-1")[WEST.uid].heartbeats.last_seen) == {"press-2"}
 
 
 @pytest.mark.parametrize("theirs", [1, 3], ids=["they used an older token", "they used a newer token"])
@@ -79,7 +79,7 @@ async def test_two_replicas_of_one_name_lose_nobody_and_the_later_sighting_count
     instances.note(WEST, "press-1", 2)
     await instances.store()
     clock.advance(5)
-    body = instance_map(OWN, REPLICA, {WEST.uid: Record("edge", "dc-west", Presence(seen_by_another(theirs)))})
+    body = instance_map(OWN, REPLICA, {WEST.uid: Record("edge", "dc-west", HeartbeatRecords(seen_by_another(theirs)))})
     cluster.edit(CONFIG_MAPS, OWN, MAP, lambda found: found.update(data=body["data"]))
     writes(cluster)
 
@@ -91,19 +91,19 @@ async def test_two_replicas_of_one_name_lose_nobody_and_the_later_sighting_count
 
     assert conflict == POLL_SECONDS
     assert writes(cluster) == ["replace", "replace"]
-    assert sightings(cluster) == {
-        "press-1": Sighting(2, SEEN + 5),
-        "press-2": Sighting(theirs, SEEN + 4),
-        "press-3": Sighting(2, SEEN + 5),
+    assert last_seen(cluster) == {
+        "press-1": LastSeen(2, SEEN + 5),
+        "press-2": LastSeen(theirs, SEEN + 4),
+        "press-3": LastSeen(2, SEEN + 5),
     }
 
 
 def seen_by_another(serial):
-    return {"press-1": Sighting(serial, SEEN + 4), "press-2": Sighting(serial, SEEN + 4)}
+    return {"press-1": LastSeen(serial, SEEN + 4), "press-2": LastSeen(serial, SEEN + 4)}
 
 
 async def test_a_map_that_another_of_this_name_makes_first_is_taken_over(instances, cluster, clock):
-    body = instance_map(OWN, REPLICA, {WEST.uid: Record("edge", "dc-west", Presence(seen_by_another(1)))})
+    body = instance_map(OWN, REPLICA, {WEST.uid: Record("edge", "dc-west", HeartbeatRecords(seen_by_another(1)))})
     cluster.before_next("create", "configmaps", lambda: cluster.put(CONFIG_MAPS, body))
     instances.note(WEST, "press-9", 1)
 
@@ -111,7 +111,7 @@ async def test_a_map_that_another_of_this_name_makes_first_is_taken_over(instanc
     clock.advance(CHANGES_SECONDS)
     await turn(instances, clock)
 
-    assert set(sightings(cluster)) == {"press-1", "press-2", "press-9"}
+    assert set(last_seen(cluster)) == {"press-1", "press-2", "press-9"}
 
 
 async def test_a_map_that_somebody_has_deleted_is_made_again(instances, cluster, clock):
@@ -124,7 +124,7 @@ async def test_a_map_that_somebody_has_deleted_is_made_again(instances, cluster,
         clock.advance(CHANGES_SECONDS)
         await turn(instances, clock)
 
-    assert set(sightings(cluster)) == {"press-1", "press-2"}
+    assert set(last_seen(cluster)) == {"press-1", "press-2"}
 
 
 async def test_garbage_in_its_map_is_written_over(instances, cluster, clock):
@@ -159,7 +159,7 @@ async def test_a_write_that_fails_is_tried_again_and_nothing_is_lost(instances, 
     await turn(instances, clock)
 
     assert waited == waits
-    assert sightings(cluster) == {"press-1": Sighting(1, SEEN)}
+    assert last_seen(cluster) == {"press-1": LastSeen(1, SEEN)}
 
 
 async def test_times_that_could_not_be_written_are_written_later(instances, cluster, clock):
@@ -172,7 +172,7 @@ async def test_times_that_could_not_be_written_are_written_later(instances, clus
     clock.advance(await turn(instances, clock))
     await turn(instances, clock)
 
-    assert sightings(cluster) == {"press-1": Sighting(1, SEEN + 60)}
+    assert last_seen(cluster) == {"press-1": LastSeen(1, SEEN + 60)}
 
 
 async def test_an_answer_that_is_lost_costs_another_look_and_loses_nobody(instances, cluster, clock):
@@ -187,7 +187,7 @@ async def test_an_answer_that_is_lost_costs_another_look_and_loses_nobody(instan
         clock.advance(CHANGES_SECONDS)
         instances.note(WEST, "press-3", 1)
 
-    assert set(sightings(cluster)) == {"press-1", "press-2", "press-3"}
+    assert set(last_seen(cluster)) == {"press-1", "press-2", "press-3"}
 
 
 @pytest.mark.parametrize("error", [ConflictError("changed"), UnavailableError("down")], ids=["conflict", "no answer"])
@@ -201,4 +201,4 @@ async def test_who_stores_for_the_last_time_hears_of_a_failure_and_can_try_again
         await instances.store()
     await instances.store()
 
-    assert set(sightings(cluster)) == {"press-1", "press-2"}
+    assert set(last_seen(cluster)) == {"press-1", "press-2"}

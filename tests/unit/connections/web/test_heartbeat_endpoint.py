@@ -5,7 +5,7 @@ import json
 import pytest
 from yarl import URL
 
-from tallystick.connections.domain.presence import HEARTBEAT_SECONDS
+from tallystick.connections.domain.heartbeat_records import HEARTBEAT_SECONDS
 from tallystick.exchange.transport import IDLE_SECONDS
 from tallystick.objects.ports import UnavailableError
 from tests.worlds.heartbeats import GOOD, PATH, beat, problem, seen, shown

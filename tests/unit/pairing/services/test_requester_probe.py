@@ -3,7 +3,7 @@
 import pytest
 
 from tallystick.objects.ports import ConflictError, RefusedError, UnavailableError
-from tallystick.pairing.domain.requester import GUARD_REFUSES_FORGED, RequesterMode
+from tallystick.pairing.domain.requester import VALIDATION_REJECTS_FORGED, RequesterMode
 from tallystick.pairing.services.requester_probe import FORGED, RequesterProbe, RequesterWatch
 from tests.fakes import FakeClock
 from tests.worlds.reviews import ReviewingCluster
@@ -24,14 +24,16 @@ def a_requester(cluster, mode=RequesterMode.POLICY):
     ("answer", "protected"),
     [
         pytest.param({"spec": {"requestedBy": CONTROLLER}}, True, id="our own name came back"),
-        pytest.param(RefusedError(f"denied the request: {GUARD_REFUSES_FORGED}"), True, id="the guard's own words"),
+        pytest.param(
+            RefusedError(f"denied the request: {VALIDATION_REJECTS_FORGED}"), True, id="the guard's own words"
+        ),
         pytest.param({"spec": {"requestedBy": FORGED}}, False, id="the forged name came back"),
         pytest.param({"spec": {"requestedBy": "somebody"}}, False, id="another name came back"),
         pytest.param({"spec": {"requestedBy": ""}}, False, id="an empty name came back"),
         pytest.param({"spec": {}}, False, id="no name came back"),
         pytest.param(RefusedError("denied by somebody else's policy"), False, id="another policy refused"),
         pytest.param(RefusedError("pairingtokens is forbidden: no RBAC"), False, id="RBAC refused"),
-        pytest.param(UnavailableError(GUARD_REFUSES_FORGED), False, id="no answer"),
+        pytest.param(UnavailableError(VALIDATION_REJECTS_FORGED), False, id="no answer"),
         pytest.param(ConflictError("modified"), False, id="an answer that makes no sense"),
     ],
 )
@@ -49,7 +51,7 @@ async def test_s4_nothing_is_trusted_before_the_first_probe(cluster):
 
 async def test_s4_protection_that_was_lost_is_noticed(cluster):
     requester = a_requester(cluster)
-    cluster.probe = RefusedError(GUARD_REFUSES_FORGED)
+    cluster.probe = RefusedError(VALIDATION_REJECTS_FORGED)
     await requester.probe()
 
     cluster.probe = {"spec": {"requestedBy": FORGED}}
@@ -98,7 +100,7 @@ async def test_s4_the_probe_is_a_forged_device_project_token_that_is_never_store
 
     async def create(resource, body, *, dry_run=False):
         asked.append((resource.kind, body, dry_run))
-        raise RefusedError(GUARD_REFUSES_FORGED)
+        raise RefusedError(VALIDATION_REJECTS_FORGED)
 
     cluster.create = create
 
@@ -135,7 +137,7 @@ class Watched:
 
 async def test_s4_a_requester_that_is_protected_is_probed_once_a_minute(cluster):
     watched = Watched(cluster)
-    cluster.probe = RefusedError(GUARD_REFUSES_FORGED)
+    cluster.probe = RefusedError(VALIDATION_REJECTS_FORGED)
 
     sent = []
     for _ in range(13):
@@ -158,7 +160,7 @@ async def test_s4_all_objects_are_looked_at_again_once_protection_is_proved(clus
     cluster.probe = {"spec": {"requestedBy": FORGED}}
     await watched.run()
 
-    cluster.probe = RefusedError(GUARD_REFUSES_FORGED)
+    cluster.probe = RefusedError(VALIDATION_REJECTS_FORGED)
     await watched.run()
     watched.clock.advance(60.0)
     await watched.run()

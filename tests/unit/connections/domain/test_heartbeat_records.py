@@ -1,21 +1,21 @@
-"""Presence: grades at their exact boundaries, who counts for which token, and what many replicas say together (R23)."""
+"""Heartbeat records: grades at their exact boundaries, instances by token, and the records of many replicas (R23)."""
 
 from datetime import timedelta
 
 import pytest
 
-from tallystick.connections.domain.presence import (
+from tallystick.connections.domain.heartbeat_records import (
     FORGET_AFTER,
     GOOD_WITHIN,
     MOST_KEPT,
     WARNING_WITHIN,
     Grade,
-    Presence,
-    Sighting,
-    attendance,
+    HeartbeatRecords,
+    LastSeen,
     is_forgotten,
     join,
     named,
+    summarize,
 )
 from tests.fakes import NOON
 
@@ -24,11 +24,11 @@ AN_INSTANT = timedelta(microseconds=1)
 
 
 def seen(serial=1, *, ago=0):
-    return Sighting(serial, SEEN - ago)
+    return LastSeen(serial, SEEN - ago)
 
 
-def present(**sightings):
-    return Presence(sightings)
+def present(**last_seen):
+    return HeartbeatRecords(last_seen)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def present(**sightings):
     ],
 )
 def test_the_age_of_the_last_heartbeat_says_how_an_instance_does_and_until_when(age, grade, until):
-    found = attendance(present(press=seen()), NOON + age)
+    found = summarize(present(press=seen()), NOON + age)
 
     assert found.grades == {grade: 1}
     assert found.users == {1: ("press",)}
@@ -55,10 +55,10 @@ def test_what_is_announced_as_the_next_change_is_one():
     """The controller sleeps until then; if nothing were different, or something had been before, it slept wrongly."""
     presence = present(a=seen(), b=seen(2, ago=90), c=seen(1, ago=500), d=seen(1, ago=86_399))
     now, changes = NOON, 0
-    while (change := attendance(presence, now).next_change) is not None:
-        before, at = attendance(presence, now), attendance(presence, change)
+    while (change := summarize(presence, now).next_change) is not None:
+        before, at = summarize(presence, now), summarize(presence, change)
         assert now < change
-        assert attendance(presence, change - AN_INSTANT).grades == before.grades
+        assert summarize(presence, change - AN_INSTANT).grades == before.grades
         assert (at.grades, at.users) != (before.grades, before.users)
         now, changes = change, changes + 1
 
@@ -67,7 +67,7 @@ def test_what_is_announced_as_the_next_change_is_one():
 
 
 def test_after_a_day_an_instance_counts_for_nothing():
-    found = attendance(present(press=seen()), NOON + FORGET_AFTER)
+    found = summarize(present(press=seen()), NOON + FORGET_AFTER)
 
     assert (found.grades, found.users, found.next_change) == ({}, {}, None)
     assert is_forgotten(seen(), NOON + FORGET_AFTER)
@@ -75,7 +75,7 @@ def test_after_a_day_an_instance_counts_for_nothing():
 
 
 def test_instances_are_told_by_the_token_that_they_use_in_order_of_their_ids():
-    found = attendance(present(c=seen(1), a=seen(2), b=seen(1, ago=300)), NOON)
+    found = summarize(present(c=seen(1), a=seen(2), b=seen(1, ago=300)), NOON)
 
     assert found.users == {1: ("b", "c"), 2: ("a",)}
     assert found.grades == {Grade.GOOD: 2, Grade.WARNING: 1}
@@ -83,7 +83,7 @@ def test_instances_are_told_by_the_token_that_they_use_in_order_of_their_ids():
 
 
 def test_where_nobody_is_nothing_changes():
-    assert attendance(Presence(), NOON).next_change is None
+    assert summarize(HeartbeatRecords(), NOON).next_change is None
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["in order", "in the other order"])
@@ -97,19 +97,19 @@ def test_where_nobody_is_nothing_changes():
     ],
 )
 def test_of_two_replicas_counts(one, other, joined, turned):
-    presences = [present(press=one), present(press=other)]
+    stored_heartbeats = [present(press=one), present(press=other)]
 
-    assert join(reversed(presences) if turned else presences) == present(press=joined)
+    assert join(reversed(stored_heartbeats) if turned else stored_heartbeats) == present(press=joined)
 
 
 def test_nobody_joined_is_nobody():
-    assert join([]) == Presence()
+    assert join([]) == HeartbeatRecords()
 
 
 def test_all_instances_of_all_replicas_are_joined_and_those_that_are_not_kept_are_added_up():
-    found = join([Presence({"a": seen()}, unlisted=3), Presence({"b": seen(2)}, unlisted=4)])
+    found = join([HeartbeatRecords({"a": seen()}, unlisted=3), HeartbeatRecords({"b": seen(2)}, unlisted=4)])
 
-    assert found == Presence({"a": seen(), "b": seen(2)}, unlisted=7)
+    assert found == HeartbeatRecords({"a": seen(), "b": seen(2)}, unlisted=7)
 
 
 @pytest.mark.parametrize(
@@ -118,22 +118,22 @@ def test_all_instances_of_all_replicas_are_joined_and_those_that_are_not_kept_ar
 )
 def test_s19_no_more_instances_are_kept_of_many_replicas_than_of_one(more, kept, unlisted):
     half = MOST_KEPT // 2
-    first = Presence({f"a-{number:04}": seen(ago=number) for number in range(half)}, unlisted=5)
-    second = Presence({f"b-{number:04}": seen(ago=number) for number in range(half + more)})
+    first = HeartbeatRecords({f"a-{number:04}": seen(ago=number) for number in range(half)}, unlisted=5)
+    second = HeartbeatRecords({f"b-{number:04}": seen(ago=number) for number in range(half + more)})
 
     found = join([first, second])
 
-    assert (len(found.sightings), found.unlisted) == (kept, unlisted)
+    assert (len(found.last_seen), found.unlisted) == (kept, unlisted)
 
 
 def test_s19_of_too_many_the_latest_are_kept_and_of_equals_always_the_same():
     early = {f"early-{number:04}": seen(ago=60) for number in range(MOST_KEPT)}
     late = {"late": seen()}
 
-    found = join([Presence(early), Presence(late)])
+    found = join([HeartbeatRecords(early), HeartbeatRecords(late)])
 
-    assert "late" in found.sightings
-    assert found == join([Presence(late), Presence(dict(reversed(early.items())))])
+    assert "late" in found.last_seen
+    assert found == join([HeartbeatRecords(late), HeartbeatRecords(dict(reversed(early.items())))])
     assert found.unlisted == 1
 
 

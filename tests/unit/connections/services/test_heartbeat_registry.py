@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from tallystick.connections.domain.heartbeat_records import HeartbeatRecords, LastSeen
 from tallystick.connections.domain.instance_maps import INSTANCES_LABEL, Record, instance_map
-from tallystick.connections.domain.presence import Presence, Sighting
-from tallystick.connections.services.presence_registry import PresenceRegistry
+from tallystick.connections.services.heartbeat_registry import HeartbeatRegistry
 from tallystick.errors import NotYetError
 from tallystick.objects.ports import ConflictError, NotFoundError, UnavailableError
 from tallystick.schema.builtin import CONFIG_MAPS
@@ -20,11 +20,11 @@ WEST, EAST = ("edge", "dc-west"), ("edge", "dc-east")
 
 @pytest.fixture
 def registry(cluster, clock):
-    return PresenceRegistry(cluster, clock, namespace=OWN)
+    return HeartbeatRegistry(cluster, clock, namespace=OWN)
 
 
 def a_record(where=WEST, unlisted=0, **instances):
-    return Record(*where, Presence({name: Sighting(*one) for name, one in instances.items()}, unlisted))
+    return Record(*where, HeartbeatRecords({name: LastSeen(*one) for name, one in instances.items()}, unlisted))
 
 
 def store(cluster, replica, namespace=OWN, **records):
@@ -52,7 +52,7 @@ def test_before_the_first_look_nothing_is_said_of_anybody(registry):
 
 async def test_where_no_replica_has_stored_anything_nobody_is_there(registry):
     assert await registry.refresh() == set()
-    assert registry.of("uid-west") == Presence()
+    assert registry.of("uid-west") == HeartbeatRecords()
 
 
 async def test_a_first_look_that_fails_is_none(registry, cluster):
@@ -71,10 +71,10 @@ async def test_replicas_are_joined_by_the_latest_sighting(registry, cluster):
     changed = await registry.refresh()
 
     assert changed == {WEST, EAST}
-    expected = {"a": Sighting(2, SEEN + 1), "b": Sighting(2, SEEN), "c": Sighting(1, SEEN)}
-    assert registry.of("uid-west") == Presence(expected, unlisted=5)
-    assert registry.of("uid-east") == Presence({"a": Sighting(1, SEEN)})
-    assert registry.of("uid-unknown") == Presence()
+    expected = {"a": LastSeen(2, SEEN + 1), "b": LastSeen(2, SEEN), "c": LastSeen(1, SEEN)}
+    assert registry.of("uid-west") == HeartbeatRecords(expected, unlisted=5)
+    assert registry.of("uid-east") == HeartbeatRecords({"a": LastSeen(1, SEEN)})
+    assert registry.of("uid-unknown") == HeartbeatRecords()
 
 
 async def test_only_what_has_changed_is_read_and_told(registry, cluster):
@@ -107,7 +107,7 @@ async def test_configmaps_of_others_are_not_looked_at(registry, cluster):
     store(cluster, "elsewhere", namespace="edge", west=a_record(a=(1, SEEN)))
 
     assert await registry.refresh() == set()
-    assert registry.of("uid-west") == Presence()
+    assert registry.of("uid-west") == HeartbeatRecords()
 
 
 async def test_s19_broken_lines_say_nothing(registry, cluster):
@@ -116,7 +116,7 @@ async def test_s19_broken_lines_say_nothing(registry, cluster):
     cluster.edit(CONFIG_MAPS, OWN, name, lambda body: body["data"].update({"uid-east": "garbage", "uid-x": liar}))
 
     assert await registry.refresh() == {WEST}
-    assert registry.of("uid-east") == Presence()
+    assert registry.of("uid-east") == HeartbeatRecords()
 
 
 @pytest.mark.parametrize("verb", ["list", "get"])
@@ -130,9 +130,9 @@ async def test_a_look_that_fails_changes_nothing_and_the_next_one_finds_it(regis
         await registry.refresh()
     kept = registry.of("uid-west")
 
-    assert kept == Presence({"a": Sighting(1, SEEN)})
+    assert kept == HeartbeatRecords({"a": LastSeen(1, SEEN)})
     assert await registry.refresh() == {WEST}
-    assert registry.of("uid-west") == Presence({"a": Sighting(2, SEEN)})
+    assert registry.of("uid-west") == HeartbeatRecords({"a": LastSeen(2, SEEN)})
 
 
 async def test_a_map_that_goes_between_list_and_get_is_gone(registry, cluster):
@@ -140,7 +140,7 @@ async def test_a_map_that_goes_between_list_and_get_is_gone(registry, cluster):
     cluster.fail_next("get", "configmaps", NotFoundError("gone"))
 
     assert await registry.refresh() == set()
-    assert registry.of("uid-west") == Presence()
+    assert registry.of("uid-west") == HeartbeatRecords()
 
 
 async def test_a_map_that_somebody_has_deleted_is_told_as_a_change(registry, cluster):
@@ -149,7 +149,7 @@ async def test_a_map_that_somebody_has_deleted_is_told_as_a_change(registry, clu
     cluster.remove(CONFIG_MAPS, OWN, name)
 
     assert await registry.refresh() == {WEST}
-    assert registry.of("uid-west") == Presence()
+    assert registry.of("uid-west") == HeartbeatRecords()
     assert await registry.refresh() == set()
 
 
@@ -168,7 +168,7 @@ async def test_the_map_of_a_replica_that_is_no_more_goes_when_nobody_counts_for_
     assert calls(cluster) == [("list", ""), ("delete", name)]
     assert cluster.peek(CONFIG_MAPS, OWN, name) is None
     assert changed == {WEST}
-    assert registry.of("uid-west") == Presence()
+    assert registry.of("uid-west") == HeartbeatRecords()
 
 
 async def test_a_map_that_was_just_written_is_not_deleted(registry, cluster, clock):
@@ -185,7 +185,7 @@ async def test_a_map_that_was_just_written_is_not_deleted(registry, cluster, clo
 
     assert cluster.peek(CONFIG_MAPS, OWN, name) is not None
     assert changed == {WEST}
-    assert registry.of("uid-west") == fresh.presence
+    assert registry.of("uid-west") == fresh.heartbeats
 
 
 async def test_a_map_that_another_has_deleted_meanwhile_is_gone(registry, cluster, clock):
