@@ -10,7 +10,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.controller.work_queue import MOST_PASSED_OVER, Level, WorkQueue
+from tallystick.controller.work_queue import MOST_PASSED_OVER, Level, WorkQueue, most_routine
 from tallystick.errors import NotYetError
 from tallystick.objects.ports import ConflictError, UnavailableError
 from tests.virtual_time import in_virtual_time
@@ -415,6 +415,108 @@ async def test_an_endless_storm_of_changes_starves_no_routine_key():
 
     assert len(begun) == 42
     assert [begun.count(f"routine-{number}") for number in range(10)] == [1] * 10
+
+
+@pytest.mark.parametrize(("workers", "most"), [(1, 1), (2, 1), (3, 1), (4, 2), (32, 16)])
+@in_virtual_time
+async def test_half_of_the_workers_at_most_and_one_at_least_work_on_routine_keys(workers, most):
+    queue, worker = a_queue(), Worker(seconds=1)
+    for number in range(100):
+        queue.add(f"routine-{number}", Level.ROUTINE)
+    async with running(queue, worker, workers=workers):
+        await queue.drain()
+
+    assert worker.most == most
+    assert len(worker.begun) == 100
+
+
+@in_virtual_time
+async def test_a_change_begins_at_once_however_long_the_routine_work_is():
+    queue, worker = a_queue(), Worker(seconds=60)
+    for number in range(10):
+        queue.add(f"routine-{number}", Level.ROUTINE)
+    async with running(queue, worker, workers=4):
+        await asyncio.sleep(1)
+        queue.add("change")
+        await asyncio.sleep(1)
+        queue.add("routine-9")
+        await queue.drain()
+
+    assert (worker.times("change"), worker.times("routine-9")) == ([1.0], [2.0])
+
+
+@in_virtual_time
+async def test_routine_work_whose_key_changes_counts_as_routine_until_it_ends():
+    queue, worker = a_queue(), Worker(seconds=10)
+    for key in ("a", "b"):
+        queue.add(key, Level.ROUTINE)
+    async with running(queue, worker, workers=2):
+        await asyncio.sleep(1)
+        queue.add("a")
+        await queue.drain()
+
+    assert sorted(worker.begun) == [("a", 0.0), ("a", 10.0), ("b", 10.0)]
+
+
+@in_virtual_time
+async def test_routine_work_that_fails_or_is_cancelled_leaves_its_worker_to_the_next():
+    queue, worker = a_queue(), Worker(seconds=1, a=[UnavailableError("busy", retry_after=60)])
+    for key in "abcd":
+        queue.add(key, Level.ROUTINE)
+    async with running(queue, worker, workers=2):
+        await asyncio.sleep(1.5)
+    async with running(queue, worker, workers=2):
+        await queue.drain()
+
+    assert worker.begun == [("a", 0.0), ("b", 1.0), ("c", 1.5), ("d", 2.5)]
+
+
+@in_virtual_time
+async def test_changes_that_take_long_and_never_end_starve_no_routine_key():
+    queue, begun = a_queue(), list[str]()
+
+    async def work(key: str) -> None:
+        begun.append(key)
+        if key.startswith("storm"):
+            queue.add(key)  # it changes again while it is worked on
+            await asyncio.sleep(10)
+
+    for number in range(20):
+        queue.add(f"storm-{number}")
+    for number in range(10):
+        queue.add(f"routine-{number}", Level.ROUTINE)
+    async with running(queue, work, workers=4):
+        await asyncio.sleep(75)
+
+    assert [begun.count(f"routine-{number}") for number in range(10)] == [1] * 10
+
+
+# Each step: add a key on the level that its name says, and let some seconds pass.
+FIXED = st.lists(st.tuples(st.sampled_from(Level), st.integers(0, 9), st.integers(0, 3)), max_size=60)
+
+
+@given(steps=FIXED, seconds=st.integers(1, 5), workers=st.integers(1, 6))
+@in_virtual_time
+async def test_a_worker_is_free_only_while_no_key_may_begin(steps, seconds, workers):
+    queue, under_way = a_queue(), list[str]()
+
+    async def work(key: str) -> None:
+        under_way.append(key)
+        await asyncio.sleep(seconds)
+        under_way.remove(key)
+
+    async with running(queue, work, workers):
+        for level, number, pause in steps:
+            queue.add(f"{level}-{number}", level)
+            await asyncio.sleep(pause + 0.5)  # work begins and ends at whole seconds
+            routine = sum(key.startswith(Level.ROUTINE) for key in under_way)
+            assert len(under_way) <= workers
+            assert routine <= most_routine(workers)
+            if len(under_way) < workers:
+                assert queue.ready(Level.URGENT) == 0
+                assert queue.ready(Level.ROUTINE) == 0 or routine == most_routine(workers)
+            await asyncio.sleep(0.5)
+        await queue.drain()
 
 
 @pytest.mark.parametrize(
