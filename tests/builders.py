@@ -143,13 +143,12 @@ def a_master_token(**changes: Any) -> MasterToken:
 
 def a_policy(
     *,
-    issuer: str = ISSUER,
     external_urls: tuple[str, ...] = (ISSUER,),
     table: object = None,
     requester: RequesterMode = RequesterMode.POLICY,
 ) -> PairingPolicy:
     """The settings of an operator with the built-in use cases."""
-    return PairingPolicy(issuer, external_urls, use_cases(table) if table is not None else use_cases(), requester)
+    return PairingPolicy(external_urls, use_cases(table) if table is not None else use_cases(), requester)
 
 
 def a_key(name: str = "first") -> SigningKey:

@@ -45,7 +45,7 @@ def connected(
     }
     empty = ConnectionConfiguration.model_validate(cluster.put(CONNECTION_CONFIGURATIONS, body))
     key_id = issuer.keyring.signing_key(now).key_id
-    tokens = new_tokens(empty, slots, key_id=key_id, issuer=issuer.policy.issuer, now=now)
+    tokens = new_tokens(empty, slots, key_id=key_id, issuer=issuer.issuer, now=now)
     states = {token.slot: "Pending" if token.slot in pending else "Active" for token in tokens}
     status = {
         "observedGeneration": 1,

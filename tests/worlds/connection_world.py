@@ -24,9 +24,8 @@ from tallystick.registry import KINDS
 from tallystick.schema.builtin import SECRETS
 from tallystick.schema.meta import API_VERSION
 from tallystick.schema.times import rfc3339
-from tallystick.tokens.policy import IssuancePolicy
 from tallystick.tokens.signer import Signer
-from tests.builders import ISSUER, UID, HeldKeys, a_policy
+from tests.builders import ISSUER, UID, HeldKeys
 from tests.fakes import NOON, FakeClock, MemoryAudit, MemoryEvents
 from tests.worlds.faults import FaultyCluster
 
@@ -102,7 +101,8 @@ class ConnectionWorld:
     audit: MemoryAudit = field(default_factory=MemoryAudit)
     events: MemoryEvents = field(default_factory=MemoryEvents)
     keys: HeldKeys = field(default_factory=HeldKeys)
-    policy: IssuancePolicy = field(default_factory=a_policy)
+    issuer: str = ISSUER
+    base_url: str = ISSUER
     stored_heartbeats: StoredHeartbeats = field(default_factory=StoredHeartbeats)
 
     def __post_init__(self) -> None:
@@ -212,7 +212,7 @@ class ConnectionWorld:
             self._controller = ConnectionConfigurations(
                 self.cluster,
                 self.cache,
-                ConnectionIssuer(Signer(self.keys, self.policy.issuer), self.policy),
+                ConnectionIssuer(Signer(self.keys, self.issuer), self.base_url),
                 self.stored_heartbeats,
                 Context(self.clock, self.server_clock, self.audit, self.events),
             )

@@ -101,7 +101,7 @@ class Replica:
         self.server_clock = ServerClock(self.clock)
         self._keyring = Keyring.first(self.issuer, SigningKey.generate("ES256"), self.clock.now())
         self.settings = PairingSettings(requester=RequesterMode.SERVICE_ACCOUNT)
-        self.policy = pairing_policy(self.issuer, (self.issuer,), self.settings)
+        self.policy = pairing_policy((self.issuer,), self.settings)
         self.signer = Signer(self, self.issuer)
         self.tokens = PairingIssuer(self.signer, self.policy)
         self.background: list[BackgroundTask] = []
@@ -173,7 +173,7 @@ class Replica:
     def connection(self, name: str = "dc-west", **changes: Any) -> Connected:
         """Make a ConnectionConfiguration in namespace `edge` as the controller leaves it, with good tokens."""
         return connected(
-            self.cluster, ConnectionIssuer(self.signer, self.policy), self.clock.now(), name=name, **changes
+            self.cluster, ConnectionIssuer(self.signer, self.issuer), self.clock.now(), name=name, **changes
         )
 
     def status_of(self, name: str = "press-1") -> Json:

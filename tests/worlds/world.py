@@ -81,6 +81,7 @@ class World:
     audit: MemoryAudit = field(default_factory=MemoryAudit)
     events: MemoryEvents = field(default_factory=MemoryEvents)
     keys: HeldKeys = field(default_factory=HeldKeys)
+    issuer: str = ISSUER
     policy: PairingPolicy = field(default_factory=a_policy)
     ids: CountingIds = field(default_factory=CountingIds)
 
@@ -113,7 +114,7 @@ class World:
     @property
     def signer(self) -> Signer:
         """The keyring in use: a test may have changed the keys or the settings."""
-        return Signer(self.keys, self.policy.issuer)
+        return Signer(self.keys, self.issuer)
 
     # Objects, as others make and change them.
 
@@ -229,7 +230,7 @@ class World:
         server_clock = ServerClock(self.clock)
         ctx = self._ctx(server_clock)
         judges = {**pairing_judges(self.cluster, reader, ctx), **connection_judges(ConnectionAuthorizer(reader, ctx))}
-        callers = Callers(self.cluster, self.clock, issuer=ISSUER)
+        callers = Callers(self.cluster, self.clock, issuer=self.issuer)
         redeeming = Redeeming(self.cluster, reader, PairingIssuer(self.signer, self.policy), ctx, ids=self.ids)
         introspection = Introspection(verifier, judges, callers, ctx)
         revocation = Revocation(verifier, judges, ctx)

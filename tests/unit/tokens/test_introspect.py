@@ -249,7 +249,7 @@ KUBERNETES, REVERSE_PROXY = DeploymentType.KUBERNETES, DeploymentType.REVERSE_PR
 
 
 def a_connection(world, **changes):
-    return connected(world.cluster, ConnectionIssuer(world.signer, world.policy), world.clock.now(), **changes)
+    return connected(world.cluster, ConnectionIssuer(world.signer, world.issuer), world.clock.now(), **changes)
 
 
 @pytest.mark.parametrize("kind", [KUBERNETES, REVERSE_PROXY])

@@ -295,7 +295,7 @@ async def test_an_expired_master_token_is_over(world):
 
 async def test_s10_the_holder_of_a_connection_token_may_not_end_it(world):
     """All instances share it: any one of them could cut off the others."""
-    made = connected(world.cluster, ConnectionIssuer(world.signer, world.policy), world.clock.now())
+    made = connected(world.cluster, ConnectionIssuer(world.signer, world.issuer), world.clock.now())
     world.cluster.calls.clear()
 
     with pytest.raises(ExchangeRefusedError) as refusal:
@@ -309,7 +309,7 @@ async def test_s10_the_holder_of_a_connection_token_may_not_end_it(world):
 
 
 async def test_a_forged_connection_token_is_ended_already_as_whatever_is_none_of_ours(world):
-    made = connected(world.cluster, ConnectionIssuer(world.signer, world.policy), NOON)
+    made = connected(world.cluster, ConnectionIssuer(world.signer, world.issuer), NOON)
     header, payload, _ = made.jwts["default"].split(".")
 
     await revoke(world, f"{header}.{payload}.{'A' * 86}")

@@ -54,13 +54,13 @@ class PairingIssuer:
 
     def pairing_secret(self, token: PairingToken, grant: PairingTokenClaims) -> Json:
         """Sign a pairing token and return its Secret. The same claims give the same bytes (RFC 6979)."""
-        claims = pairing_claims(grant, self.policy.issuer)
+        claims = pairing_claims(grant, self._signer.issuer)
         signed = self._signer.sign(claims, profile=PAIRING, key_id=grant.key_id)
         return pairing_secret(token, grant, signed, self._ca_pem)
 
     def claims_digest(self, grant: PairingTokenClaims) -> str:
         """Return the fingerprint of the claims."""
-        return digest(pairing_claims(grant, self.policy.issuer))
+        return digest(pairing_claims(grant, self._signer.issuer))
 
     def secret_as_issued(self, token: PairingToken) -> Json | None:
         """Return the Secret of the token on record; None if its claims cannot be signed again (docs/rules.md#s3)."""
@@ -87,7 +87,7 @@ class PairingIssuer:
 
     def sign_master(self, token: MasterToken) -> str:
         """Sign the master token that an object records. The same object gives the same bytes (RFC 6979)."""
-        claims = master_claims(token, self.policy.issuer)
+        claims = master_claims(token, self._signer.issuer)
         return self._signer.sign(claims, profile=MASTER, key_id=token.spec.key_id)
 
     def _held(self, secret: Mapping[str, Any], now: datetime) -> tuple[dict[str, Any], str] | None:

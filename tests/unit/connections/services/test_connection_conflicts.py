@@ -6,7 +6,7 @@ import pytest
 
 from tallystick.connections.domain import tokens
 from tallystick.schema.builtin import SECRETS
-from tests.builders import a_key, a_keyring, a_policy
+from tests.builders import a_key, a_keyring
 from tests.worlds.connection_world import NAMESPACE, SECRET, ConnectionWorld
 from tests.worlds.damages import (
     delete,
@@ -93,7 +93,7 @@ def lose_the_key(world):
 
 
 def rename_the_issuer(world):
-    world.policy = a_policy(issuer="https://moved.example.com", external_urls=("https://moved.example.com",))
+    world.issuer = world.base_url = "https://moved.example.com"
 
 
 @pytest.mark.parametrize("change", [lose_the_key, rename_the_issuer])

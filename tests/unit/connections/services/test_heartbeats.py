@@ -25,7 +25,7 @@ from tallystick.objects.server_clock import ServerClock
 from tallystick.schema.builtin import CONFIG_MAPS
 from tallystick.schema.times import rfc3339
 from tallystick.tokens.signer import Signer
-from tests.builders import ISSUER, HeldKeys, a_policy
+from tests.builders import ISSUER, HeldKeys
 from tests.fakes import NOON, FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 from tests.worlds import connected as connections
 from tests.worlds.connected import connected
@@ -42,7 +42,7 @@ class Place:
         self.clock, self.audit, self.events, self.keys = FakeClock(), MemoryAudit(), MemoryEvents(), HeldKeys()
         self.cluster = FakeCluster(clock=self.clock)
         signer = Signer(self.keys, ISSUER)
-        self.issuer = ConnectionIssuer(signer, a_policy())
+        self.issuer = ConnectionIssuer(signer, ISSUER)
         self.server_clock = ServerClock(self.clock)
         ctx = Context(self.clock, self.server_clock, self.audit, self.events)
         authorizer = ConnectionAuthorizer(FreshReader(self.cluster, self.clock, max_staleness=1.0), ctx)

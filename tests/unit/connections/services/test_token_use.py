@@ -20,7 +20,7 @@ from tallystick.schema.times import rfc3339
 from tallystick.tokens.signer import Signer, Verifier
 from tallystick.tokens.validity import Invalid
 from tallystick.tokens.wrong_types import WrongTypes
-from tests.builders import ISSUER, HeldKeys, a_policy
+from tests.builders import ISSUER, HeldKeys
 from tests.fakes import NOON, FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 from tests.worlds import connected as connections
 from tests.worlds.connected import connected
@@ -36,7 +36,7 @@ class Place:
         self.clock, self.audit, self.events, self.keys = FakeClock(), MemoryAudit(), MemoryEvents(), HeldKeys()
         self.cluster = FakeCluster(clock=self.clock)
         self.signer = Signer(self.keys, ISSUER)
-        self.issuer = ConnectionIssuer(self.signer, a_policy())
+        self.issuer = ConnectionIssuer(self.signer, ISSUER)
         self.server_clock = ServerClock(self.clock)
         ctx = Context(self.clock, self.server_clock, self.audit, self.events)
         self.authorizer = ConnectionAuthorizer(FreshReader(self.cluster, self.clock, max_staleness=0.0), ctx)

@@ -1,7 +1,7 @@
 """Pairing by answers that a test has written: what is asked again, what is believed, and how a refusal is told."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -93,9 +93,7 @@ async def test_an_issuer_that_points_elsewhere_is_not_followed(metadata, said):
 
 async def test_an_exchange_url_outside_the_issuer_is_not_followed():
     replica = Replica()
-    replica.policy = replica.policy.__class__(
-        replica.issuer, (replica.issuer, "https://other.example"), replica.policy.use_cases, replica.policy.requester
-    )
+    replica.policy = replace(replica.policy, external_urls=(replica.issuer, "https://other.example"))
     token = replica.pairing_token(exchangeURL="https://other.example/oauth2/token")
     script = Script(replica, [DONE])
 
