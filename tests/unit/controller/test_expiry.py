@@ -1,7 +1,7 @@
 """The expiry heap: each key once, at its last-set time, whatever the wall clock does."""
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tallystick.controller.expiry import ExpiryHeap
 from tests.fakes import NOON, FakeClock
-from tests.virtual_time import LoopClock, in_virtual_time
+from tests.virtual_time import LoopClock, in_background, in_virtual_time
 
 
 def after(seconds: float):
@@ -22,13 +22,8 @@ async def firing(heap: ExpiryHeap[str]):
     """Run the heap; yields the list of (key, seconds since the start) as they fire."""
     fired: list[tuple[str, float]] = []
     loop = asyncio.get_running_loop()
-    task = asyncio.create_task(heap.run(lambda key: fired.append((key, loop.time()))))
-    try:
+    async with in_background(heap.run(lambda key: fired.append((key, loop.time())))):
         yield fired
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 @in_virtual_time

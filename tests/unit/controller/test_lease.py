@@ -1,7 +1,8 @@
 """Leadership: one at a time, given up in time, taken over in time, whatever clocks and answers do."""
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,7 +11,7 @@ from tallystick.controller.lease import LeaderElector, LeaseName
 from tallystick.objects.ports import ConflictError, UnavailableError
 from tallystick.schema.builtin import LEASES
 from tests.fakes import FakeCluster
-from tests.virtual_time import LoopClock, in_virtual_time
+from tests.virtual_time import LoopClock, in_background, in_virtual_time
 
 
 @dataclass
@@ -40,23 +41,43 @@ class Replica:
     async def run(self) -> None:
         await self.elector.run(self.work, lambda: self.note("lost"))
 
-    @asynccontextmanager
-    async def running(self):
-        task = asyncio.create_task(self.run())
-        try:
-            yield task
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+    def running(self) -> AbstractAsyncContextManager["asyncio.Task[None]"]:
+        return in_background(self.run())
+
+    def lost_at(self) -> list[float]:
+        return [when for what, when in self.log if what == "lost"]
 
 
 def the_lease(cluster: FakeCluster) -> dict:
     return cluster.peek(LEASES, "tallystick", "controller")["spec"]
 
 
-def always_fail(cluster: FakeCluster, verb: str, error: Exception) -> None:
-    cluster.fail_next(verb, "leases", error, times=1000)
+def give_to(cluster: FakeCluster, holder: str) -> None:
+    """Let another process hold the Lease."""
+    cluster.edit(LEASES, "tallystick", "controller", lambda body: body["spec"].update(holderIdentity=holder))
+
+
+def a_lease(holder: str) -> dict:
+    return {
+        "metadata": {"name": "controller", "namespace": "tallystick"},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15},
+    }
+
+
+def fail_to_renew(cluster: FakeCluster, *, reads: int = 1000, writes: int = 1000) -> None:
+    """Reject so many of the next writes, and of the reads that follow them."""
+    cluster.fail_next("replace", "leases", UnavailableError("busy"), times=writes)
+    cluster.fail_next("get", "leases", UnavailableError("busy"), times=reads)
+
+
+async def led(cluster: FakeCluster, happens: Callable[[], None], seconds: float) -> tuple[Replica, bool]:
+    """Let one replica lead; after a second something happens. Return the replica, and whether it leads at the end."""
+    replica = Replica("a", cluster)
+    async with replica.running():
+        await asyncio.sleep(1)
+        happens()
+        await asyncio.sleep(seconds)
+        return replica, replica.elector.is_leader
 
 
 @in_virtual_time
@@ -171,8 +192,7 @@ async def test_a_leader_that_cannot_renew_gives_up_after_its_deadline_and_before
     replica = Replica("a", cluster)
     async with replica.running() as task:
         await asyncio.sleep(1)
-        always_fail(cluster, "replace", UnavailableError("busy"))
-        always_fail(cluster, "get", UnavailableError("busy"))
+        fail_to_renew(cluster)
         await asyncio.sleep(20)
         ended = task.done()
 
@@ -184,31 +204,22 @@ async def test_a_leader_that_cannot_renew_gives_up_after_its_deadline_and_before
     ]
 
 
+@pytest.mark.parametrize("rejected_reads", [2, 5])
 @in_virtual_time
-async def test_a_short_trouble_of_the_api_does_not_end_leadership():
+async def test_some_rejected_requests_in_a_row_do_not_end_leadership(rejected_reads):
     cluster = FakeCluster()
-    replica = Replica("a", cluster)
-    async with replica.running():
-        await asyncio.sleep(1)
-        cluster.fail_next("replace", "leases", UnavailableError("busy"))
-        cluster.fail_next("get", "leases", UnavailableError("busy"), times=2)
-        await asyncio.sleep(60)
-        leads = replica.elector.is_leader
+    replica, leads = await led(cluster, lambda: fail_to_renew(cluster, writes=1, reads=rejected_reads), seconds=60)
 
     assert leads
-    assert replica.log[0] == ("started", 0.0)
-    assert [what for what, _ in replica.log if what == "lost"] == []
+    assert [what for what, _ in replica.log] == ["started", "stopped"]
+    assert the_lease(cluster)["leaseTransitions"] == 0
 
 
 @in_virtual_time
 async def test_a_renewal_whose_answer_was_lost_is_read_back_and_leadership_goes_on():
     cluster = FakeCluster()
-    replica = Replica("a", cluster)
-    async with replica.running():
-        await asyncio.sleep(1)
-        cluster.fail_next("replace", "leases", UnavailableError("lost"), applied=True)
-        await asyncio.sleep(60)
-        leads = replica.elector.is_leader
+    lost = UnavailableError("lost")
+    _, leads = await led(cluster, lambda: cluster.fail_next("replace", "leases", lost, applied=True), seconds=60)
 
     assert leads
     assert the_lease(cluster)["leaseTransitions"] == 0
@@ -217,29 +228,10 @@ async def test_a_renewal_whose_answer_was_lost_is_read_back_and_leadership_goes_
 @in_virtual_time
 async def test_a_leader_that_finds_another_holder_stops_at_once():
     cluster = FakeCluster()
-    replica = Replica("a", cluster)
-    async with replica.running():
-        await asyncio.sleep(1)
-        cluster.edit(LEASES, "tallystick", "controller", lambda body: body["spec"].update(holderIdentity="b"))
-        await asyncio.sleep(5)
-        leads = replica.elector.is_leader
+    replica, leads = await led(cluster, lambda: give_to(cluster, "b"), seconds=5)
 
     assert not leads
-    assert replica.log[1] == ("lost", pytest.approx(3.0, abs=0.1))
-
-
-@in_virtual_time
-async def test_some_refusals_in_a_row_do_not_end_leadership():
-    cluster = FakeCluster()
-    replica = Replica("a", cluster)
-    async with replica.running():
-        await asyncio.sleep(1)
-        cluster.fail_next("replace", "leases", UnavailableError("too many requests"))
-        cluster.fail_next("get", "leases", UnavailableError("too many requests"), times=5)
-        await asyncio.sleep(60)
-
-    assert [what for what, _ in replica.log] == ["started", "stopped"]
-    assert the_lease(cluster)["leaseTransitions"] == 0
+    assert replica.lost_at() == [pytest.approx(3.0, abs=0.1)]
 
 
 @in_virtual_time
@@ -252,7 +244,7 @@ async def test_a_request_that_hangs_does_not_hold_leadership_beyond_the_deadline
     async with replica.running():
         await asyncio.sleep(20)
 
-    assert replica.log[1] == ("lost", pytest.approx(10.0, abs=0.1))
+    assert replica.lost_at() == [pytest.approx(10.0, abs=0.1)]
 
 
 @in_virtual_time
@@ -265,11 +257,10 @@ async def test_the_deadline_counts_from_when_the_renewal_was_sent_not_from_its_l
     replica = Replica("a", SlowCluster())
     async with replica.running():
         await asyncio.sleep(7)
-        always_fail(replica.cluster, "replace", UnavailableError("busy"))
-        always_fail(replica.cluster, "get", UnavailableError("busy"))
+        fail_to_renew(replica.cluster)
         await asyncio.sleep(20)
 
-    assert replica.log[1] == ("lost", pytest.approx(12.0, abs=0.1))
+    assert replica.lost_at() == [pytest.approx(12.0, abs=0.1)]
 
 
 @in_virtual_time
@@ -293,12 +284,8 @@ async def test_a_process_that_slept_past_its_deadline_does_not_think_that_it_lea
 @in_virtual_time
 async def test_of_two_replicas_that_see_the_same_free_lease_one_gets_it():
     cluster = FakeCluster()
-    cluster.put(LEASES, {"metadata": {"name": "controller", "namespace": "tallystick"}, "spec": {"holderIdentity": ""}})
-    cluster.before_next(
-        "replace",
-        "leases",
-        lambda: cluster.edit(LEASES, "tallystick", "controller", lambda body: body["spec"].update(holderIdentity="b")),
-    )
+    cluster.put(LEASES, a_lease(""))
+    cluster.before_next("replace", "leases", lambda: give_to(cluster, "b"))
     replica = Replica("a", cluster)
     async with replica.running():
         await asyncio.sleep(1)
@@ -311,17 +298,7 @@ async def test_of_two_replicas_that_see_the_same_free_lease_one_gets_it():
 @in_virtual_time
 async def test_a_lease_that_another_creates_first_is_his():
     cluster = FakeCluster()
-    cluster.before_next(
-        "create",
-        "leases",
-        lambda: cluster.put(
-            LEASES,
-            {
-                "metadata": {"name": "controller", "namespace": "tallystick"},
-                "spec": {"holderIdentity": "b", "leaseDurationSeconds": 15},
-            },
-        ),
-    )
+    cluster.before_next("create", "leases", lambda: cluster.put(LEASES, a_lease("b")))
     replica = Replica("a", cluster)
     async with replica.running():
         await asyncio.sleep(10)
