@@ -146,7 +146,7 @@ async def test_garbage_in_its_map_is_written_over(instances, cluster, clock):
     [
         pytest.param(UnavailableError("down"), CHANGES_SECONDS, id="it does not answer"),
         pytest.param(UnavailableError("busy", retry_after=7.0), 7.0, id="it says when to come back"),
-        pytest.param(RefusedError("forbidden"), TIMES_SECONDS, id="it refuses"),
+        pytest.param(RefusedError("forbidden"), CHANGES_SECONDS, id="it refuses"),
     ],
 )
 @pytest.mark.parametrize("verb", ["get", "create"])
@@ -160,6 +160,23 @@ async def test_a_write_that_fails_is_tried_again_and_nothing_is_lost(instances, 
 
     assert waited == waits
     assert last_seen(cluster) == {"press-1": LastSeen(1, SEEN)}
+
+
+async def test_after_each_refusal_the_next_attempt_is_later_and_a_success_starts_again(instances, cluster, clock):
+    """A refusal may end within seconds, as while an API server starts, or never."""
+    waits = []
+    for refusals in (7, 1):
+        instances.note(WEST, f"press-{refusals}", 1)
+        for _ in range(refusals):
+            cluster.fail_next("get" if refusals > 1 else "replace", "configmaps", RefusedError("forbidden"))
+        for _ in range(refusals):
+            waits.append(await turn(instances, clock))
+            clock.advance(waits[-1])
+        await turn(instances, clock)
+        clock.advance(CHANGES_SECONDS)
+
+    assert waits == [3, 6, 12, 24, 48, 60, 60, 3]
+    assert set(last_seen(cluster)) == {"press-7", "press-1"}
 
 
 async def test_times_that_could_not_be_written_are_written_later(instances, cluster, clock):
