@@ -168,7 +168,7 @@ def test_who_takes_his_time_is_cut_off_when_it_is_over(target: Target) -> None:
         unread = threads.submit(_does_not_read, target)
         ends = [future.result() for future in cut_off]
 
-    # Each is cut off, and none early. How late depends on the machine, and 408 shows which of the limits it was.
+    # Each is cut off, and none early. How late depends on the machine: test_time_limits.py has the exact seconds.
     wrong = [
         (slow.name, status, seconds)
         for slow, (status, seconds) in zip(SLOW, ends, strict=True)
@@ -206,20 +206,18 @@ def _does_not_read(target: Target) -> float:
     return time.monotonic() - began
 
 
-def test_who_hangs_up_halfway_is_let_go_at_once_and_spends_nothing(target: Target, unspent: str) -> None:
+def test_who_hangs_up_halfway_is_let_go_and_spends_nothing(target: Target, unspent: str) -> None:
+    """That no time limit is waited for is shown in virtual time, by tests/unit/exchange/test_time_limits.py."""
     request = filled(posted(), unspent)
-    mark, waited = target.mark, list[float]()
+    mark = target.mark
 
     for sent in (b"", request[:20], request[:-1]):
         with target.place.connected(tls=False) as line:
             line.send(sent)
             line.hang_up_halfway()
-            began = time.monotonic()
-            line.rest()
-            waited.append(time.monotonic() - began)
+            line.rest(PATIENCE)
         with target.place.connected() as line:
             line.send(sent)
 
-    assert max(waited) < min(BODY_SECONDS, HANDSHAKE_SECONDS), "it was a time limit that ended the connection"
     assert target.site.state_of("unspent") == ("Active", 1)
     assert target.errors_since(mark) == ""
