@@ -79,5 +79,5 @@ def _idle_bytes(stage: Stage) -> float:
     """Start a controller among what is there, and weigh it at rest."""
     with stage.controller() as controller:
         controller.wait_until_at_rest()
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(SETTLE_SECONDS)  # the measurement itself: memory at rest
         return float(resident_bytes(controller.pid))

@@ -120,7 +120,7 @@ def heartbeats(stage: Stage, size: Size, say: Say) -> list[Figure]:
                 rounds.append(_round(site, least, size))
                 ratio, failed = rounds[-1].pair.cpu_ratio, sum(rounds[-1].failed)
                 say(f"wH {number}/{size.pairs}: {ratio:.2f}x CPU of a bare handler, {failed} failed")
-        time.sleep(REST_SECONDS)
+        time.sleep(REST_SECONDS)  # the measurement itself: writes at rest
         minutes, went_on, known = (time.monotonic() - begun) / 60, site.writes(mark), site.known()
     failed = [arrival["errors"], *(number for one in rounds for number in one.failed)]
     return [

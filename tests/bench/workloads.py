@@ -214,7 +214,7 @@ def _start_up(stage: Stage, count: int) -> StartUp:
     with stage.controller() as controller:
         controller.wait_until_at_rest()
         seconds, cpu = time.monotonic() - begun, cpu_seconds(controller.pid)
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(SETTLE_SECONDS)  # the measurement itself: memory at rest
         rss = float(resident_bytes(controller.pid))
     reading = bare("read", kubeconfig=stage.kubeconfig)
     return StartUp(count, seconds, cpu, rss, reading["seconds"])

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -165,7 +166,8 @@ def test_an_answer_that_does_not_come(
     patience: float,
     carried_out: int,
 ) -> None:
-    proxy.rules = replace(Rules(), **{rule: everything})  # type: ignore[arg-type]
+    change: Any = {rule: everything}
+    proxy.rules = replace(Rules(), **change)
 
     with pytest.raises(error):
         client.request("POST", COLLECTION, body=b'{"metadata":{"name":"site-a"}}', timeout=patience)

@@ -138,8 +138,11 @@ async def test_a_second_rotation_waits_for_the_first(cluster, make):
 
 async def test_of_two_rotations_at_once_one_is_stored(cluster, make):
     await make().ensure("ES256")
-    touched_meanwhile = lambda: cluster.edit(SECRETS, NAMESPACE, NAME, lambda body: body.update(touched=1))  # noqa: E731 - one word for one edit
-    cluster.before_next("replace", "secrets", touched_meanwhile)
+
+    def touch() -> None:
+        cluster.edit(SECRETS, NAMESPACE, NAME, lambda body: body.update(touched=1))
+
+    cluster.before_next("replace", "secrets", touch)
     before = ids(stored(cluster))
 
     with pytest.raises(ConflictError):
