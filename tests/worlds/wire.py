@@ -33,7 +33,7 @@ class Wire:
         async with asyncio.timeout(5):
             return await self.reader.read()
 
-    async def ask_for_ever(self) -> None:
+    async def ask_without_end(self) -> None:
         """Ask and never read an answer; raises OSError when the server has hung up."""
         cast("asyncio.Transport", self.writer.transport).pause_reading()
         async with asyncio.timeout(10):

@@ -1,4 +1,4 @@
-"""The API server falls silent and closes nothing, as when a host or a route is lost (F13): nobody waits for ever."""
+"""The API server falls silent and closes nothing, as when a host or a route is lost (F13): no call hangs."""
 
 import inspect
 import time
@@ -114,7 +114,7 @@ def timed(ask: Any, *arguments: Any, **named: Any) -> Timed:
 
 
 @pytest.mark.proof(gate=1, soak=4)
-def test_an_exchange_before_a_silent_api_server_answers_in_time_spends_nothing_and_comes_back(
+def test_an_exchange_before_a_silent_api_server_answers_in_time_consumes_nothing_and_comes_back(
     wired: Wired, rounds: int, figure: Figure
 ) -> None:
     for number in range(rounds):
@@ -147,8 +147,8 @@ def go_silent_and_come_back(wired: Wired, figure: Figure, number: int, *, answer
         revoked = time.monotonic()
         asking = [threads.submit(timed, exchange.introspect, master, site.bearer) for _ in range(3)]
         # All are answered while the wire is silent. tests/unit/exchange/test_in_flight.py has the exact time.
-        told = [one.result() for one in asked]
-        spent = [site.state_of(f"{name}-{number}")[0] for name in ("bearer", "bound", "spare")]
+        reported = [one.result() for one in asked]
+        used = [site.state_of(f"{name}-{number}")[0] for name in ("bearer", "bound", "spare")]
         wire.flow()
         flows = time.monotonic()
         asking += [threads.submit(timed, exchange.introspect, master, site.bearer) for _ in range(3)]
@@ -158,13 +158,16 @@ def go_silent_and_come_back(wired: Wired, figure: Figure, number: int, *, answer
     came_back = time.monotonic() - flows
 
     figure(
-        f"{len(told)} answers of 503 after {min(t.seconds for t in told):.1f} to {max(t.seconds for t in told):.1f} s; "
+        f"{len(reported)} answers of 503 after {min(t.seconds for t in reported):.1f} "
+        f"to {max(t.seconds for t in reported):.1f} s; "
         f"of {len(late)} introspections of what was revoked meanwhile "
         f"{sum(t.answer.body.get('active') is True for t in late)} said active; back after {came_back:.1f} s"
     )
-    assert [(t.answer.status, t.answer.body["error"]) for t in told] == [(503, "temporarily_unavailable")] * len(told)
-    assert all(int(t.answer.headers["Retry-After"]) >= 1 for t in told)
-    assert spent == ["Active"] * 3
+    assert [(t.answer.status, t.answer.body["error"]) for t in reported] == [(503, "temporarily_unavailable")] * len(
+        reported
+    )
+    assert all(int(t.answer.headers["Retry-After"]) >= 1 for t in reported)
+    assert used == ["Active"] * 3
     # Nothing is answered from the past: 503, or what is true now.
     assert min(t.sent for t in late) >= revoked
     assert {(t.answer.status, t.answer.body.get("active")) for t in late} <= {(503, None), (200, False)}

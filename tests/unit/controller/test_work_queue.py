@@ -83,7 +83,7 @@ async def test_a_key_that_is_added_during_its_work_is_worked_on_once_more():
 
 
 @in_virtual_time
-async def test_workers_work_side_by_side_and_no_more_than_there_are():
+async def test_at_most_as_many_workers_as_configured_work_side_by_side():
     queue, worker = a_queue(), Worker(seconds=1)
     for key in "abcdef":
         queue.add(key)
@@ -179,9 +179,11 @@ async def test_a_retry_waits_as_long_as_the_error_says(error):
     assert worker.times("a") == pytest.approx([0, 7])
 
 
-@pytest.mark.parametrize("told_at", [pytest.param(1.0, id="while it is worked on"), pytest.param(3.0, id="afterwards")])
+@pytest.mark.parametrize(
+    "retry_at", [pytest.param(1.0, id="while it is worked on"), pytest.param(3.0, id="afterwards")]
+)
 @in_virtual_time
-async def test_news_of_a_key_do_not_shorten_the_wait_that_the_api_server_has_asked_for(told_at):
+async def test_news_of_a_key_do_not_shorten_the_wait_that_the_api_server_has_asked_for(retry_at):
     queue = a_queue()
     begun = []
 
@@ -193,7 +195,7 @@ async def test_news_of_a_key_do_not_shorten_the_wait_that_the_api_server_has_ask
 
     async with running(queue, work):
         queue.add("a")
-        await asyncio.sleep(told_at)
+        await asyncio.sleep(retry_at)
         queue.add("a")
         await asyncio.sleep(60)
 
@@ -201,7 +203,7 @@ async def test_news_of_a_key_do_not_shorten_the_wait_that_the_api_server_has_ask
 
 
 @in_virtual_time
-async def test_news_of_a_key_that_has_failed_by_itself_are_worked_on_at_once():
+async def test_news_of_a_key_that_has_failed_without_a_retry_after_are_worked_on_at_once():
     queue, worker = a_queue(), Worker(a=[ValueError("boom")] * 8)
     async with running(queue, worker):
         queue.add("a")
@@ -255,10 +257,10 @@ async def test_the_log_has_the_text_of_a_cluster_error_and_of_no_unknown_error()
             queue.add("b")
             await asyncio.sleep(1)
 
-    told = {line["key"]: line for line in lines}
-    assert told["a"]["text"] == "the object has been modified"
-    assert told["b"]["error"] == "ValueError"
-    assert "test_work_queue.py" in str(told["b"]["raised_at"])
+    reported = {line["key"]: line for line in lines}
+    assert reported["a"]["text"] == "the object has been modified"
+    assert reported["b"]["error"] == "ValueError"
+    assert "test_work_queue.py" in str(reported["b"]["raised_at"])
     assert "hunter2" not in str(lines)
 
 
@@ -307,7 +309,7 @@ async def test_keys_that_waited_when_a_run_was_cancelled_are_worked_on_in_the_ne
 
 
 @in_virtual_time
-async def test_depth_and_age_tell_of_the_keys_that_wait():
+async def test_depth_and_age_are_those_of_the_keys_that_wait():
     queue = a_queue()
     assert (queue.depth, queue.oldest_age(), queue.idle) == (0, 0.0, True)
 
@@ -519,7 +521,7 @@ async def test_what_is_left_of_a_plan_that_ended_with_its_run_gives_no_level():
 
 
 @in_virtual_time
-async def test_each_level_tells_the_age_of_its_first_key():
+async def test_each_level_reports_the_age_of_its_first_key():
     queue = a_queue()
     queue.add("a", Level.ROUTINE)
     await asyncio.sleep(3)
