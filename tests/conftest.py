@@ -1,5 +1,6 @@
 """Fixtures and hooks of all tests. Unit tests use no fixture of these, so they need no control plane."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -43,20 +44,28 @@ __all__ = [
 ]
 
 
+NEEDS_NO_PLANE = 4
+# The part of the files without a plane that come between those that wait. They need a minute of the processor.
+SHARE_BETWEEN = 0.7
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Order the tests by their files; of several processes each takes the next file, and has a plane of its own.
 
     First come the files with processes of their own: they take turns on the plane before its system starts, and they
     wait the longest. What tries the API server's rules runs before the system, too: those tests write statuses by hand,
     as every writer may try to; a controller at work would write between. The examples come before whatever moves the
-    clock of the running system, for their readers have none to move. What is short comes last.
+    clock of the running system, for their readers have none to move.
+
+    Tests without a plane may run at any time, and use the processor alone. Some of their files come between those that
+    wait, so that the processor has work meanwhile. The others come last, so that the processes end together.
     """
     proofs.select(items, config)
     with_system, on_their_own = _files_with(items, "system"), _files_with(items, "vacant_plane", "own_plane")
 
     def rank(item: pytest.Item) -> int:
         if not {"live", "localplane"} & set(item.path.parts):
-            return 4
+            return NEEDS_NO_PLANE
         if item.path in on_their_own:
             return 0
         if item.path.name == "test_examples.py":
@@ -64,6 +73,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return 3 if item.path in with_system else 1
 
     items.sort(key=rank)
+    waiting = [file for file, of_file in _by_file(items).items() if rank(of_file[0]) == 0]
+    fillers = [file for file, of_file in _by_file(items).items() if rank(of_file[0]) == NEEDS_NO_PLANE]
+    items[:] = _interleaved(items, waiting, fillers[: round(SHARE_BETWEEN * len(fillers))])
+
+
+def _interleaved(items: list[pytest.Item], waiting: list[Path], fillers: list[Path]) -> list[pytest.Item]:
+    """Put the same number of fillers after each of the files that wait; all others keep their order."""
+    by_file, order, left = _by_file(items), list[Path](), iter(fillers)
+    for number, file in enumerate(waiting, start=1):
+        order += [file, *itertools.islice(left, len(fillers) * number // len(waiting) - len(order) + number - 1)]
+    rest = by_file.keys() - set(order)
+    order += [file for file in by_file if file in rest]
+    return [item for file in order for item in by_file[file]]
+
+
+def _by_file(items: list[pytest.Item]) -> dict[Path, list[pytest.Item]]:
+    found: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        found.setdefault(item.path, []).append(item)
+    return found
 
 
 def _files_with(items: list[pytest.Item], *fixtures: str) -> set[Path]:

@@ -30,17 +30,17 @@ WORKLOADS = ("w1", "w4", "w7", "wF", "wC", "wH")
 
 
 def main() -> None:
-    told, console = _arguments(), Console()
+    reported, console = _arguments(), Console()
     size = Size(
-        pairs=told.pairs,
-        tokens=told.tokens,
-        redemptions=told.redemptions,
-        stored=tuple(told.stored),
-        looks=told.looks,
-        connections=told.connections,
-        instances=told.instances,
-        periods=told.periods,
-        period_seconds=told.period_seconds,
+        pairs=reported.pairs,
+        tokens=reported.tokens,
+        redemptions=reported.redemptions,
+        stored=tuple(reported.stored),
+        looks=reported.looks,
+        connections=reported.connections,
+        instances=reported.instances,
+        periods=reported.periods,
+        period_seconds=reported.period_seconds,
     )
     figures: list[Figure] = []
     with ExitStack() as stack:
@@ -50,26 +50,28 @@ def main() -> None:
         def stage(name: str) -> Stage:
             return stack.enter_context(Stage.set_up(folder / name))
 
-        if "w1" in told.only:
+        if "w1" in reported.only:
             figures += w1_and_w8(stage("ours"), stage("beside"), size, console.print)
-        if "w4" in told.only:
+        if "w4" in reported.only:
             figures += w4(stage("ours"), size, console.print)
-        if "w7" in told.only:
+        if "w7" in reported.only:
             figures += w7_and_memory(stage("idle"), size, console.print)
-        if "wF" in told.only:
+        if "wF" in reported.only:
             figures += first_looks(stage("first-looks"), size, console.print)
-        if "wC" in told.only:
+        if "wC" in reported.only:
             figures += connections(stage("connections"), stage("beside"), size, console.print)
-        if "wH" in told.only:
+        if "wH" in reported.only:
             figures += heartbeats(stage("heartbeats"), size, console.print)
-        if told.profile:
-            console.print(profile(stage("profiled"), size, told.only or WORKLOADS))
+        if reported.profile:
+            console.print(profile(stage("profiled"), size, reported.only or WORKLOADS))
     if figures:
         console.print(_table(figures))
         machine = {"cpus": _cpus(), "python": platform.python_version(), "pairs": size.pairs}
-        told.json.parent.mkdir(parents=True, exist_ok=True)
-        told.json.write_text(json.dumps({"machine": machine, "figures": [one.to_json() for one in figures]}, indent=2))
-        console.print(f"written to {told.json}")
+        reported.json.parent.mkdir(parents=True, exist_ok=True)
+        reported.json.write_text(
+            json.dumps({"machine": machine, "figures": [one.to_json() for one in figures]}, indent=2)
+        )
+        console.print(f"written to {reported.json}")
 
 
 def _arguments() -> argparse.Namespace:

@@ -251,11 +251,11 @@ PROGRAMS: dict[str, Callable[..., Awaitable[Json]]] = {
 
 
 def main(program: str) -> None:
-    told = json.load(sys.stdin)
+    reported = json.load(sys.stdin)
 
     async def run() -> Json:
         begun = time.process_time()
-        answer = await PROGRAMS[program](**told)
+        answer = await PROGRAMS[program](**reported)
         return {**answer, "cpu": time.process_time() - begun}
 
     sys.stdout.write(json.dumps(asyncio.run(run())) + "\n")

@@ -28,7 +28,7 @@ from tests.bench.bare_client import (
 
 KIND = "ConnectionConfiguration"
 KEY_ID = "x" * 43
-NOBODY = {"good": 0, "warning": 0, "problem": 0, "outdated": 0, "unlisted": 0}
+NO_ONE = {"good": 0, "warning": 0, "problem": 0, "outdated": 0, "unlisted": 0}
 
 
 async def create_connections(kubeconfig: str, namespace: str, count: int) -> Json:
@@ -143,4 +143,4 @@ def _status(claims: Json, state: str, now: int) -> Json:
         "issuedTime": rfc3339(now),
         "instances": 0,
     }
-    return {"observedGeneration": 1, "lastSerial": 1, "tokens": [token], "vacantSlots": [], "instances": NOBODY}
+    return {"observedGeneration": 1, "lastSerial": 1, "tokens": [token], "vacantSlots": [], "instances": NO_ONE}

@@ -110,8 +110,8 @@ def serve(port: int, certificate: str, key: str, issuer: str, jwks: Json) -> Non
 
 
 def main(arguments: str) -> None:
-    told: dict[str, Any] = json.loads(arguments)
-    serve(**told)
+    reported: dict[str, Any] = json.loads(arguments)
+    serve(**reported)
 
 
 if __name__ == "__main__":

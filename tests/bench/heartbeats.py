@@ -120,26 +120,26 @@ def heartbeats(stage: Stage, size: Size, say: Say) -> list[Figure]:
                 rounds.append(_round(site, least, size))
                 ratio, failed = rounds[-1].pair.cpu_ratio, sum(rounds[-1].failed)
                 say(f"wH {number}/{size.pairs}: {ratio:.2f}x CPU of a bare handler, {failed} failed")
-        time.sleep(REST_SECONDS)
+        time.sleep(REST_SECONDS)  # the measurement itself: writes at rest
         minutes, went_on, known = (time.monotonic() - begun) / 60, site.writes(mark), site.known()
     failed = [arrival["errors"], *(number for one in rounds for number in one.failed)]
     return [
         *_costs(rounds),
         Figure.at_most("wH", "heartbeats without 204", failed, 0.0),
         Figure.at_least("wH", "share of the instances that the statuses tell of", [known / size.instances], 1.0),
-        Figure.told("wH", f"ConfigMap writes while {size.instances} instances come in", [came_in.maps]),
-        Figure.told("wH", "status writes meanwhile", [came_in.statuses]),
+        Figure.reported("wH", f"ConfigMap writes while {size.instances} instances come in", [came_in.maps]),
+        Figure.reported("wH", "status writes meanwhile", [came_in.statuses]),
         Figure.at_most("wH", "ConfigMap writes per real minute, then", [went_on.maps / minutes], 2.0),
         Figure.at_most("wH", "status writes per real minute, then", [went_on.statuses / minutes], 0.0),
-        Figure.told("wH", "real minutes", [minutes]),
+        Figure.reported("wH", "real minutes", [minutes]),
     ]
 
 
 def _site(stage: Stage, up: Up) -> Site:
     namespace = stage.namespace()
     bare("create-connections", kubeconfig=stage.kubeconfig, namespace=namespace, count=CONFIGURATIONS)
-    told = {"kubeconfig": stage.kubeconfig, "namespace": namespace, "suffix": "-connection-token"}
-    return Site(stage, up, namespace, Trail(stage.plane.audit_log), bare("collect", **told)["tokens"])
+    reported = {"kubeconfig": stage.kubeconfig, "namespace": namespace, "suffix": "-connection-token"}
+    return Site(stage, up, namespace, Trail(stage.plane.audit_log), bare("collect", **reported)["tokens"])
 
 
 def _jwks(up: Up) -> Json:
@@ -171,24 +171,24 @@ def _round(site: Site, least: LeastExchange, size: Size) -> Round:
 
 
 def _costs(rounds: Sequence[Round]) -> list[Figure]:
-    def told(name: str, of: Callable[[Round], float]) -> Figure:
-        return Figure.told("wH", name, [of(one) for one in rounds])
+    def reported(name: str, of: Callable[[Round], float]) -> Figure:
+        return Figure.reported("wH", name, [of(one) for one in rounds])
 
     def of_a_thousand(cpu: float, answers: Json) -> float:
         return cpu / answers["count"] * 1000
 
     return [
-        told("CPU over a bare handler", lambda one: one.pair.cpu_ratio),
-        told("exchange, CPU s per 1,000", lambda one: of_a_thousand(one.pair.cpu, one.ours)),
-        told("bare handler, CPU s per 1,000", lambda one: of_a_thousand(one.pair.limit_cpu, one.least)),
-        told("controller, CPU s per 1,000", lambda one: of_a_thousand(one.controller_cpu, one.ours)),
-        told("reads of the exchange per 1,000", lambda one: of_a_thousand(one.reads, one.ours)),
-        told("heartbeats per second", lambda one: one.ours["count"] / one.ours["seconds"]),
-        told("latency, ms, median", lambda one: one.ours["median_ms"]),
-        told("latency, ms, 99th percentile", lambda one: one.ours["p99_ms"]),
-        told("bare handler, ms, median", lambda one: one.least["median_ms"]),
-        told("bare handler, ms, 99th percentile", lambda one: one.least["p99_ms"]),
-        told("as in life, CPU s per 1,000", lambda one: of_a_thousand(one.life_cpu, one.life)),
-        told("as in life, latency, ms, median", lambda one: one.life["median_ms"]),
-        told("as in life, latency, ms, 99th percentile", lambda one: one.life["p99_ms"]),
+        reported("CPU over a bare handler", lambda one: one.pair.cpu_ratio),
+        reported("exchange, CPU s per 1,000", lambda one: of_a_thousand(one.pair.cpu, one.ours)),
+        reported("bare handler, CPU s per 1,000", lambda one: of_a_thousand(one.pair.limit_cpu, one.least)),
+        reported("controller, CPU s per 1,000", lambda one: of_a_thousand(one.controller_cpu, one.ours)),
+        reported("reads of the exchange per 1,000", lambda one: of_a_thousand(one.reads, one.ours)),
+        reported("heartbeats per second", lambda one: one.ours["count"] / one.ours["seconds"]),
+        reported("latency, ms, median", lambda one: one.ours["median_ms"]),
+        reported("latency, ms, 99th percentile", lambda one: one.ours["p99_ms"]),
+        reported("bare handler, ms, median", lambda one: one.least["median_ms"]),
+        reported("bare handler, ms, 99th percentile", lambda one: one.least["p99_ms"]),
+        reported("as in life, CPU s per 1,000", lambda one: of_a_thousand(one.life_cpu, one.life)),
+        reported("as in life, latency, ms, median", lambda one: one.life["median_ms"]),
+        reported("as in life, latency, ms, 99th percentile", lambda one: one.life["p99_ms"]),
     ]

@@ -52,7 +52,7 @@ class Figure:
         return cls(workload, name, found, f">= {goal:g}", found.median >= goal)
 
     @classmethod
-    def told(cls, workload: str, name: str, values: Sequence[float]) -> "Figure":
+    def reported(cls, workload: str, name: str, values: Sequence[float]) -> "Figure":
         return cls(workload, name, Range.of(values))
 
     def to_json(self) -> dict[str, Any]:

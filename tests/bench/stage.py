@@ -39,11 +39,11 @@ REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 600.0
 
 
-def bare(program: str, **told: Any) -> Json:
+def bare(program: str, **reported: Any) -> Json:
     """Run one of the bare programs to its end, and return what it says. Values go through pipes alone."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.bare", program],
-        input=json.dumps(told).encode(),
+        input=json.dumps(reported).encode(),
         stdout=subprocess.PIPE,
         cwd=REPOSITORY,
         check=True,
@@ -134,8 +134,8 @@ class Stage:
         authority, serving = prepare_serving(self.folder / "least", "least", now=datetime.now(UTC))
         port = free_ports(1)[0]
         files = {"certificate": str(serving.certificate), "key": str(serving.key)}
-        told = {"port": port, "issuer": issuer, "jwks": jwks, **files}
-        command = [sys.executable, "-m", "tests.bench.bare_heartbeats", json.dumps(told)]
+        reported = {"port": port, "issuer": issuer, "jwks": jwks, **files}
+        command = [sys.executable, "-m", "tests.bench.bare_heartbeats", json.dumps(reported)]
         child = Child.spawn("least-exchange", command, log=self.folder / "least.log", folder=REPOSITORY)
         try:
             poll(lambda: not port_is_free(port))

@@ -66,13 +66,13 @@ def w1_and_w8(stage: Stage, beside: Stage, size: Size, say: Say) -> list[Figure]
     return [
         Figure.at_most("W1", "wall over the bare client", [pair.wall_ratio for pair in pairs], 1.25),
         Figure.at_most("W1", "CPU over the bare client", [pair.cpu_ratio for pair in pairs], 2.0),
-        Figure.told("W1", "seconds", [pair.seconds for pair in pairs]),
-        Figure.told("W1", "seconds, bare", [pair.limit_seconds for pair in pairs]),
-        Figure.told("W1", "CPU ms per token", [pair.cpu / size.tokens * 1000 for pair in pairs]),
-        Figure.told("W1", "CPU ms per token, bare", [pair.limit_cpu / size.tokens * 1000 for pair in pairs]),
-        Figure.told("W1", "calibration, after over before", [pair.drift for pair in pairs]),
+        Figure.reported("W1", "seconds", [pair.seconds for pair in pairs]),
+        Figure.reported("W1", "seconds, bare", [pair.limit_seconds for pair in pairs]),
+        Figure.reported("W1", "CPU ms per token", [pair.cpu / size.tokens * 1000 for pair in pairs]),
+        Figure.reported("W1", "CPU ms per token, bare", [pair.limit_cpu / size.tokens * 1000 for pair in pairs]),
+        Figure.reported("W1", "calibration, after over before", [pair.drift for pair in pairs]),
         Figure.at_most("W8", "writes per token", [pair.writes for pair in pairs], 2.0),
-        Figure.told("W8", "GETs per token (the keyring every 5 s)", [gets / size.tokens / size.pairs]),
+        Figure.reported("W8", "GETs per token (the keyring every 5 s)", [gets / size.tokens / size.pairs]),
         Figure.at_most("W8", "writes of a restart and of re-applying all", nothing, 0.0),
     ]
 
@@ -155,11 +155,13 @@ def w4(stage: Stage, size: Size, say: Say) -> list[Figure]:
     reading_rates = [1 / pair.wall_ratio for pair in reading_pairs]
     return [
         Figure.at_least("W4", "rate over bare swap + create", rates, 0.9),
-        Figure.told("W4", "rate over a bare client that reads as often", reading_rates),
-        Figure.told("W4", "redemptions per second", [count / pair.seconds for pair in bare_pairs]),
-        Figure.told("W4", "CPU ms per redemption", [pair.cpu / count * 1000 for pair in bare_pairs]),
-        Figure.told("W4", "CPU ms, bare, reading as often", [pair.limit_cpu / count * 1000 for pair in reading_pairs]),
-        Figure.told("W4", "CPU ms, bare swap + create", [pair.limit_cpu / count * 1000 for pair in bare_pairs]),
+        Figure.reported("W4", "rate over a bare client that reads as often", reading_rates),
+        Figure.reported("W4", "redemptions per second", [count / pair.seconds for pair in bare_pairs]),
+        Figure.reported("W4", "CPU ms per redemption", [pair.cpu / count * 1000 for pair in bare_pairs]),
+        Figure.reported(
+            "W4", "CPU ms, bare, reading as often", [pair.limit_cpu / count * 1000 for pair in reading_pairs]
+        ),
+        Figure.reported("W4", "CPU ms, bare swap + create", [pair.limit_cpu / count * 1000 for pair in bare_pairs]),
     ]
 
 
@@ -180,9 +182,9 @@ def w7_and_memory(stage: Stage, size: Size, say: Say) -> list[Figure]:
     empty, full = starts[0], starts[-1]
     counts, loaded = [float(start.count) for start in starts[1:]], starts[1:]
     return [
-        Figure.told("W7", f"seconds to rest among {full.count} tokens", [full.seconds]),
-        Figure.told("W7", "seconds to rest among none", [empty.seconds]),
-        Figure.told("W7", "start over LIST + parse, without the empty start", [_over_reading(empty, full)]),
+        Figure.reported("W7", f"seconds to rest among {full.count} tokens", [full.seconds]),
+        Figure.reported("W7", "seconds to rest among none", [empty.seconds]),
+        Figure.reported("W7", "start over LIST + parse, without the empty start", [_over_reading(empty, full)]),
         Figure.at_most(
             "W7", "exponent of CPU in tokens", [slope(counts, [start.cpu - empty.cpu for start in loaded])], 1.05
         ),
@@ -214,7 +216,7 @@ def _start_up(stage: Stage, count: int) -> StartUp:
     with stage.controller() as controller:
         controller.wait_until_at_rest()
         seconds, cpu = time.monotonic() - begun, cpu_seconds(controller.pid)
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(SETTLE_SECONDS)  # the measurement itself: memory at rest
         rss = float(resident_bytes(controller.pid))
     reading = bare("read", kubeconfig=stage.kubeconfig)
     return StartUp(count, seconds, cpu, rss, reading["seconds"])

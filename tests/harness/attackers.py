@@ -1,4 +1,4 @@
-"""Ordinary users who attack: who they are, how they write, what they are told, and what the world is afterwards.
+"""Ordinary users who attack: who they are, how they write, which answers they get, and what the world is afterwards.
 
 An attack is a row of a table: what somebody makes of an object that lives, and the words that refuse it.
 """
@@ -134,7 +134,7 @@ def live(cast: Cast, victims: Victims, name: str) -> Json:
     return cast.site.api.get(victims.objects[name])
 
 
-def wait_until_dead(site: Site, *tokens: str) -> None:
+def wait_until_inactive(site: Site, *tokens: str) -> None:
     """Return once the exchange takes none of them any more; what it reads may be a second old (S7)."""
     poll(lambda: not any(site.is_active(token) for token in tokens), seconds=2.0)
 

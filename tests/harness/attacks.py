@@ -59,7 +59,7 @@ INACTIVE = Expected(200, {"active": False})  # RFC 7662 2.2: whatever is wrong w
 NOT_A_CALLER = Expected(  # RFC 7662 2.3, RFC 6750 3
     401, {"error": "invalid_token", "error_description": _CALLER_TEXT}, challenge='Bearer error="invalid_token"'
 )
-NOBODY = Expected(401, NOT_A_CALLER.body, challenge="Bearer")  # RFC 6750 3.1: no code where nothing was tried
+NO_ONE = Expected(401, NOT_A_CALLER.body, challenge="Bearer")  # RFC 6750 3.1: no code where nothing was tried
 NOTHING = Expected(200, {})  # RFC 7009 2.2: an invalid token is no error
 NO_PROOF = refused("the DPoP proof is not valid", code="invalid_dpop_proof")  # RFC 9449 5
 TOO_LARGE = refused("the body is larger than 64 KiB", status=413)

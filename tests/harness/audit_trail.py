@@ -69,7 +69,7 @@ class Trail:
             answered = {line["auditID"]: line for line in lines if line["stage"] != ASKED}
             if answered.keys() >= {line["auditID"] for line in lines} or time.monotonic() > deadline:
                 return [_written(line) for line in answered.values()]
-            time.sleep(0.02)
+            time.sleep(0.02)  # a poll that may end without the last answers
 
     def settled(self, api: Api, namespace: str, *, since: Mark | None = None) -> list[str]:
         """List the controller's writes in a namespace, once it has had the occasion for all that it wants to write.

@@ -62,7 +62,7 @@ def deletion_that_a_finalizer_holds(site: Site, trust: Trust) -> object:
     return must(site.api.find(body))["metadata"]["deletionTimestamp"]
 
 
-def creation_anew(site: Site, trust: Trust) -> object:
+def creation_again(site: Site, trust: Trust) -> object:
     """The same name, another uid (S24)."""
     deletion_of_the_pairing_token(site, trust)
     return site.api.create(site.pairing_token(trust.name)).must_succeed()

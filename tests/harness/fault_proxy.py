@@ -276,9 +276,9 @@ def _of_all_hops(headers: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _refusal(status: int, rules: Rules) -> web.Response:
-    told = {"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": status, "reason": _REASONS[status]}
+    reported = {"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": status, "reason": _REASONS[status]}
     headers = {hdrs.RETRY_AFTER: str(rules.retry_after)} if status == web.HTTPTooManyRequests.status_code else {}
-    body = json.dumps(told | {"message": "a fault of the test's"}).encode()
+    body = json.dumps(reported | {"message": "a fault of the test's"}).encode()
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
 

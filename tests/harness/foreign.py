@@ -57,9 +57,9 @@ class ForeignVerifier:
     def verify(self, token: str, *, typ: str, audience: str, now: datetime) -> Verdict:
         """Judge one token at a time of day. The token goes through standard input: command lines can be read."""
         flags = {"-issuer": self.issuer, "-audience": audience, "-typ": typ, "-now": str(int(now.timestamp()))}
-        told = [part for flag in flags.items() for part in flag]
+        reported = [part for flag in flags.items() for part in flag]
         done = subprocess.run(
-            [self.program, *self.keys, *told], input=token, capture_output=True, text=True, check=False, timeout=30
+            [self.program, *self.keys, *reported], input=token, capture_output=True, text=True, check=False, timeout=30
         )
         assert done.returncode != NOT_JUDGED, done.stderr
         verdict = Verdict(**json.loads(done.stdout))

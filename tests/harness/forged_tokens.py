@@ -1,4 +1,4 @@
-"""Tokens that must be refused: a good one taken apart, changed, put together again and signed by somebody.
+"""Tokens that must be refused: a good one taken apart, changed, put together again and signed.
 
 Most are signed with the key of the running system, which only an administrator can read: so each is refused for what
 was changed in it, and not because its signature is bad as well.

@@ -1,4 +1,4 @@
-"""What schemathesis is told about the exchange: where to ask from, what to send beside made-up values, what to check.
+"""The settings of schemathesis for the exchange: where to ask from, what to send beside made-up values, what to check.
 
 Loaded by schemathesis in its own process (`fuzzing.py`); no test imports it.
 """

@@ -1,11 +1,9 @@
 """Give users of the tests the ClusterRoles that an installation ships."""
 
-import time
-
 from tests.harness.api import Api
+from tests.harness.processes import poll
 
 RBAC = "rbac.authorization.k8s.io"
-DEADLINE_SECONDS = 60.0
 
 
 def grant(admin: Api, namespace: str, user: str, cluster_role: str) -> None:
@@ -18,11 +16,8 @@ def grant(admin: Api, namespace: str, user: str, cluster_role: str) -> None:
         "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user}],
     }
     admin.create(body).must_succeed()
-    deadline = time.monotonic() + DEADLINE_SECONDS
     # The authorizer reads its own cache of bindings, which follows a little later.
-    while not _in_force(admin, namespace, user, cluster_role):
-        assert time.monotonic() < deadline, f"{user} still lacks {cluster_role} in {namespace}"
-        time.sleep(0.02)
+    poll(lambda: _in_force(admin, namespace, user, cluster_role))
 
 
 def _in_force(admin: Api, namespace: str, user: str, cluster_role: str) -> bool:

@@ -225,7 +225,7 @@ def _ask(flow: Traffic, site: Site, turn: int) -> None:
         assert again.body["access_token"] == one.master, "who asks again gets another token"
         flow.count("asked again")
     if not valid:
-        time.sleep(0.02)  # nothing to ask about yet
+        time.sleep(0.02)  # the load itself rests: there is no token to ask about yet
 
 
 def _some(found: Sequence[Any], turn: int) -> list[Any]:

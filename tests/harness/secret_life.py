@@ -171,9 +171,9 @@ class Life:
             lambda: "failed calling webhook" in site.api.create(_secret(site.namespace, "probe"), dry_run=True).message
         )
         log = self.system.up.folder / "controller.log"
-        told = log.read_text().count("failed calling webhook")
+        reported = log.read_text().count("failed calling webhook")
         self._create(failing)
-        poll(lambda: log.read_text().count("failed calling webhook") > told)
+        poll(lambda: log.read_text().count("failed calling webhook") > reported)
         assert site.exchange.redeem(token).status == 503
         site.api.kubectl("delete", "validatingwebhookconfiguration", failing)
         self._note_token(f"{failing}: pairing token", site.issued(failing))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from tests.harness.slot_states import last_serial_of, license_of, live_of, slots_of, standing_of, tokens_of, vacant_of
+from tests.harness.slot_states import active_of, last_serial_of, license_of, slots_of, standing_of, tokens_of, vacant_of
 
 Json = dict[str, Any]
 
@@ -53,7 +53,7 @@ def _of_itself(after: Json) -> Iterator[str]:
         yield LIMIT
     if len(set(names)) < len(names):
         yield NOT_UNIQUE
-    if len(live_of(after)) > 2:
+    if len(active_of(after)) > 2:
         yield OF_STATUSES[1]
     if any(token["serial"] > last_serial_of(after) for token in tokens):
         yield OF_STATUSES[2]
@@ -61,15 +61,15 @@ def _of_itself(after: Json) -> Iterator[str]:
 
 def _of_an_edit(before: Json, after: Json) -> Iterator[str]:
     old, new = slots_of(before), slots_of(after)
-    live = {token["slot"] for token in live_of(before)}
+    live = {token["slot"] for token in active_of(before)}
     standing = {token["slot"] for token in standing_of(before)}
     kept = set(old) & set(new)
     if before["spec"]["deploymentType"] != after["spec"]["deploymentType"]:
         yield IMMUTABLE_TYPE
     if not kept or (old != new and standing and not kept & standing):
         yield ONLY_ACTIVE
-    staying = [token for token in live_of(before) if token["slot"] in new]
-    if old != new and staying and all(_is_outlived(token, live_of(before)) for token in staying):
+    staying = [token for token in active_of(before) if token["slot"] in new]
+    if old != new and staying and all(_is_outlived(token, active_of(before)) for token in staying):
         yield OUTLIVED
     if (set(new) - set(old)) & live:
         yield STILL_REVOKED
@@ -77,7 +77,7 @@ def _of_an_edit(before: Json, after: Json) -> Iterator[str]:
         yield STILL_REMOVED
     end, asked = license_of(before), license_of(after)
     not_earlier = asked is None or (end is not None and asked > end)
-    if end is not None and not_earlier and not all(_ends_by(token, end) for token in live_of(before)):
+    if end is not None and not_earlier and not all(_ends_by(token, end) for token in active_of(before)):
         yield END_NOT_RECORDED
     yield from _of_a_status(before, after)
 
@@ -86,7 +86,7 @@ def _of_a_status(before: Json, after: Json) -> Iterator[str]:
     known = {token["tokenID"]: token for token in tokens_of(before)}
     if last_serial_of(after) < last_serial_of(before):
         yield OF_STATUSES[0]
-    if any(known.get(token["tokenID"], token)["state"] == "Revoked" for token in live_of(after)):
+    if any(known.get(token["tokenID"], token)["state"] == "Revoked" for token in active_of(after)):
         yield OF_STATUSES[3]
     if any(token["tokenID"] not in known and token["serial"] <= last_serial_of(before) for token in tokens_of(after)):
         yield OF_STATUSES[4]

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tallystick.connections.domain.tokens import connection_token_id
-from tests.harness.slot_states import deleting, last_serial_of, live_of, over, slots_of, tokens_of, vacant_of
+from tests.harness.slot_states import active_of, deleting, last_serial_of, over, slots_of, tokens_of, vacant_of
 
 Json = dict[str, Any]
 
@@ -51,7 +51,7 @@ class History:
         self.good = good
 
     def _bounds(self, body: Json) -> None:
-        tokens, live = tokens_of(body), live_of(body)
+        tokens, live = tokens_of(body), active_of(body)
         assert len(live) <= 2, "R24"
         assert len({token["slot"] for token in live}) == len(live), "a slot has one token"
         assert len(tokens) - len(live) <= 3, "R33"
@@ -85,18 +85,18 @@ class History:
         gone = [token for token in known.values() if token["tokenID"] not in there]
         self.ended |= {token["tokenID"] for token in gone}
         # Of four that are revoked in the same second, three are shown.
-        shown = len(tokens_of(body)) - len(live_of(body))
+        shown = len(tokens_of(body)) - len(active_of(body))
         assert shown == 3 or all(token["state"] == "Revoked" for token in gone), "what is alive stays on record"
 
     def _renewed(self, before: Json, body: Json) -> None:
         """R35: what ended with a licence comes back as one token; the other slots wait for an edit."""
         known = {token["tokenID"] for token in tokens_of(before)}
         new = {token["slot"] for token in tokens_of(body) if token["tokenID"] not in known}
-        left = known & {token["tokenID"] for token in live_of(body)}
+        left = known & {token["tokenID"] for token in active_of(body)}
         over_now = [
             token
             for token in tokens_of(body)
-            if token.get("reason") == "LicenseExpired" and token["tokenID"] in {t["tokenID"] for t in live_of(before)}
+            if token.get("reason") == "LicenseExpired" and token["tokenID"] in {t["tokenID"] for t in active_of(before)}
         ]
         if not left and (over_now or vacant_of(before)):
             assert len(new) <= 1, "R35: a renewal issues one token"

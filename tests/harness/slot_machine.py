@@ -206,18 +206,18 @@ class SlotMachine(RuleBasedStateMachine):
 
     def _edit(self, change: Callable[[Json], Json]) -> None:
         """Write the spec anew, as it follows from the one that is there; the answer is the one that is expected."""
-        told: frozenset[str] | None = None
-        while told is None:
+        reported: frozenset[str] | None = None
+        while reported is None:
             before = self.world.read()
             if before is None:
                 return self._create(self.git[-1])  # as whoever keeps it in Git does
             self.history.observe(before, self.world.now())
             after = {**before, "spec": change(copy.deepcopy(before["spec"]))}
-            told = self.world.write(after)
+            reported = self.world.write(after)
         expected = refusals(before, after)
-        assert told == expected, f"told {sorted(told)}, not {sorted(expected)}, of {after['spec']}"
-        self.counts.update(told or ["edits"])
-        if not told:
+        assert reported == expected, f"told {sorted(reported)}, not {sorted(expected)}, of {after['spec']}"
+        self.counts.update(reported or ["edits"])
+        if not reported:
             self.git.append(after["spec"])
         return None
 

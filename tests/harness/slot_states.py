@@ -17,14 +17,14 @@ def tokens_of(body: Json) -> list[Json]:
     return found
 
 
-def live_of(body: Json) -> list[Json]:
+def active_of(body: Json) -> list[Json]:
     return [token for token in tokens_of(body) if token["state"] != "Revoked"]
 
 
 def standing_of(body: Json) -> list[Json]:
     """Whatever somebody may rely on: what is Active; before that, what may be in the Secret already."""
-    active = [token for token in live_of(body) if token["state"] == "Active"]
-    return active or sorted(live_of(body), key=lambda token: int(token["serial"]))[:1]
+    active = [token for token in active_of(body) if token["state"] == "Active"]
+    return active or sorted(active_of(body), key=lambda token: int(token["serial"]))[:1]
 
 
 def last_serial_of(body: Json) -> int:
@@ -51,7 +51,7 @@ def acceptable(body: Json | None, now: datetime) -> set[str]:
     """
     if body is None or deleting(body):
         return set()
-    placed = [token for token in live_of(body) if token["slot"] in slots_of(body)]
+    placed = [token for token in active_of(body) if token["slot"] in slots_of(body)]
     standing = standing_of(body)
     served = any(token in placed for token in standing)
     kept = [] if served else sorted(standing, key=lambda token: int(token["serial"]))[-1:]
@@ -66,7 +66,7 @@ def over(body: Json, token: Json, now: datetime) -> bool:
 
 def at_rest(body: Json, now: datetime) -> bool:
     """Whether every slot has what it is to have."""
-    live, end = live_of(body), license_of(body)
+    live, end = active_of(body), license_of(body)
     if deleting(body):
         return not live
     if end is not None and end <= now:
@@ -85,6 +85,6 @@ def _is_recorded(token: Json, end: datetime | None, now: datetime) -> bool:
 
 def secret_of_rest(body: Json) -> dict[str, str]:
     """Which id each token in the Secret has at rest, by data key."""
-    live = sorted(live_of(body), key=lambda token: int(token["serial"]))
+    live = sorted(active_of(body), key=lambda token: int(token["serial"]))
     newest = {"token": live[-1]["tokenID"]} if live else {}
     return newest | {f"token.{token['slot']}": token["tokenID"] for token in live}

@@ -35,7 +35,7 @@ def at_once(calls: Sequence[Callable[[], Result]], *, offsets: Sequence[float] =
             gate.set()
         gate.wait()
         if (left := opened[0] + offset - time.monotonic()) > 0:
-            time.sleep(left)  # until the chosen instant: nothing is waited for
+            time.sleep(left)  # the load itself: each call begins at its chosen instant
         return time.monotonic(), call()
 
     with ThreadPoolExecutor(len(calls)) as threads:

@@ -1,4 +1,4 @@
-"""A wire to the API server that can fall silent: it passes bytes, TLS from end to end, until it is told not to.
+"""A wire to the API server that can fall silent: it passes bytes, TLS from end to end, until a test stops it.
 
 with wire_to(plane) as wire, running(plane, folder, between=wire) as system:
     wire.swallow()   # nothing gets through and nothing is closed, as when a host or a route is lost

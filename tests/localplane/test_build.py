@@ -98,7 +98,7 @@ def test_the_stage_of_a_killed_build_is_cleared_away(environ: dict[str, str]) ->
     assert not stale.exists()
 
 
-def test_whoever_comes_second_waits_says_so_and_uses_the_result(environ: dict[str, str]) -> None:
+def test_the_second_builder_waits_says_so_and_uses_the_result(environ: dict[str, str]) -> None:
     building, may_finish = threading.Event(), threading.Event()
     build, heard = FakeBuild(), []
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,8 @@ time.sleep(600)
 """
 
 
-def shell(script: str, log: Path, **options: object) -> Child:
-    return Child.spawn("shell", ["/bin/sh", "-c", script], log=log, **options)  # type: ignore[arg-type]
+def shell(script: str, log: Path, **options: Any) -> Child:
+    return Child.spawn("shell", ["/bin/sh", "-c", script], log=log, **options)
 
 
 def test_what_it_says_goes_to_a_log_that_only_we_can_read(tmp_path: Path) -> None:

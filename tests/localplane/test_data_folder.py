@@ -67,7 +67,7 @@ def test_a_data_folder_survives_a_kill_and_a_restart_and_all_children_end(tmp_pa
         assert again.kubeconfig.read_bytes() == kubeconfig
 
 
-def test_a_temporary_plane_leaves_nothing_and_tells_of_a_server_that_died(
+def test_a_temporary_plane_leaves_nothing_and_reports_a_server_that_ended(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -110,7 +110,7 @@ def test_a_remembered_port_that_is_busy_does_not_turn_the_kubeconfig_elsewhere(t
     home.close()
 
 
-def test_a_server_that_cannot_run_is_told_with_the_end_of_its_log(tmp_path: Path, plane: ControlPlane) -> None:
+def test_a_server_that_cannot_run_is_reported_with_the_end_of_its_log(tmp_path: Path, plane: ControlPlane) -> None:
     data_folder(tmp_path / "data")
     broken = tmp_path / "etcd"
     broken.write_text("#!/bin/sh\necho no space left on device >&2\nexit 7\n")

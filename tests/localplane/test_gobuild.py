@@ -56,7 +56,7 @@ def test_go_builds_all_four_and_etcd_gets_its_name(tmp_path: Path) -> None:
     assert "5 to 10 minutes on 2 cores" in heard[0]
 
 
-def test_a_build_that_fails_tells_the_last_words_of_go(tmp_path: Path) -> None:
+def test_a_build_that_fails_reports_the_last_lines_of_go(tmp_path: Path) -> None:
     with pytest.raises(BinariesError) as failed:
         find_binaries(lambda _: None, environ=fake_go(tmp_path, FAILS))
 

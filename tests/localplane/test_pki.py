@@ -44,7 +44,7 @@ def test_every_file_is_closed_to_others(pki: Pki) -> None:
     assert pki.folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_the_api_server_proves_its_names_to_whoever_trusts_the_ca(pki: Pki) -> None:
+def test_the_api_server_proves_its_names_to_a_client_that_trusts_the_ca(pki: Pki) -> None:
     for name in ("localhost", "kubernetes", "kubernetes.default.svc"):
         verify_server(pki.ca, pki.api_server, name)
 
@@ -97,7 +97,7 @@ def test_a_key_that_a_crash_parted_from_its_certificate_is_replaced(pki: Pki, fi
     assert {pair.certificate.name, pair.key.name} <= renewed
 
 
-def test_a_new_authority_signs_all_its_certificates_anew(pki: Pki) -> None:
+def test_a_new_authority_signs_all_its_certificates_again(pki: Pki) -> None:
     pki.ca.certificate.unlink()
 
     again = prepare_pki(pki.folder, now=NOW)

@@ -114,11 +114,11 @@ def test_a_deleted_namespace_goes(plane: ControlPlane) -> None:
 
 def test_etcd_answers_its_own_clients_alone(plane: ControlPlane, tmp_path: Path) -> None:
     port = port_of(plane.etcd_server)
-    nobody = ssl.create_default_context(cafile=str(plane.pki.etcd_ca.certificate))
+    no_one = ssl.create_default_context(cafile=str(plane.pki.etcd_ca.certificate))
     stranger = prepare_pki(tmp_path / "pki", now=datetime.now(UTC))
 
     assert answers(port, "/health", client_context(plane.pki.etcd_ca, plane.pki.etcd_client))
-    assert not answers(port, "/health", nobody)
+    assert not answers(port, "/health", no_one)
     assert not answers(port, "/health", client_context(plane.pki.etcd_ca, plane.pki.admin))
     assert not answers(port, "/health", client_context(plane.pki.etcd_ca, stranger.etcd_client))
 

@@ -70,8 +70,8 @@ def holder(world: World, state: State) -> Iterator[State]:
     pairing, what = state.pairing, None
     if world.scenario.revokes and pairing is not None and not pairing.deleting and not pairing.ordered:
         revoked = pairing.state == "Revoked" and pairing.issued == pairing.serial
-        told = Fact("acknowledged", pairing.uid, pairing.serial) in state.facts
-        if revoked and not told:
+        reported = Fact("acknowledged", pairing.uid, pairing.serial) in state.facts
+        if revoked and not reported:
             what = "nothing"
         elif not revoked and pairing.serial > pairing.through:
             what = "revoke"
@@ -99,7 +99,7 @@ def _go_on(world: World, state: State, who: Who, plan: Plan) -> Iterator[State]:
     if plan.awaiting:
         return
     if plan.after or state.pairing is None:
-        facts = state.facts | {plan.tells} if plan.tells else state.facts
+        facts = state.facts | {plan.reports} if plan.reports else state.facts
         yield _planning(state._replace(facts=facts), who, None)
         return
     written = _WRITES[plan.what](world, state, state.pairing)
@@ -109,7 +109,9 @@ def _go_on(world: World, state: State, who: Who, plan: Plan) -> Iterator[State]:
     waits = who == "holder" and world.scenario.retains and bool(later)
     if said is not None and not waits:
         written = written._replace(facts=written.facts | {said})
-    yield _planning(written, who, Plan(plan.what, later, after=True, tells=said if waits else None) if later else None)
+    yield _planning(
+        written, who, Plan(plan.what, later, after=True, reports=said if waits else None) if later else None
+    )
 
 
 def _planning(state: State, who: Who, plan: Plan | None) -> State:
@@ -120,7 +122,7 @@ def _to_be_ended_before(world: World, state: State, who: Who, what: str) -> list
     """Return the records that are ended before the write; more than one answer where that is a matter of luck."""
     if not world.scenario.retains or what != "revoke":
         return [frozenset()]
-    redeemed, there = _claimed(state), _there(state)
+    redeemed, there = _redeemed(state), _there(state)
     seen = [frozenset(), there]  # a watch may be behind
     match world.protocol.retained:
         case Retained.LISTED:
@@ -142,14 +144,14 @@ def _to_be_ended_after(world: World, state: State, who: Who, what: str) -> froze
         case Retained.AFTER:
             return _there(state)
         case Retained.NAMED if who == "holder":
-            return _claimed(state)
+            return _redeemed(state)
         case Retained.LISTED if who == "holder":
-            return _claimed(state) | _there(state)
+            return _redeemed(state) | _there(state)
         case _:
             return frozenset()
 
 
-def _claimed(state: State) -> frozenset[str]:
+def _redeemed(state: State) -> frozenset[str]:
     """The name of the master token of the present redemption, which need not be there yet."""
     redemption = state.pairing.redemption if state.pairing is not None else None
     return frozenset({redemption.master} if redemption else ())
@@ -180,7 +182,7 @@ def _issue(world: World, state: State, pairing: Pairing) -> State:
     issued = pairing._replace(
         state="Active",
         issued=pairing.serial,
-        redemption=None if protocol.issue_drops_claim else pairing.redemption,
+        redemption=None if protocol.issue_drops_redemption else pairing.redemption,
         through=pairing.through if protocol.issue_keeps_through else 0,
     )
     return store(world, state, issued)

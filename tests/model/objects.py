@@ -63,7 +63,7 @@ class Protocol:
     # The controller, who shares the status with the exchange, and the rule on spec.serial.
     controller_swaps: bool = True
     serial_waits_for_record: bool = True  # CEL: a serial that is to be revoked is recorded before it rises
-    issue_drops_claim: bool = True
+    issue_drops_redemption: bool = True
     issue_keeps_through: bool = True
     revocation_keeps_redemption: bool = True
     writes_through: bool = True  # status.revokedThrough; else only revocation records, for what is there
@@ -133,7 +133,7 @@ class Plan(NamedTuple):
     what: str
     awaiting: frozenset[str] = frozenset()
     after: bool = False
-    tells: "Fact | None" = None
+    reports: "Fact | None" = None
 
 
 class Fact(NamedTuple):

@@ -1,4 +1,4 @@
-"""What is revoked, raised, deleted or made anew stays ended in every interleaving: S7, S8, S24, revokedThrough.
+"""A token that is revoked, raised, deleted or made again stays so in every interleaving: S7, S8, S24, revokedThrough.
 
 A scenario has at most two serials and two objects of one name, so that each step from one to the next is in it, and
 two or three requests. With `make soak` more answers are lost, and all happens in one scenario.
@@ -19,7 +19,7 @@ OF_SERIAL_2, OTHER_OF_SERIAL_2 = Client("4", "A", serial=2), Client("5", "B", se
 OF_OBJECT_2, OTHER_OF_OBJECT_2 = Client("6", "A", uid=2), Client("7", "B", uid=2)
 
 NEXT_SERIAL = Scenario((FIRST, OF_SERIAL_2, OTHER_OF_SERIAL_2), orders=True, revokes=True, serials=2)
-MADE_ANEW = Scenario((FIRST, OTHER, OTHER_OF_OBJECT_2), orders=True, revokes=True, deletes=True, objects=2)
+MADE_AGAIN = Scenario((FIRST, OTHER, OTHER_OF_OBJECT_2), orders=True, revokes=True, deletes=True, objects=2)
 RETAINED = Scenario((FIRST, AGAIN), orders=True, revokes=True, deletes=True, retains=True)
 RETAINED_TWICE = replace(RETAINED, clients=(FIRST, OTHER_OF_SERIAL_2), serials=2)
 RETAINED_ANEW = replace(RETAINED, clients=(FIRST, OTHER_OF_OBJECT_2), objects=2)
@@ -38,7 +38,9 @@ MISTAKES = [
     pytest.param(Protocol(issue_keeps_through=False), NEXT_SERIAL, "I5", id="an issue that lowers revokedThrough"),
     pytest.param(Protocol(demands_spec_serial=False), NEXT_SERIAL, "I9", id="a serial compared with status alone"),
     pytest.param(Protocol(demands_status_serial=False), NEXT_SERIAL, "I2", id="a serial compared with spec alone"),
-    pytest.param(Protocol(issue_drops_claim=False), NEXT_SERIAL, "I7", id="an issue that keeps the old redemption"),
+    pytest.param(
+        Protocol(issue_drops_redemption=False), NEXT_SERIAL, "I7", id="an issue that keeps the old redemption"
+    ),
     pytest.param(
         Protocol(swaps=False),
         replace(NEXT_SERIAL, clients=(FIRST, OTHER_OF_SERIAL_2), faults=1),
@@ -47,18 +49,18 @@ MISTAKES = [
     ),
     pytest.param(Protocol(controller_swaps=False), NEXT_SERIAL, "I8", id="an issue that overwrites a revocation"),
     # deletion
-    pytest.param(Protocol(compares_uid=False), MADE_ANEW, "I4", id="an exchange that does not compare the uid"),
-    pytest.param(Protocol(judges_by_uid=False), MADE_ANEW, "I6", id="master tokens judged without the uid"),
+    pytest.param(Protocol(compares_uid=False), MADE_AGAIN, "I4", id="an exchange that does not compare the uid"),
+    pytest.param(Protocol(judges_by_uid=False), MADE_AGAIN, "I6", id="master tokens judged without the uid"),
     pytest.param(
-        Protocol(judges_by_existence=False), MADE_ANEW, "I6", id="an object that is gone taken for no objection"
+        Protocol(judges_by_existence=False), MADE_AGAIN, "I6", id="an object that is gone taken for no objection"
     ),
     pytest.param(
         Protocol(swaps=False),
-        replace(MADE_ANEW, clients=(FIRST, OTHER_OF_OBJECT_2), faults=1),
+        replace(MADE_AGAIN, clients=(FIRST, OTHER_OF_OBJECT_2), faults=1),
         "I7",
         id="a late swap that lands on the next object",
     ),
-    pytest.param(Protocol(obeys_deletion=False), MADE_ANEW, "I4", id="a first read that overlooks a deletion"),
+    pytest.param(Protocol(obeys_deletion=False), MADE_AGAIN, "I4", id="a first read that overlooks a deletion"),
     # deletionPolicy Retain
     pytest.param(Protocol(obeys_deletion=False), RETAINED, "I4", id="an exchange that overlooks deletionTimestamp"),
     pytest.param(
@@ -88,7 +90,7 @@ MISTAKES = [
     "scenario",
     [
         pytest.param(NEXT_SERIAL, id="a serial is raised"),
-        pytest.param(MADE_ANEW, id="the object is deleted and made anew"),
+        pytest.param(MADE_AGAIN, id="the object is deleted and made anew"),
         pytest.param(RETAINED, id="the object goes, its master tokens are retained"),
         pytest.param(RETAINED_ANEW, id="they are retained, and the object is made anew"),
     ],
@@ -123,28 +125,28 @@ def test_the_model_finds_what_is_wrong_with(mistake: Protocol, scenario: Scenari
 
 
 def test_existence_and_uid_would_stand_behind_the_deletion_timestamp_if_there_were_always_a_last_read() -> None:
-    assert explore(Protocol(obeys_deletion=False, last_reads=LastReads.ALWAYS), MADE_ANEW).violations == []
+    assert explore(Protocol(obeys_deletion=False, last_reads=LastReads.ALWAYS), MADE_AGAIN).violations == []
 
 
 # The honest ways: a protocol that delivers nothing would be safe, too.
 
 
 def test_a_new_serial_is_redeemed_after_a_revocation() -> None:
-    def redeemed_anew(state: State) -> bool:
+    def redeemed_again(state: State) -> bool:
         return Fact("acknowledged", 1, 1) in state.facts and _valid(NEXT_SERIAL, state) == {(1, 2)}
 
-    assert explore(OURS, NEXT_SERIAL).reaches(redeemed_anew)
+    assert explore(OURS, NEXT_SERIAL).reaches(redeemed_again)
 
 
 def test_a_higher_serial_alone_ends_no_master_token() -> None:
     assert explore(OURS, NEXT_SERIAL).reaches(lambda state: _valid(NEXT_SERIAL, state) == {(1, 1), (1, 2)})
 
 
-def test_an_object_that_was_made_anew_is_redeemed() -> None:
-    def redeemed_anew(state: State) -> bool:
-        return {delivery.uid for delivery in state.delivered} == {1, 2} and _valid(MADE_ANEW, state) == {(2, 1)}
+def test_an_object_that_was_made_again_is_redeemed() -> None:
+    def redeemed_again(state: State) -> bool:
+        return {delivery.uid for delivery in state.delivered} == {1, 2} and _valid(MADE_AGAIN, state) == {(2, 1)}
 
-    assert explore(OURS, MADE_ANEW).reaches(redeemed_anew)
+    assert explore(OURS, MADE_AGAIN).reaches(redeemed_again)
 
 
 def test_a_retained_master_token_outlives_its_object_and_stands_beside_the_next() -> None:
@@ -157,7 +159,7 @@ def test_a_retained_master_token_outlives_its_object_and_stands_beside_the_next(
 # What is not promised.
 
 
-def test_an_order_goes_with_its_object_where_master_tokens_are_retained_and_nobody_has_carried_it_out() -> None:
+def test_an_order_goes_with_its_object_where_master_tokens_are_retained_and_no_one_has_carried_it_out() -> None:
     def lost(state: State) -> bool:
         ordered = Fact("ordered", 1, 1) in state.facts and Fact("acknowledged", 1, 1) not in state.facts
         return ordered and state.pairing is None and _valid(RETAINED, state) == {(1, 1)}

@@ -26,16 +26,16 @@ say = partial(Console(soft_wrap=True, highlight=False).print, markup=False)
 
 
 def main() -> int:
-    told = _arguments()
-    chosen = [mutation for mutation in load() if _is_chosen(mutation, told.only)]
-    trials = [Trial(one, test) for one in chosen for test in (one.live if told.live else one.unit)]
+    reported = _arguments()
+    chosen = [mutation for mutation in load() if _is_chosen(mutation, reported.only)]
+    trials = [Trial(one, test) for one in chosen for test in (one.live if reported.live else one.unit)]
     if not trials:
         say("no such mutation; the tests of some mutations run only with --live")
         return 1
     found: list[Verdict] = []
     with ExitStack() as stack:
         # One control plane at a time.
-        workspaces = [_workspace(stack) for _ in range(1 if told.live else told.jobs)]
+        workspaces = [_workspace(stack) for _ in range(1 if reported.live else reported.jobs)]
         unfit = unfit_tests(workspaces[0], list(dict.fromkeys(trial.test for trial in trials)))
         for test, outcome in unfit.items():
             say(f"{test}: {outcome} without a mutation")

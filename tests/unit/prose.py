@@ -55,6 +55,11 @@ def problems_of(sentence: str, most_words: int = MOST_WORDS) -> Iterator[str]:
         yield f"{words} words"
 
 
+def banned_in(text: str) -> list[str]:
+    """Return the banned words of a text."""
+    return [found[0] for found in _BANNED.finditer(text)]
+
+
 def sentences(text: str) -> list[str]:
     """Cut a text into sentences. Inline code counts as one word, and its dots end nothing."""
     flat = re.sub(r"``?[^`]+``?", "`code`", " ".join(text.split()))

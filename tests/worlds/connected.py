@@ -89,7 +89,7 @@ def gone(cluster: FakeCluster) -> None:
     cluster.remove(CONNECTION_CONFIGURATIONS, NAMESPACE, CONNECTION)
 
 
-def made_anew(cluster: FakeCluster) -> None:
+def made_again(cluster: FakeCluster) -> None:
     """Delete it and apply it again: all is the same but its uid."""
     body = cluster.peek(CONNECTION_CONFIGURATIONS, NAMESPACE, CONNECTION)
     assert body is not None

@@ -1,4 +1,4 @@
-"""One API server in memory and the reconciler of ConnectionConfigurations beside it, made anew as after a restart."""
+"""One API server in memory and the reconciler of ConnectionConfigurations beside it, made again as after a restart."""
 
 import base64
 from collections import defaultdict

@@ -43,10 +43,10 @@ def pairing_re_created(world):
     world.cluster.put(PAIRING_TOKENS, raw_pairing_token(uid=OTHER_UID, status=issued_status(uid=OTHER_UID)))
 
 
-def pairing_redeemed_anew(world):
-    spent = {"state": "Used", "serial": 2, "redemption": a_redemption()}
+def pairing_redeemed_again(world):
+    used = {"state": "Used", "serial": 2, "redemption": a_redemption()}
     world.edit(serial=2)
-    world.cluster.edit(PAIRING_TOKENS, NAMESPACE, NAME, lambda body: body["status"].update(spent))
+    world.cluster.edit(PAIRING_TOKENS, NAMESPACE, NAME, lambda body: body["status"].update(used))
 
 
 def master_revoked_in_spec(world):

@@ -5,6 +5,7 @@ import itertools
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import cast
 
 from tallystick.exchange.server import ServeSettings
 
@@ -32,9 +33,9 @@ class Wire:
         async with asyncio.timeout(5):
             return await self.reader.read()
 
-    async def ask_for_ever(self) -> None:
+    async def ask_without_end(self) -> None:
         """Ask and never read an answer; raises OSError when the server has hung up."""
-        self.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        cast("asyncio.Transport", self.writer.transport).pause_reading()
         async with asyncio.timeout(10):
             while True:
                 self.writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 16)

@@ -1,4 +1,4 @@
-"""One API server in memory, and the parts of controller and exchange around it, made anew as after a restart."""
+"""One API server in memory, and the parts of controller and exchange around it, made again as after a restart."""
 
 import base64
 from collections.abc import Mapping

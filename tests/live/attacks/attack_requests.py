@@ -1,4 +1,4 @@
-"""Good tokens that are presented in odd ways: in the wrong place, twice, under another name, as somebody else's."""
+"""Good tokens that are presented in odd ways: in the wrong place, twice, under another name, as another user's."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from tests.harness.attacks import (
     EVERYWHERE,
     INACTIVE,
     NO_FORM,
-    NOBODY,
+    NO_ONE,
     NOT_A_CALLER,
     Expected,
     Place,
@@ -211,10 +211,10 @@ INTROSPECTIONS = [
     Row("pairing token as bearer, about itself", _as_bearer(_pairing, _pairing), NOT_A_CALLER, reads=True),
     Row("pairing token as bearer, about the master token", _as_bearer(_pairing, _master), NOT_A_CALLER, reads=True),
     Row("master token as bearer, about itself", _as_bearer(_master, _master), NOT_A_CALLER, reads=True),
-    Row("no caller", lambda v, c: c.introspect(v.pairing.token, None), NOBODY),
+    Row("no caller", lambda v, c: c.introspect(v.pairing.token, None), NO_ONE),
     # RFC 6750 3.1: a method that is not supported is as good as none, and is told no error.
     *(
-        Row(f"caller by {scheme}", _authorized(INTROSPECT, scheme, form=SOMETHING), NOBODY)
+        Row(f"caller by {scheme}", _authorized(INTROSPECT, scheme, form=SOMETHING), NO_ONE)
         for scheme in ("Basic", "DPoP", "Token")
     ),
     Row(
@@ -225,7 +225,7 @@ INTROSPECTIONS = [
     Row(
         "caller in the form",
         lambda v, c: c.post(INTROSPECT, {"token": _pairing(v), "access_token": v.site.bearer}),
-        NOBODY,
+        NO_ONE,
     ),
     Row(
         "two callers",

@@ -1,4 +1,4 @@
-"""Bad tokens by their form: class C1 of the catalogue (encoding), and good tokens of somebody or something else."""
+"""Bad tokens by their form: class C1 of the catalogue (encoding), and good tokens of another user or kind."""
 
 import base64
 import json

@@ -26,7 +26,7 @@ from tests.harness.attackers import (
     make_victims,
     said,
     tried,
-    wait_until_dead,
+    wait_until_inactive,
     world,
 )
 from tests.harness.system import System
@@ -41,7 +41,7 @@ BY_HAND = (
     "only the operator can create a MasterToken (system:serviceaccount:tallystick-system:exchange or "
     "system:serviceaccount:tallystick-system:controller); redeem a PairingToken to get one"
 )
-SPENT = "a Used, Expired or Revoked token cannot become Active again; Used and Expired can change only to Revoked"
+USED = "a Used, Expired or Revoked token cannot become Active again; Used and Expired can change only to Revoked"
 FINAL = "status.redemption: Invalid value: status.redemption is immutable once it is set"
 ENDED = "an Expired or Revoked master token cannot become Active again; Expired can change only to Revoked"
 REDEMPTION = {
@@ -82,19 +82,19 @@ FORGERIES = {
     "kill it": Forgery("active", {"state": "Revoked", "revokedThrough": 1}, RECORD),
     "un-redeem it": Forgery("used", {"redemption": GONE}, FINAL, RECORD),
     "redeem it for oneself": Forgery("used", {"redemption": REDEMPTION}, FINAL),
-    "revive the used": Forgery("used", {"state": "Active"}, SPENT),
+    "revive the used": Forgery("used", {"state": "Active"}, USED),
     "make the used as new": Forgery(
-        "used", {"state": "Active", "redemption": GONE}, f"[{FINAL}, <nil>: Invalid value: {SPENT}]", SPENT
+        "used", {"state": "Active", "redemption": GONE}, f"[{FINAL}, <nil>: Invalid value: {USED}]", USED
     ),
-    "revive the revoked": Forgery("revoked", {"state": "Active"}, SPENT),
-    "be used again": Forgery("revoked", {"state": "Used"}, SPENT),
+    "revive the revoked": Forgery("revoked", {"state": "Active"}, USED),
+    "be used again": Forgery("revoked", {"state": "Used"}, USED),
     "redeem the revoked": Forgery("revoked", {"redemption": REDEMPTION}, FINAL),
     "take a revocation back": Forgery(
         "revoked",
         {"state": "Used", "revokedThrough": GONE},
         "[<nil>: Invalid value: status.revokedThrough cannot be lowered: a revocation is permanent, "
-        f"<nil>: Invalid value: {SPENT}]",
-        SPENT,
+        f"<nil>: Invalid value: {USED}]",
+        USED,
     ),
     "bury a trust": Forgery("used master", {"state": "Revoked"}, RECORD),
     "age a trust": Forgery("used master", {"state": "Expired"}, RECORD),
@@ -119,7 +119,7 @@ def victims(cast: Cast) -> Victims:
 
 @pytest.mark.parametrize("way", WAYS, ids=[way.name for way in WAYS])
 @pytest.mark.parametrize("user", EVERYBODY)
-def test_nobody_writes_the_record(cast: Cast, victims: Victims, user: str, way: Way) -> None:
+def test_no_one_writes_the_record(cast: Cast, victims: Victims, user: str, way: Way) -> None:
     before, attacks = world(cast.site), tried(FORGERIES, with_a_right=user == "star")
 
     heard = {
@@ -147,7 +147,7 @@ def refusal(cast: Cast, user: str, way: Way, forgery: Forgery) -> str:
     return cannot(user, way.verb, f"{plural}/status", cast.site.namespace)
 
 
-def test_a_status_that_somebody_else_applies_without_force_is_a_conflict(cast: Cast, victims: Victims) -> None:
+def test_a_status_that_another_user_applies_without_force_is_a_conflict(cast: Cast, victims: Victims) -> None:
     before = world(cast.site)
 
     answer = cast.star.apply(forged(victims, FORGERIES["revive the used"]), subresource="status", force=False)
@@ -203,7 +203,7 @@ def _without_a_pairing(spec: Json) -> Json:
 
 @pytest.mark.parametrize("forge", [_copied, _widened, _without_a_pairing])
 @pytest.mark.parametrize("user", EVERYBODY)
-def test_nobody_makes_a_master_token(cast: Cast, victims: Victims, user: str, forge: Callable[[Json], Json]) -> None:
+def test_no_one_makes_a_master_token(cast: Cast, victims: Victims, user: str, forge: Callable[[Json], Json]) -> None:
     api, before = cast.actor(user), world(cast.site)
     real = bare(victims.objects["used master"])
     body = real | {"metadata": real["metadata"] | {"name": "mtok-forged"}, "spec": forge(real["spec"])}
@@ -253,7 +253,7 @@ MASTER_EDITS: dict[str, tuple[str, Json, str]] = {
 
 @pytest.mark.parametrize("way", WAYS, ids=[way.name for way in WAYS])
 @pytest.mark.parametrize("user", EVERYBODY)
-def test_nobody_edits_a_master_token(cast: Cast, victims: Victims, user: str, way: Way) -> None:
+def test_no_one_edits_a_master_token(cast: Cast, victims: Victims, user: str, way: Way) -> None:
     api, before, may_edit = cast.actor(user), world(cast.site), user in ("ann", "star")
     attacks = tried(MASTER_EDITS, with_a_right=may_edit)
 
@@ -273,7 +273,7 @@ def edited(victims: Victims, victim: str, change: Json) -> Json:
 
 
 @pytest.mark.parametrize("user", ["ann", "bob", "star"])
-def test_a_trust_that_was_ended_by_its_order_is_not_taken_back(cast: Cast, user: str) -> None:
+def test_a_trust_that_was_revoked_by_its_order_is_not_taken_back(cast: Cast, user: str) -> None:
     site, api = cast.site, cast.actor(user)
     paired = site.paired(f"taken-back-by-{user}")
     master = site.master_token(paired["token_id"])
@@ -284,4 +284,4 @@ def test_a_trust_that_was_ended_by_its_order_is_not_taken_back(cast: Cast, user:
     heard += [said(api.patch(live, [{"op": "remove", "path": "/spec/revoked"}]))]
 
     assert heard == [REACTIVATED] * 2
-    wait_until_dead(site, paired["access_token"])
+    wait_until_inactive(site, paired["access_token"])

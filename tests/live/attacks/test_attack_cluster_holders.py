@@ -1,4 +1,4 @@
-"""Holders of tokens and editors of orders lie to the exchange and to whoever reads its records (S11, S12, S28, S29)."""
+"""Holders of tokens and editors of orders send false values to the exchange (S11, S12, S28, S29)."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,31 +29,31 @@ def issued(cast: Cast, name: str) -> str:
 # At the exchange.
 
 
-def test_whoever_holds_a_spent_token_rings_the_bell_once_and_cuts_no_trust(cast: Cast) -> None:
+def test_the_holder_of_a_used_token_rings_the_bell_once_and_cuts_no_trust(cast: Cast) -> None:
     site, token = cast.site, issued(cast, "replayed")
     master = site.exchange.redeem(token).must_succeed()["access_token"]
     settled = wait_for_state(site.api, site.pairing_token("replayed"), "Used")
 
     refused = {site.exchange.redeem(token).description for _ in range(5)}
 
-    def told() -> list[Json]:
+    def reported() -> list[Json]:
         return [e for e in site.events("ReplayDetected") if e["involvedObject"]["name"] == "replayed"]
 
     assert refused == {USED_TEXT.format(claims_of(token)["jti"])}
-    assert [event["message"] for event in poll(told)] == [
+    assert [event["message"] for event in poll(reported)] == [
         "the exchange rejected a pairing token that has already been used; see the source in its audit log"
     ]
     assert site.api.get(settled)["status"] == settled["status"]
     assert site.is_active(master)
 
 
-def test_a_client_id_that_cannot_be_shown_spends_nothing(cast: Cast) -> None:
+def test_a_client_id_that_cannot_be_shown_consumes_nothing(cast: Cast) -> None:
     site, token = cast.site, issued(cast, "unshown")
-    lies = ("\x1b[31mred", "two\nlines", "nul\x00", "mal\u202elory", "Küche", "x" * 1025)
+    batch = ("\x1b[31mred", "two\nlines", "nul\x00", "mal\u202elory", "Küche", "x" * 1025)
 
-    refused = [site.exchange.redeem(token, client_id=lie).description for lie in lies]
+    refused = [site.exchange.redeem(token, client_id=lie).description for lie in batch]
 
-    assert refused == ["client_id must be at most 1024 printable ASCII characters"] * len(lies)
+    assert refused == ["client_id must be at most 1024 printable ASCII characters"] * len(batch)
     assert site.state_of("unshown") == ("Active", 1)
 
 
@@ -77,8 +77,8 @@ def test_a_token_that_would_send_its_holder_elsewhere_is_not_issued(cast: Cast, 
 
     stalled = {name: wait_for_reason(site.api, site.pairing_token(name), "ForeignURL") for name in foreign}
 
-    told = {name: condition(token, "Stalled")["message"] for name, token in stalled.items()}
-    assert told == {name: foreign_text(field, url, ours) for name, (field, url) in foreign.items()}
+    reported = {name: condition(token, "Stalled")["message"] for name, token in stalled.items()}
+    assert reported == {name: foreign_text(field, url, ours) for name, (field, url) in foreign.items()}
     assert [site.api.find(secret_of(site.pairing_token(name))) for name in foreign] == [None] * len(foreign)
     assert {token["status"]["state"] for token in stalled.values()} == {"Pending"}
 

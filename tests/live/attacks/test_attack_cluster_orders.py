@@ -155,7 +155,7 @@ def test_a_use_case_is_not_slipped_in_with_a_new_serial(cast: Cast, victims: Vic
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
-def test_fields_that_somebody_else_applies_by_force_change_nothing(cast: Cast, victims: Victims, way: Way) -> None:
+def test_fields_that_another_user_applies_by_force_change_nothing(cast: Cast, victims: Victims, way: Way) -> None:
     live = cast.site.api.get(victims.objects["active"])
 
     again = way.write(cast.bob, live, ordered(victims, "active", {}), "").must_succeed()
@@ -165,7 +165,7 @@ def test_fields_that_somebody_else_applies_by_force_change_nothing(cast: Cast, v
     assert alive(cast, victims) == UNTOUCHED
 
 
-def test_fields_that_somebody_else_applies_without_force_are_a_conflict(cast: Cast, victims: Victims) -> None:
+def test_fields_that_another_user_applies_without_force_are_a_conflict(cast: Cast, victims: Victims) -> None:
     before = world(cast.site)
 
     answer = cast.bob.apply(ordered(victims, "active", {"revoked": True, "ttl": "24h"}), force=False)

@@ -35,7 +35,7 @@ def cast(admin: Api, make_namespace: Callable[[str], str], system: System) -> It
 
 
 @every_creator
-def test_whoever_forges_the_requester_gets_a_token_in_their_own_name(cast: Cast, writer: Writer) -> None:
+def test_a_user_who_forges_the_requester_gets_a_token_in_their_own_name(cast: Cast, writer: Writer) -> None:
     site, name = cast.site, f"framed-{writer.name.replace(' ', '-')}"
     exchange = "system:serviceaccount:tallystick-system:exchange"
 
@@ -50,7 +50,7 @@ def test_whoever_forges_the_requester_gets_a_token_in_their_own_name(cast: Cast,
 
 
 @every_writer
-def test_whoever_orders_anew_in_a_colleagues_name_is_the_requester(cast: Cast, writer: Writer) -> None:
+def test_a_user_who_orders_again_in_a_colleagues_name_is_the_requester(cast: Cast, writer: Writer) -> None:
     site, name = cast.site, f"reordered-{writer.name.replace(' ', '-')}"
     body = site.pairing_token(name)
     writer.create(cast.ann, body).must_succeed()
@@ -94,7 +94,7 @@ def test_a_namespace_of_ones_own_gives_no_wide_scope(cast: Cast, admin: Api) -> 
     assert admin.find(there.pairing_token("wide")) is None
 
 
-def test_a_wider_scope_is_not_redeemed_and_the_token_is_not_spent(cast: Cast) -> None:
+def test_a_wider_scope_is_not_redeemed_and_the_token_is_not_used(cast: Cast) -> None:
     site, asked = cast.site, "mission-control:admin federated-repo:sync"
     cast.ann.create(site.pairing_token("wider")).must_succeed()
 
@@ -150,7 +150,7 @@ def test_the_identity_of_another_object_is_not_taken_along(cast: Cast, writer: W
         assert answer.must_succeed()["metadata"]["uid"] != uid
 
 
-def test_a_dry_run_mints_nothing(cast: Cast) -> None:
+def test_a_dry_run_issues_nothing(cast: Cast) -> None:
     site, body = cast.site, cast.site.pairing_token("rehearsed")
 
     answer = cast.ann.create(body, dry_run=True)

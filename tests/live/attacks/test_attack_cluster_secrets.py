@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.harness.api import Api
-from tests.harness.attackers import Cast, make_cast, wait_until_dead
+from tests.harness.attackers import Cast, make_cast, wait_until_inactive
 from tests.harness.grants import grant
 from tests.harness.objects import condition, secret_of, value_of, wait_for_reason, wait_for_state, wait_until_gone
 from tests.harness.processes import poll
@@ -110,14 +110,14 @@ def test_a_secret_that_was_frozen_as_it_is_keeps_neither_the_next_serial_nor_its
     cast.bob.merge(body, {"spec": {"serial": 2}}).must_succeed()
 
     second = site.issued("frozen", serial=2)
-    wait_until_dead(site, first)
+    wait_until_inactive(site, first)
     assert site.is_active(second)
     cast.ann.merge(secret_of(body), {"immutable": True}).must_succeed()
     site.exchange.redeem(second).must_succeed()
     wait_until_gone(site.api, secret_of(body))
 
 
-def test_a_secret_that_is_held_after_its_token_was_spent_holds_nothing_of_worth(cast: Cast) -> None:
+def test_a_secret_that_is_held_after_its_token_was_used_holds_nothing_of_worth(cast: Cast) -> None:
     site = cast.site
     token = _issued(cast, "held")
     secret = secret_of(site.pairing_token("held"))
@@ -210,7 +210,7 @@ def _events_of(cast: Cast, reason: str, name: str) -> list[Json]:
     return poll(found)
 
 
-def test_whoever_may_write_no_secret_writes_none_by_its_name_in_an_order(cast: Cast, admin: Api) -> None:
+def test_a_user_who_may_write_no_secret_writes_none_by_its_name_in_an_order(cast: Cast, admin: Api) -> None:
     # S22: an order is no way to overwrite or delete what its author has no right to.
     site = cast.site
     for role in ("tallystick-edit", "tallystick-usecase-mission-control"):

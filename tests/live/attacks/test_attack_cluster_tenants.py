@@ -85,7 +85,7 @@ def test_a_tenant_neither_deletes_nor_revokes_what_is_not_theirs(cast: Cast, vic
 # At the exchange.
 
 
-def test_all_rights_in_a_namespace_of_ones_own_tell_nothing_of_another(
+def test_all_rights_in_a_namespace_of_ones_own_reveal_nothing_of_another(
     cast: Cast, victims: Victims, admin: Api
 ) -> None:
     there = cast.elsewhere

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.harness.api import Answer, Api
-from tests.harness.attackers import Cast, cannot, make_cast, said, wait_until_dead
+from tests.harness.attackers import Cast, cannot, make_cast, said, wait_until_inactive
 from tests.harness.objects import (
     secret_of,
     value_of,
@@ -69,7 +69,7 @@ def test_a_pairing_token_that_is_held_while_it_goes_is_over_at_once_and_for_good
         cast.ann.merge(site.pairing_token(name), HELD).must_succeed()
         cast.ann.delete(site.pairing_token(name)).must_succeed()
 
-    wait_until_dead(site, master, unused)
+    wait_until_inactive(site, master, unused)
     refused = site.exchange.redeem(unused)
 
     # It still is an object, which an editor may edit: a new serial of it is never issued.
@@ -95,13 +95,13 @@ def test_a_master_token_that_is_held_while_it_goes_is_over_at_once(cast: Cast) -
 
     cast.bob.delete(record).must_succeed()
 
-    wait_until_dead(site, master)
+    wait_until_inactive(site, master)
     cast.ann.merge(record, LET_GO).must_succeed()
     wait_until_gone(site.api, record)
     assert not site.is_active(master)
 
 
-def test_a_retained_trust_that_is_revoked_while_its_pairing_token_is_held_stays_ended(cast: Cast) -> None:
+def test_a_retained_trust_that_is_revoked_while_its_pairing_token_is_held_stays_revoked(cast: Cast) -> None:
     site = cast.site
     master, record = paired(cast, "held-retained", masterToken={"deletionPolicy": "Retain"})
     body = site.pairing_token("held-retained")
@@ -114,7 +114,7 @@ def test_a_retained_trust_that_is_revoked_while_its_pairing_token_is_held_stays_
     wait_for_state(site.api, record, "Revoked")
     cast.ann.merge(body, LET_GO).must_succeed()
     wait_until_gone(site.api, body)
-    wait_until_dead(site, master)
+    wait_until_inactive(site, master)
     assert before
 
 
@@ -127,7 +127,7 @@ def test_a_trust_that_was_cut_loose_from_its_owner_ends_with_it(cast: Cast) -> N
 
     cast.ann.delete(site.pairing_token("cut-loose"), propagation="Orphan").must_succeed()
 
-    wait_until_dead(site, master)
+    wait_until_inactive(site, master)
     wait_for_state(site.api, record, "Revoked")
 
 
@@ -139,7 +139,7 @@ def test_an_object_that_is_made_again_with_all_that_the_old_one_said_revives_not
 
     again = cast.ann.create(made_again(old)).must_succeed()
 
-    wait_until_dead(site, master)
+    wait_until_inactive(site, master)
     assert again["metadata"]["uid"] != old["metadata"]["uid"]
     assert wait_for_state(site.api, again, "Active")["status"]["tokenID"] != old["status"]["tokenID"]
     assert site.api.find(record) is None or wait_for_state(site.api, record, "Revoked")
@@ -175,7 +175,7 @@ def owned_by(owner: Json) -> Json:
     return {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "controller": True, **names}
 
 
-def test_a_retained_trust_that_was_revoked_stays_ended_without_its_pairing_token(cast: Cast) -> None:
+def test_a_retained_trust_that_was_revoked_stays_revoked_without_its_pairing_token(cast: Cast) -> None:
     site = cast.site
     master, record = paired(cast, "retained", masterToken={"deletionPolicy": "Retain"})
     cast.ann.merge(site.pairing_token("retained"), REVOKED).must_succeed()
@@ -204,7 +204,7 @@ def test_a_revocation_is_not_overtaken_by_a_new_serial(cast: Cast, rounds: int, 
 
         refused.append(not answer.succeeded)
         assert said(answer) in ("", BEING_REVOKED)
-        check_that_the_first_is_over(cast.site, name, master, issued_anew=answer.succeeded)
+        check_that_the_first_is_over(cast.site, name, master, issued_again=answer.succeeded)
     figure(f"{rounds} rounds, {sum(refused)} refused, {rounds - sum(refused)} issued after the record of it")
 
 
@@ -229,14 +229,14 @@ def test_of_two_editors_who_revoke_and_reissue_at_once_the_revocation_is_kept(
         assert revoked.result().succeeded, revoked.result().message
         outcomes.append(said(reissued.result()))
         assert outcomes[-1] in ("", *TOO_LATE)
-        wait_until_dead(cast.site, master)
+        wait_until_inactive(cast.site, master)
         wait_for_state(cast.site.api, body, "Revoked")
     figure(f"{rounds} rounds, {outcomes.count('')} issued first and revoked as a whole, the others refused")
 
 
-def check_that_the_first_is_over(site: Site, name: str, master: str, *, issued_anew: bool) -> None:
-    wait_until_dead(site, master)
-    if issued_anew:
+def check_that_the_first_is_over(site: Site, name: str, master: str, *, issued_again: bool) -> None:
+    wait_until_inactive(site, master)
+    if issued_again:
         second = redeemed(site, site.issued(name, serial=2))
         assert (site.is_active(second), site.is_active(master)) == (True, False)
     else:
@@ -257,13 +257,13 @@ def redeemed(site: Site, token: str) -> str:
 # All at once.
 
 
-def test_only_whoever_may_delete_a_collection_ends_all_trusts_at_once(cast: Cast, admin: Api) -> None:
+def test_only_a_user_who_may_delete_a_collection_revokes_all_trusts_at_once(cast: Cast, admin: Api) -> None:
     there = cast.elsewhere
     masters = [there.paired(f"one-of-many-{number}")["access_token"] for number in range(3)]
     heard = said(cast.ann.delete_all("PairingToken", cast.site.namespace))
 
     cast.tenant.delete_all("PairingToken", there.namespace).must_succeed()
 
-    wait_until_dead(there, *masters)
+    wait_until_inactive(there, *masters)
     assert heard == cannot("ann", "deletecollection", "pairingtokens", cast.site.namespace)
     assert admin.find_all("PairingToken", there.namespace) == []

@@ -72,7 +72,7 @@ def cast(admin: Api, make_namespace: Callable[[str], str], system: System) -> It
 
 
 @pytest.mark.parametrize("user", EVERYBODY)
-def test_nobody_touches_what_keeps_the_rules(cast: Cast, admin: Api, user: str) -> None:
+def test_no_one_touches_what_keeps_the_rules(cast: Cast, admin: Api, user: str) -> None:
     api = cast.actor(user)
     before = {wall: admin.get(wall.body)["metadata"]["uid"] for wall in WALLS}
 
@@ -99,7 +99,7 @@ def namespace_of(wall: Wall) -> str:
 
 
 @pytest.mark.parametrize("user", EVERYBODY)
-def test_nobody_reads_the_keyring_or_asks_for_a_token_of_ours(cast: Cast, user: str) -> None:
+def test_no_one_reads_the_keyring_or_asks_for_a_token_of_ours(cast: Cast, user: str) -> None:
     api, root = cast.actor(user), f"/api/v1/namespaces/{OURS}"
 
     heard = [
@@ -116,7 +116,7 @@ def test_nobody_reads_the_keyring_or_asks_for_a_token_of_ours(cast: Cast, user: 
 
 
 @pytest.mark.parametrize("user", ["star", "tenant", "reader"])
-def test_whoever_only_sees_or_orders_tokens_reads_none(cast: Cast, user: str) -> None:
+def test_a_user_who_only_sees_or_orders_tokens_reads_none(cast: Cast, user: str) -> None:
     # R7: who reads Secrets holds tokens. No role of ours gives that, and `view` of Kubernetes neither.
     site, root = cast.site, f"/api/v1/namespaces/{cast.site.namespace}/secrets"
     site.issue(f"unread-by-{user}")
@@ -150,7 +150,7 @@ NOT_HELD = {
 
 
 @pytest.mark.parametrize("role", NOT_HELD)
-def test_the_administrator_of_a_namespace_gives_nobody_what_they_lack_themselves(cast: Cast, role: str) -> None:
+def test_the_administrator_of_a_namespace_gives_no_one_what_they_lack_themselves(cast: Cast, role: str) -> None:
     before = world(cast.site)
 
     heard = [said(cast.boss.create(binding(cast, role, to=user), dry_run=True)) for user in ("boss", "reader")]

@@ -80,7 +80,7 @@ def _garbage(token: str, of_the_api_server: str) -> Iterator[bytes]:
             yield filled(posted(b"token=x", path=b"/oauth2/introspect", headers=headers))
 
 
-def test_one_source_does_not_take_all_connections_and_who_comes_too_late_is_told(target: Target) -> None:
+def test_one_source_does_not_take_all_connections_and_one_too_many_gets_a_503(target: Target) -> None:
     place, site, hog = target.place, target.site, a_source()
     token = site.issue()
 

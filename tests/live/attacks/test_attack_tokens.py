@@ -88,11 +88,11 @@ def test_the_whole_table_changes_nothing_and_calls_no_api_for_what_is_not_ours(
     settle(victim, trail)
     before, mark, log = world(victim), trail.mark(), LogsOf(system)
     cheap, dear = [row for row in ROWS if not row.reads], [row for row in ROWS if row.reads]
-    spent: list[dict[str, float]] = []
+    used: list[dict[str, float]] = []
 
     wrong: list[str] = []
     for number in range(rounds):
-        with api_calls(victim.site.exchange, spent):
+        with api_calls(victim.site.exchange, used):
             wrong += attack(victim, sources, cheap, number)
         wrong += attack(victim, sources, dear, number)
 
@@ -100,7 +100,7 @@ def test_the_whole_table_changes_nothing_and_calls_no_api_for_what_is_not_ours(
         f"{rounds} rounds of {len(ROWS)} attacks, {len(cheap)} of them without a call of the API: {len(wrong)} let in"
     )
     assert not wrong, "\n".join(wrong)
-    assert spent == [{}] * rounds
+    assert used == [{}] * rounds
     assert trail.writes(victim.spare["elsewhere"], since=mark, user=EXCHANGE_USER) == []
     # S29: a reuse is told once a minute for each object. Nothing else is written.
     written = trail.writes(victim.site.namespace, since=mark, user=EXCHANGE_USER)
@@ -127,7 +127,7 @@ def attack(victim: Victim, sources: Sources, rows: list[Row], seed: int) -> list
 
 
 @contextmanager
-def api_calls(exchange: Exchange, spent: list[dict[str, float]]) -> Iterator[None]:
+def api_calls(exchange: Exchange, used: list[dict[str, float]]) -> Iterator[None]:
     """Count the calls of the API by verb, less those that the exchange makes by itself or for its known caller."""
     verbs = (*WRITES, "get", "review")
     before, began = {verb: exchange.api_calls(verb) for verb in verbs}, time.monotonic()
@@ -135,7 +135,7 @@ def api_calls(exchange: Exchange, spent: list[dict[str, float]]) -> Iterator[Non
     took = time.monotonic() - began
     own = {"get": 1 + took // REFRESH_SECONDS, "review": 1 + took // CACHE_SECONDS}
     over = {verb: exchange.api_calls(verb) - before[verb] - own.get(verb, 0) for verb in verbs}
-    spent.append({verb: calls for verb, calls in over.items() if calls > 0})
+    used.append({verb: calls for verb, calls in over.items() if calls > 0})
 
 
 def settle(victim: Victim, trail: Trail) -> None:

@@ -80,14 +80,14 @@ def test_only_the_diagonal_of_all_tokens_paths_and_types_is_accepted(four: list[
     exchange = four[0].site.exchange
     for shown, at, used_in in itertools.product(four, four, TYPES):
         answer = exchange.heartbeat(shown.token, at.path, deployment_type=used_in)
-        told = (answer.status, answer.description)
+        reported = (answer.status, answer.description)
         if shown is not at:
-            assert told == (404, NOT_HERE)
+            assert reported == (404, NOT_HERE)
             assert answer.body["type"] == "urn:problem:not-found"
         elif used_in != shown.kind:
-            assert told == (403, MISMATCH.format(shown.token_id, shown.kind, used_in))
+            assert reported == (403, MISMATCH.format(shown.token_id, shown.kind, used_in))
         else:
-            assert (told, answer.headers["Retry-After"]) == ((204, ""), "15")
+            assert (reported, answer.headers["Retry-After"]) == ((204, ""), "15")
 
     for shown, asked_by, used_in in itertools.product(four, (four[0].site, four[2].site), TYPES):
         said = exchange.introspect(shown.token, asked_by.bearer, deployment_type=used_in).must_succeed()
@@ -103,11 +103,11 @@ def test_only_the_diagonal_of_all_tokens_paths_and_types_is_accepted(four: list[
         expected = ("invalid_request", NOT_EXCHANGED) if used_in == shown.kind else wrong
         assert (refused.status, refused.body["error"], refused.description) == (400, *expected)
 
-    assert_that_misuse_is_told_once_a_minute_at_the_right_objects(four)
+    assert_that_misuse_is_reported_once_a_minute_at_the_right_objects(four)
     assert [each.site.api.find_all("MasterToken", each.site.namespace) for each in four] == [[]] * 4
 
 
-def assert_that_misuse_is_told_once_a_minute_at_the_right_objects(four: list[Connection]) -> None:
+def assert_that_misuse_is_reported_once_a_minute_at_the_right_objects(four: list[Connection]) -> None:
     """Each was misused at three endpoints, more than once a second; the shared system may have begun another minute."""
     for each in four:
         uid = each.body["metadata"]["uid"]
@@ -186,12 +186,12 @@ def test_s7_a_slot_that_leaves_the_spec_ends_its_token_on_every_replica_with_the
 
         lasted = old.accepted_until(urls, time.monotonic())
 
-        told = site.exchange.heartbeat(old.token, both.path)
+        reported = site.exchange.heartbeat(old.token, both.path)
         kept = [new.accepted(url) for url in urls]
         status = site.api.get(both.body)["status"]
 
     assert lasted < FRESH_SECONDS
-    assert (told.status, told.description) == (401, REVOKED.format(claims_of(old.token)["jti"]))
+    assert (reported.status, reported.description) == (401, REVOKED.format(claims_of(old.token)["jti"]))
     assert kept == [ACCEPTED] * 2
     assert status["activeTokens"] == 2, "the controller was not stopped, so that this has proved nothing"
     wait_for_active(site.api, both.body, ["new"])

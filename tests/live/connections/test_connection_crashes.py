@@ -1,4 +1,4 @@
-"""A controller that is killed between any two writes of a connection token orphans nothing and mints nothing twice.
+"""A controller that is killed between any two writes of a connection token orphans nothing and issues nothing twice.
 
 Each story is one object, whose controllers die one after the other at each step of what is to be done, until one is
 left to finish.
@@ -35,7 +35,7 @@ __all__ = ["controllers"]
 Json = dict[str, Any]
 
 STATUS = "replace_status:connectionconfigurations"
-MINT = (STATUS, "create:secrets", STATUS)
+ISSUE = (STATUS, "create:secrets", STATUS)
 REVOKE = (STATUS, "replace:secrets")
 SWAP = (STATUS, "replace:secrets", STATUS)
 
@@ -123,7 +123,7 @@ def assert_one_token_each(story: Story, found: Json, serials: dict[str, int]) ->
 
 
 @pytest.mark.proof(gate=1, soak=2)
-def test_every_token_is_minted_once_though_a_controller_dies_between_any_two_writes(
+def test_every_token_is_issued_once_though_a_controller_dies_between_any_two_writes(
     controllers: Controllers, vacant_plane: ControlPlane, rounds: int, figure: Figure
 ) -> None:
     """With more than one round also right before each write and right after the last, and at a mere revocation."""
@@ -134,7 +134,7 @@ def test_every_token_is_minted_once_though_a_controller_dies_between_any_two_wri
 
         # The first tokens.
         controllers.admin.create(body).must_succeed()
-        story.die_at_each(MINT, thorough=thorough)
+        story.die_at_each(ISSUE, thorough=thorough)
         found = story.finish("old", "keep")
         assert_one_token_each(story, found, {"old": 1, "keep": 2})
         # What a killed one has written is not written again by those that follow.

@@ -1,4 +1,4 @@
-"""Who is there is known for a day, through crashes of all parts, and a liar takes nothing from others (R14, R23, S19).
+"""Instances are counted for a day, through crashes of all parts, and forged heartbeats take nothing from others (S19).
 
 By a clock of its own, which jumps by a day; and the only controller is killed here.
 """
@@ -47,7 +47,7 @@ from tests.harness.system import System, running
 
 Json = dict[str, Any]
 
-# The two replicas, by the names under which they store who is there.
+# The two replicas, by the names under which they store their instances.
 NEAR, FAR = "near", "far"
 SECOND = timedelta(seconds=1)
 DAY = timedelta(hours=24)
@@ -57,7 +57,7 @@ BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class Yard:
-    """The running whole, and who looks at it."""
+    """The running whole, and its clients."""
 
     system: System
     api: Api
@@ -110,7 +110,7 @@ AGES = [
 
 
 def test_a_silent_instance_is_graded_to_the_second_and_forgotten_after_a_day(yard: Yard) -> None:
-    """And what a replica has stored goes with the last instance, also of a replica that will never come back."""
+    """And the record of a replica goes with its last instance, also of a replica that will never come back."""
     api, time_of_all, body = yard.api, yard.system.clock, yard.connection("ages")
     token = token_in(api, body)
     near, far = (instance_map(name) for name in (NEAR, FAR))
@@ -134,11 +134,11 @@ def test_a_silent_instance_is_graded_to_the_second_and_forgotten_after_a_day(yar
         time_of_all.advance(timedelta(0))
         assert _fleet(yard.near, body, token, "press-3").beat() == {}
         wait_for_counts(api, body, {"default": 1})
-        told = history.versions()
+        reported = history.versions()
 
     assert stored_instances(api, NEAR, body).keys() == {"press-3"}
-    known = [grades(version) for version in told]
-    # The first one may be counted before the second one is heard of.
+    known = [grades(version) for version in reported]
+    # The first one may be counted before the second one is stored.
     assert _each_once(known[known.index((2, 0, 0)) :]) == [(2, 0, 0), *(grade for _, grade in AGES), (1, 0, 0)]
 
 
@@ -148,7 +148,7 @@ DEATHS = ((EXCHANGE, CONTROLLER), (EXCHANGE,), (CONTROLLER,))
 
 @pytest.mark.proof(gate=1, soak=15)
 def test_no_crash_and_no_change_of_leader_lowers_a_count(yard: Yard, rounds: int, figure: Figure) -> None:
-    """What a crash has taken from memory is stored: nobody is told that an old token is free while it is not."""
+    """What a crash has taken from memory is stored: no count says that an old token is free while it is not."""
     api, seen = yard.api, 0
     for number in range(rounds):
         body = yard.connection(f"crashes-{number}", "old", "new")
@@ -169,15 +169,17 @@ def test_no_crash_and_no_change_of_leader_lowers_a_count(yard: Yard, rounds: int
                 assert fleet.beat("press-2") == {}
                 wait_for_counts(api, body, {"old": 1, "new": 2})
                 yard.start_again()
-            told = history.versions()
+            reported = history.versions()
 
-        assert {sum(grades(version)) for version in told} == {3}
-        assert _each_once([counts(version) for version in told]) == [{"old": 2, "new": 1}, {"old": 1, "new": 2}]
-        seen += len(told)
-    figure(f"{rounds} rounds of crashes and a change of leader, {seen} versions seen, none of which had lost anybody")
+        assert {sum(grades(version)) for version in reported} == {3}
+        assert _each_once([counts(version) for version in reported]) == [{"old": 2, "new": 1}, {"old": 1, "new": 2}]
+        seen += len(reported)
+    figure(
+        f"{rounds} rounds of crashes and a change of leader, {seen} versions seen, none of which had lost an instance"
+    )
 
 
-def test_a_replica_that_ends_in_good_order_stores_what_the_last_seconds_have_told(yard: Yard) -> None:
+def test_a_replica_that_stops_in_good_order_stores_the_heartbeats_of_the_last_seconds(yard: Yard) -> None:
     body = yard.connection("last-seconds")
     token = token_in(yard.api, body)
     with yard.far() as (at_far, child):
@@ -194,8 +196,8 @@ def test_a_replica_that_ends_in_good_order_stores_what_the_last_seconds_have_tol
     assert stored_instances(yard.api, FAR, body).keys() == {"press-1", "press-2"}
 
 
-def test_what_somebody_has_deleted_or_scribbled_over_comes_back(yard: Yard) -> None:
-    """A ConfigMap can be written by whoever administers the namespace. It is hearsay, and ends no process."""
+def test_a_record_that_another_client_has_deleted_or_overwritten_comes_back(yard: Yard) -> None:
+    """A ConfigMap can be written by whoever administers the namespace. It is self-reported, and ends no process."""
     api, body = yard.api, yard.connection("scribbles")
     near, elsewhere = instance_map(NEAR), instance_map("elsewhere")
     fleet = _fleet(yard.near, body, token_in(api, body), "press-1", "press-2")
@@ -224,12 +226,12 @@ def test_what_somebody_has_deleted_or_scribbled_over_comes_back(yard: Yard) -> N
 
 
 @pytest.mark.proof(gate=6, soak=150)
-def test_a_liar_takes_nothing_from_others_and_costs_no_more_the_more_he_lies(
+def test_forged_heartbeats_take_nothing_from_others_and_their_cost_is_bounded(
     yard: Yard, rounds: int, figure: Figure
 ) -> None:
     """S19: thousands of invented instances, which change their tokens as fast as they can. Rounds are seconds."""
-    api, lied, honest = yard.api, yard.connection("liar", "old", "new"), yard.connection("honest", "old", "new")
-    tokens = [token_in(api, lied, slot) for slot in ("old", "new")]
+    api, forged, honest = yard.api, yard.connection("forged", "old", "new"), yard.connection("honest", "old", "new")
+    tokens = [token_in(api, forged, slot) for slot in ("old", "new")]
     fleet = _fleet(yard.near, honest, token_in(api, honest, "old"), "press-1", "press-2")
     fleet.register(token_in(api, honest, "new"), "press-3")
     trail, before = Trail(yard.system.plane.audit_log), _processes(yard)
@@ -237,39 +239,40 @@ def test_a_liar_takes_nothing_from_others_and_costs_no_more_the_more_he_lies(
     invented = [f"ghost-{number}" for number in range(1_500)]
     # Another replica has room for more, and so all of them together have more than are kept.
     more = [f"phantom-{number}" for number in range(20)]
-    with yard.far() as (at_far, _), another_client(yard.system) as liar:
+    with yard.far() as (at_far, _), another_client(yard.system) as forger:
         assert fleet.beat() == {}
-        assert _lie(liar, lied, invented, tokens[0]) == {HTTPStatus.NO_CONTENT}
-        assert _lie(liar.at(at_far.url), lied, more, tokens[0]) == {HTTPStatus.NO_CONTENT}
-        poll(lambda: _unlisted(api.get(lied)) >= len(more))
-        assert len(stored_instances(api, NEAR, lied)) == MOST_KEPT
+        assert _forge(forger, forged, invented, tokens[0]) == {HTTPStatus.NO_CONTENT}
+        assert _forge(forger.at(at_far.url), forged, more, tokens[0]) == {HTTPStatus.NO_CONTENT}
+        poll(lambda: _unlisted(api.get(forged)) >= len(more))
+        assert len(stored_instances(api, NEAR, forged)) == MOST_KEPT
         wait_for_counts(api, honest, {"old": 2, "new": 1})
 
-        with History.of(api, lied) as history, History.of(api, honest) as others:
+        with History.of(api, forged) as history, History.of(api, honest) as others:
             mark, began = trail.mark(), time.monotonic()
-            sent = _alternate(liar, fleet, lied, invented, tokens, seconds=rounds)
+            sent = _alternate(forger, fleet, forged, invented, tokens, seconds=rounds)
             span = time.monotonic() - began
             stored = trail.writes(DEFAULT_NAMESPACE, since=mark, user=EXCHANGE_USER)
             # Of these two alone: what other tests have left behind grows old meanwhile, and is told of.
-            names = {body["metadata"]["name"] for body in (lied, honest)}
+            names = {body["metadata"]["name"] for body in (forged, honest)}
             written = [write for write in trail.writes("default", since=mark) if write.split()[2] in names]
-            told, told_of_others = history.versions(), others.versions()
+            reported, reported_of_others = history.versions(), others.versions()
         ready = [client.get("/readyz").status for client in (yard.near, at_far)]
 
     figure(
-        f"{sent:,} lies in {span:.0f} s: {len(stored)} writes of the exchange, {len(written)} of the controller, "
-        f"at most {max(sum(grades(version)) for version in told):,} instances kept and about "
-        f"{max(_unlisted(version) for version in told):,} more counted"
+        f"{sent:,} forged heartbeats in {span:.0f} s: {len(stored)} writes of the exchange, "
+        f"{len(written)} of the controller, "
+        f"at most {max(sum(grades(version)) for version in reported):,} instances kept and about "
+        f"{max(_unlisted(version) for version in reported):,} more counted"
     )
     assert sent > 10 * len(stored)
     assert {write.split()[1] for write in stored} == {"configmaps"}
     assert len(stored) <= 21 * span / 60 + 3
     assert len(written) <= span / REFRESH_SECONDS + 3
-    assert {sum(grades(version)) for version in told} == {MOST_KEPT}
-    assert all(_unlisted(version) > 0 for version in told)
-    assert {tuple(sorted(counts(version).items())) for version in told_of_others} == {(("new", 1), ("old", 2))}
-    assert {grades(version) for version in told_of_others} == {(3, 0, 0)}
-    assert {_unlisted(version) for version in told_of_others} == {0}
+    assert {sum(grades(version)) for version in reported} == {MOST_KEPT}
+    assert all(_unlisted(version) > 0 for version in reported)
+    assert {tuple(sorted(counts(version).items())) for version in reported_of_others} == {(("new", 1), ("old", 2))}
+    assert {grades(version) for version in reported_of_others} == {(3, 0, 0)}
+    assert {_unlisted(version) for version in reported_of_others} == {0}
     assert (ready, _processes(yard)) == ([HTTPStatus.OK] * 2, before)
 
 
@@ -319,7 +322,7 @@ def _scribbles(body: Json) -> dict[str, str]:
     return dict(zip((body["metadata"]["uid"], *(f"line-{number}" for number in range(1, 10))), texts, strict=True))
 
 
-def _lie(client: Exchange, body: Json, invented: list[str], token: str) -> set[int]:
+def _forge(client: Exchange, body: Json, invented: list[str], token: str) -> set[int]:
     """Send a heartbeat of each of these instances; return what the answers were."""
     connection = f"{body['metadata']['namespace']}/{body['metadata']['name']}"
     with ThreadPoolExecutor(8) as threads:
@@ -329,16 +332,16 @@ def _lie(client: Exchange, body: Json, invented: list[str], token: str) -> set[i
 
 
 def _alternate(
-    liar: Exchange, honest: Fleet, lied: Json, invented: list[str], tokens: list[str], *, seconds: float
+    forger: Exchange, honest: Fleet, forged: Json, invented: list[str], tokens: list[str], *, seconds: float
 ) -> int:
     """Change the tokens of all invented instances, again and again; the honest ones go on meanwhile."""
     until, sent = time.monotonic() + seconds, 0
     for token in itertools.cycle(reversed(tokens)):
         for start in range(0, len(invented), BATCH):
-            lies = invented[start : start + BATCH]
-            assert _lie(liar, lied, lies, token) == {HTTPStatus.NO_CONTENT}
+            batch = invented[start : start + BATCH]
+            assert _forge(forger, forged, batch, token) == {HTTPStatus.NO_CONTENT}
             assert honest.beat() == {}
-            sent += len(lies)
+            sent += len(batch)
             if time.monotonic() > until:
                 return sent
     raise AssertionError

@@ -98,10 +98,10 @@ def test_a_token_is_replaced_while_instances_use_it_and_who_is_left_is_named(
         assert fleet.beat() == {}
         after = wait_for_counts(api, body, {"next": 6})
         assert (outdated(after), condition(after, "InstancesCutOff")) == (0, {})
-        told = history.versions()
+        reported = history.versions()
 
-    assert {grades(version) for version in told} == {(6, 0, 0)}
-    left = [outdated(version) for version in told]
+    assert {grades(version) for version in reported} == {(6, 0, 0)}
+    left = [outdated(version) for version in reported]
     since_generated = left[left.index(6) :]
     assert since_generated == sorted(since_generated, reverse=True)
     assert ({0} >= set(left[: left.index(6)]), since_generated[-1]) == (True, 0)
@@ -126,21 +126,21 @@ def test_an_instance_counts_once_for_the_token_that_it_has_used_last_wherever_it
         wait_for_counts(api, body, {"old": 1, "new": 0})
         fleet.register(new, "press-1")
         assert _beat_in_another_second(system, fleet, here, there, here) == {}
-        nobody_left = wait_for_counts(api, body, {"old": 0, "new": 1})
+        no_one_left = wait_for_counts(api, body, {"old": 0, "new": 1})
 
         warnings = kubectl_warnings(api, *removing_slots(body, "new"))
         wait_for_active(api, body, ["new"])
-        told = history.versions()
+        reported = history.versions()
 
-    assert _said(nobody_left).endswith("to revoke the old token. No instance reports that it uses it.")
+    assert _said(no_one_left).endswith("to revoke the old token. No instance reports that it uses it.")
     assert warnings == []
-    assert [condition(version, "InstancesCutOff") for version in told] == [{}] * len(told)
-    assert {grades(version) for version in told} == {(1, 0, 0)}
+    assert [condition(version, "InstancesCutOff") for version in reported] == [{}] * len(reported)
+    assert {grades(version) for version in reported} == {(1, 0, 0)}
     assert site.events("TokenStillInUse") == []
 
 
 @pytest.mark.proof(gate=12, soak=180)
-def test_heartbeats_that_tell_nothing_new_write_almost_nothing(
+def test_heartbeats_without_news_write_almost_nothing(
     site: Site, system: System, second_replica: Replica, rounds: int, figure: Figure
 ) -> None:
     """Rounds are seconds. The times are stored once a minute, by each replica, however many heartbeats come."""

@@ -62,7 +62,7 @@ def content(secret: Json | None) -> Json:
     return {"meta": meta, "data": secret.get("data"), "type": secret["type"], "immutable": secret.get("immutable")}
 
 
-def test_applying_makes_the_first_token_by_itself_and_its_secret_holds_all_that_an_instance_needs(
+def test_applying_makes_the_first_token_and_its_secret_holds_all_that_an_instance_needs(
     site: Site, system: System, trail: Trail
 ) -> None:
     api, body = site.api, a_connection(site.namespace)
@@ -299,7 +299,7 @@ def test_a_deletion_never_hangs_and_ends_the_tokens_and_the_secret(site: Site, s
     assert not any(is_good(site, token) for token in tokens.values())
 
 
-def test_while_somebody_elses_finalizer_holds_a_deleted_object_its_tokens_are_dead(site: Site) -> None:
+def test_while_a_foreign_finalizer_holds_a_deleted_object_its_tokens_are_revoked(site: Site) -> None:
     api, body = site.api, a_connection(site.namespace)
     connected(api, body)
     token = token_in(api, body)

@@ -1,4 +1,4 @@
-"""Licences and ages of connection tokens by a clock that moves: the end exact to the second, and years without one.
+"""Licenses and ages of connection tokens by a clock that moves: the end exact to the second, and years without one.
 
 By a clock of its own, which moves by years; and the controller is stopped and started here.
 """
@@ -120,7 +120,7 @@ def reasons(found: Json) -> set[tuple[str, str | None]]:
     return {(token["state"], token.get("reason")) for token in tokens_of(found)}
 
 
-def test_r35_a_licence_ends_at_its_second_though_the_controller_is_stopped(world: World) -> None:
+def test_r35_a_license_ends_at_its_second_though_the_controller_is_stopped(world: World) -> None:
     api, clock, site = world.api, world.system.clock, world.site
     end = world.end(HOUR)
     exact = a_connection(site.namespace, "exact", tokens=slots("old", "new"), licenseExpiresAt=rfc3339(end))
@@ -187,7 +187,7 @@ def test_r35_a_licence_ends_at_its_second_though_the_controller_is_stopped(world
     assert [world.beat(token, "exact")[0] for token in tokens.values()] == [401, 401]
 
 
-def test_a_licence_that_is_moved_or_removed_in_time_keeps_its_tokens(world: World) -> None:
+def test_a_license_that_is_moved_or_removed_in_time_keeps_its_tokens(world: World) -> None:
     api, clock, namespace = world.api, world.system.clock, world.site.namespace
     end = world.end(HOUR)
     bodies = {

@@ -68,17 +68,17 @@ class LiveWorld:
         return found
 
     def create(self, body: Json) -> frozenset[str]:
-        told = _told(self.site.api.create({**body, "metadata": self.about["metadata"]}))
-        assert told is not None
-        return told
+        reported = _reported(self.site.api.create({**body, "metadata": self.about["metadata"]}))
+        assert reported is not None
+        return reported
 
     def write(self, body: Json) -> frozenset[str] | None:
         """By PUT and by patch in turn, over the version that was read."""
         if next(self._turns) % 2:
-            return _told(self.site.api.update(body))
+            return _reported(self.site.api.update(body))
         version = {"resourceVersion": body["metadata"]["resourceVersion"]}
         patch = {"metadata": version, "spec": merge_patch(self._seen["spec"], body["spec"])}
-        return _told(self.site.api.merge(self.about, patch))
+        return _reported(self.site.api.merge(self.about, patch))
 
     def delete(self, *, hold: bool) -> None:
         api, gone_soon = self.site.api, not hold
@@ -133,15 +133,15 @@ class LiveWorld:
         self.site.api.delete(connection_secret_of(self.about))
 
 
-def _told(answer: Answer) -> frozenset[str] | None:
+def _reported(answer: Answer) -> frozenset[str] | None:
     """Which of our texts are in an answer; None: somebody was faster."""
     if answer.succeeded:
         return frozenset()
     if CONFLICT in answer.message:
         return None
-    told = frozenset(text for text in KNOWN if text in answer.message)
-    assert told, answer.message
-    return told
+    reported = frozenset(text for text in KNOWN if text in answer.message)
+    assert reported, answer.message
+    return reported
 
 
 class LiveMachine(SlotMachine):

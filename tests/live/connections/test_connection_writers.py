@@ -51,8 +51,8 @@ def test_two_writers_at_once_break_no_promise_at_any_version(
         for number in range(1, rounds + 1):
             calls = [partial(patch, site.api, first, a_change(draw)), partial(replace, site.api, stale, a_change(draw))]
             stale = site.api.get(first)
-            told = at_once(calls, offsets=[draw.uniform(0, 0.02), draw.uniform(0, 0.02)])
-            answers += [answer for results in told.results for answer in results]
+            reported = at_once(calls, offsets=[draw.uniform(0, 0.02), draw.uniform(0, 0.02)])
+            answers += [answer for results in reported.results for answer in results]
             if number % RESTS_EVERY == 0 or number == rounds:
                 last = rest(site, first, system)
                 values |= held(site.api, last)

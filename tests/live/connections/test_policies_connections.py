@@ -215,7 +215,7 @@ def in_use(admin: Api, controller: Api, body: Json, *tokens: Json) -> None:
 
 
 @pytest.mark.parametrize(("instances", "counted"), [(1, "1 instance"), (2, "2 instances"), (2000, "2000 instances")])
-def test_whoever_removes_a_slot_in_use_is_told_how_many_it_cuts_off(
+def test_a_user_who_removes_a_slot_in_use_is_warned_of_how_many_it_cuts_off(
     admin: Api, controller: Api, people: dict[str, Api], build: Any, instances: int, counted: str
 ) -> None:
     body = build("a", "b")
@@ -230,7 +230,7 @@ def test_whoever_removes_a_slot_in_use_is_told_how_many_it_cuts_off(
     assert admin.get(body)["spec"]["tokens"] == slots("b")
 
 
-def test_whoever_deletes_an_object_is_told_of_each_slot_in_use(
+def test_a_user_who_deletes_an_object_is_warned_of_each_slot_in_use(
     admin: Api, controller: Api, people: dict[str, Api], build: Any
 ) -> None:
     body = build("a", "b")
@@ -245,7 +245,7 @@ def test_whoever_deletes_an_object_is_told_of_each_slot_in_use(
     assert admin.find(body) is None
 
 
-def test_nobody_is_warned_of_what_cuts_nobody_off(
+def test_an_edit_that_cuts_off_no_instance_gets_no_warning(
     admin: Api, controller: Api, people: dict[str, Api], build: Any
 ) -> None:
     """Neither a slot that nobody uses, nor one that stays, nor a token that was revoked before."""
@@ -321,7 +321,7 @@ def test_a_role_for_people_gives_what_it_says_and_no_more(
     ],
     ids=lambda value: value[1] if isinstance(value, tuple) else None,
 )
-def test_an_account_of_ours_has_no_more_than_connections_need(
+def test_an_account_of_ours_has_only_the_rights_that_connections_need(
     admin: Api,
     installed: Installation,
     account: str,
@@ -337,7 +337,7 @@ def test_an_account_of_ours_has_no_more_than_connections_need(
     assert {verb: admin.allowed(user, verb, resource, namespace=where, group=group) for verb in verbs} == verbs
 
 
-def test_whoever_may_edit_makes_changes_and_deletes_a_configuration_and_whoever_may_view_only_reads(
+def test_an_editor_makes_changes_and_deletes_a_configuration_and_a_viewer_only_reads(
     people: dict[str, Api], build: Any
 ) -> None:
     editor, viewer = people["edit"], people["view"]

@@ -36,9 +36,9 @@ __all__ = ["connection", "controller"]
 Json = dict[str, Any]
 
 SERIAL_FALLS = "status.lastSerial cannot be lowered"
-TWO_LIVE = "at most 2 tokens can be Pending or Active"
+TWO_ACTIVE = "at most 2 tokens can be Pending or Active"
 AHEAD = "a serial in status.tokens must not be greater than status.lastSerial"
-FOR_EVER = "a Revoked token cannot become Active again"
+PERMANENT = "a Revoked token cannot become Active again"
 GONE = "a token that was removed from status.tokens cannot be added again"
 
 FULL = recorded(record("b", 5), record("a", 4, "Pending"), revoked("c", 3), revoked("b", 2), revoked("a", 1))
@@ -50,29 +50,31 @@ STATUS_REFUSED = [
         "a third live token",
         recorded(record("b", 2), record("a")),
         recorded(record("a", 3, "Pending"), record("b", 2), record("a")),
-        TWO_LIVE,
+        TWO_ACTIVE,
     ),
-    Refused("three live tokens at once", {}, recorded(*(record(name, n) for n, name in enumerate("abc", 1))), TWO_LIVE),
+    Refused(
+        "three live tokens at once", {}, recorded(*(record(name, n) for n, name in enumerate("abc", 1))), TWO_ACTIVE
+    ),
     Refused("ahead of lastSerial", {}, recorded(record("a", 2), last=1), AHEAD),
     Refused("a token without lastSerial", {}, {"tokens": [record("a")]}, AHEAD),
     Refused(
         "a new token that raises nothing", recorded(record("a")), {"lastSerial": 1, "tokens": [record("b", 2)]}, AHEAD
     ),
     *(
-        Refused(f"revoked to {state}", recorded(revoked("a")), recorded(record("a", state=state)), FOR_EVER)
+        Refused(f"revoked to {state}", recorded(revoked("a")), recorded(record("a", state=state)), PERMANENT)
         for state in ("Active", "Pending")
     ),
     Refused(
         "revoked to active under a new serial",
         recorded(revoked("a")),
         recorded(record("a", 2, tokenID="t-1")),
-        FOR_EVER,
+        PERMANENT,
     ),
     Refused(
         "revoked to active beside its record",
         recorded(revoked("a")),
         recorded(record("a"), revoked("a")),
-        FOR_EVER,
+        PERMANENT,
     ),
     Refused("a dropped one is back", recorded(record("b", 2)), recorded(record("b", 2), record("a")), GONE),
     Refused("a dropped one is back as revoked", recorded(record("b", 2)), recorded(record("b", 2), revoked("a")), GONE),

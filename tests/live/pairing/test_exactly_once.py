@@ -171,7 +171,7 @@ ENDINGS: tuple[Ending, ...] = (
 
 
 @pytest.mark.proof(gate=15, soak=200)
-def test_what_is_redeemed_while_it_is_ended_is_over_once_that_is_acknowledged(
+def test_what_is_redeemed_while_it_is_revoked_is_over_once_that_is_acknowledged(
     site: Site, crowd: list[Exchange], replicas: Replicas, keys: list[SigningKey], rounds: int, figure: Figure
 ) -> None:
     """Nobody has introspected before, so no replica has a reading to share: not even a second is granted."""

@@ -84,9 +84,7 @@ def test_a_token_is_good_in_the_last_part_of_its_last_second(site: Site, standin
 
 
 @from_then_on
-def test_a_token_is_refused_from_its_expiry_on_and_is_not_spent(
-    site: Site, standing: Standing, late: timedelta
-) -> None:
+def test_a_token_is_refused_from_its_expiry_on_and_is_not_used(site: Site, standing: Standing, late: timedelta) -> None:
     token, key = site.issue(), SigningKey.generate("ES256")
     client = standing.client(site, _expiry(token) + late)
 

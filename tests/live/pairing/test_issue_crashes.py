@@ -1,4 +1,4 @@
-"""A controller that is killed, started again or replaced loses nothing and mints nothing twice."""
+"""A controller that is killed, started again or replaced loses nothing and issues nothing twice."""
 
 import itertools
 import json
@@ -59,7 +59,7 @@ def namespace(admin: Api) -> str:
         ("after:replace_status:pairingtokens", True),
     ],
 )
-def test_a_token_is_minted_once_though_the_controller_is_killed(
+def test_a_token_is_issued_once_though_the_controller_is_killed(
     controllers: Controllers, admin: Api, trail: Trail, namespace: str, failpoint: str, secret_is_there: bool
 ) -> None:
     body = a_pairing_token(namespace)
@@ -209,7 +209,7 @@ def forged_is_stored(admin: Api, namespace: str) -> bool:
     return bool(answer.succeeded and answer.body["spec"]["requestedBy"] == FORGED)
 
 
-def test_nothing_is_minted_while_the_policy_that_stamps_the_requester_is_missing(
+def test_nothing_is_issued_while_the_policy_that_stamps_the_requester_is_missing(
     controllers: Controllers, vacant_plane: ControlPlane, admin: Api, trail: Trail, namespace: str
 ) -> None:
     body = a_pairing_token(namespace)
@@ -255,7 +255,7 @@ def figures_of(process: ControllerProcess) -> dict[str, str]:
     return dict(line.split(" ") for line in process.get("/metrics").splitlines() if not line.startswith("#"))
 
 
-def test_a_controller_tells_how_it_is(controllers: Controllers, admin: Api, namespace: str) -> None:
+def test_a_controller_reports_its_health(controllers: Controllers, admin: Api, namespace: str) -> None:
     with controllers.leading() as process:
         issued(admin, a_pairing_token(namespace))
         # What earlier tests have left is looked at, too.

@@ -1,4 +1,4 @@
-"""How a pairing token ends, and what `kubectl` shows of it: expired, revoked, issued anew."""
+"""How a pairing token ends, and what `kubectl` shows of it: expired, revoked, issued again."""
 
 import json
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def revoked(admin: Api, body: Json) -> tuple[Json, Json]:
 # Expired.
 
 
-def test_a_token_that_nobody_redeemed_expires_and_says_what_to_do(admin: Api, system: System, namespace: str) -> None:
+def test_a_token_that_no_one_redeemed_expires_and_says_what_to_do(admin: Api, system: System, namespace: str) -> None:
     body = a_pairing_token(namespace, ttl="10s")
 
     before, after = expired(admin, system, body)
@@ -171,7 +171,7 @@ def test_a_token_that_is_revoked_from_the_start_is_never_issued(admin: Api, trai
     assert written == ["update pairingtokens/status site-a"]
 
 
-def test_a_revoked_token_is_issued_anew_by_the_edit_that_says_it_is_not_revoked(admin: Api, namespace: str) -> None:
+def test_a_revoked_token_is_issued_again_by_the_edit_that_says_it_is_not_revoked(admin: Api, namespace: str) -> None:
     body = a_pairing_token(namespace)
     before, _ = revoked(admin, body)
 

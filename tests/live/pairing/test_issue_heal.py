@@ -1,4 +1,4 @@
-"""A Secret of ours that was deleted or edited is healed, somebody else's is never touched (S3, S22)."""
+"""A Secret of ours that was deleted or edited is healed, another user's is never touched (S3, S22)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -113,7 +113,7 @@ def test_labels_of_others_on_the_secret_are_left_alone(admin: Api, system: Syste
 # Somebody else's.
 
 
-def test_a_secret_of_somebody_else_is_left_alone_and_the_token_is_issued_when_it_is_gone(
+def test_a_secret_of_another_user_is_left_alone_and_the_token_is_issued_when_it_is_gone(
     admin: Api, namespace: str
 ) -> None:
     body = a_pairing_token(namespace)

@@ -179,7 +179,7 @@ def test_an_edit_of_the_description_costs_one_status_and_keeps_the_token(
 # What is not issued.
 
 
-def test_a_url_of_somebody_else_stalls_the_token_with_what_to_do(admin: Api, namespace: str) -> None:
+def test_a_url_of_another_user_stalls_the_token_with_what_to_do(admin: Api, namespace: str) -> None:
     body = a_pairing_token(namespace, baseURL="https://elsewhere.example")
     admin.create(body).must_succeed()
 

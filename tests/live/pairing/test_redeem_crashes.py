@@ -1,4 +1,4 @@
-"""A replica that dies in the middle of a redemption spends the token once, and never for two (design.md, S14).
+"""A replica that is killed in the middle of a redemption consumes the token once, and never for two (design.md, S14).
 
 Where it can die is recorded from what a redemption does, so that a new step is killed as the others are.
 """
@@ -125,7 +125,7 @@ def make_scene(
 
 
 @pytest.mark.proof(gate=1, soak=4)
-def test_a_replica_killed_at_any_step_leaves_at_most_one_trust_and_none_that_cannot_be_ended(
+def test_a_replica_killed_at_any_step_leaves_at_most_one_trust_and_none_that_cannot_be_revoked(
     system: System,
     make_scene: Callable[[], AbstractContextManager[Scene]],
     tmp_path: Path,
@@ -149,7 +149,7 @@ def test_a_replica_killed_at_any_step_leaves_at_most_one_trust_and_none_that_can
             assert set(masters) == left | set(got), point
             assert all(masters[name] == token for name, token in got.items()), point
             _end_all(scene, cut_off, list(masters.values()))
-            assert _told_too_late(scene, cut_off) == {400}, point
+            assert _answered_too_late(scene, cut_off) == {400}, point
             assert set(_masters(scene.site)) <= set(masters), point
         counts.update(killed=1, cut=len(cut_off), got=len(got), masters=len(masters))
     figure(
@@ -237,7 +237,7 @@ def _end_all(scene: Scene, cut_off: Sequence[CutOff], masters: Sequence[str]) ->
         sent = time.monotonic()
 
 
-def _told_too_late(scene: Scene, cut_off: Sequence[CutOff]) -> set[int]:
+def _answered_too_late(scene: Scene, cut_off: Sequence[CutOff]) -> set[int]:
     """What each client is told once its trust has been ended, whether it had asked again before or not."""
     asked = itertools.product((one.trust for one in cut_off), scene.urls)
     return {scene.site.exchange.at(url).redeem(trust.pairing, key=trust.key).status for trust, url in asked}
@@ -253,7 +253,7 @@ def doomed(system: System, tmp_path: Path) -> Iterator[Replica]:
         yield running
 
 
-def test_a_forged_record_of_the_claim_is_not_signed(
+def test_a_forged_record_of_the_redemption_is_not_signed(
     site: Site, doomed: Replica, system: System, installed: Installation
 ) -> None:
     key, token = SigningKey.generate("ES256"), site.issue()

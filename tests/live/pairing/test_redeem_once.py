@@ -146,7 +146,7 @@ def test_no_token_is_in_a_log_of_the_exchange(site: Site, system: System) -> Non
     assert [secret for secret in secrets if secret in logs] == []
 
 
-def test_a_second_use_is_refused_with_its_text_and_told_once(site: Site) -> None:
+def test_a_second_use_is_refused_with_its_text_and_reported_once(site: Site) -> None:
     token = site.issue()
     site.exchange.redeem(token).must_succeed()
 

@@ -1,4 +1,4 @@
-"""Who proves a key may ask again after a lost answer, and nobody else may (RFC 9449, S14)."""
+"""A client that proves a key may ask again after a lost answer, and no other client may (RFC 9449, S14)."""
 
 import pytest
 
@@ -82,7 +82,7 @@ def test_a_revoked_token_is_refused_to_its_key_too(site: Site, key: SigningKey) 
         pytest.param("{issuer}/oauth2/token", "GET", id="another method"),
     ],
 )
-def test_a_proof_for_something_else_is_refused_and_spends_nothing(
+def test_a_proof_for_something_else_is_refused_and_consumes_nothing(
     site: Site, key: SigningKey, url: str, method: str
 ) -> None:
     token = site.issue()

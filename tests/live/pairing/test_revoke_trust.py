@@ -51,7 +51,7 @@ OF_PAIRING_TOKENS: dict[Ending, tuple[str, ...]] = {
     endings.deletion_that_a_finalizer_holds: (REVOKED_TEXT,),
     endings.deletion_that_orphans: (REVOKED_TEXT, INVALID_TEXT),
     endings.deletion_of_the_pairing_token: (INVALID_TEXT,),
-    endings.creation_anew: (INVALID_TEXT,),
+    endings.creation_again: (INVALID_TEXT,),
 }
 OF_MASTER_TOKENS: tuple[Ending, ...] = (
     *(end for end in OF_PAIRING_TOKENS if end is not endings.higher_serial),
@@ -81,38 +81,38 @@ def test_a_trust_ends_at_once_for_the_key_that_asks_again_with_the_controller_st
     replicas = (site.exchange.url, second_replica.url)
     ends = [end for end in OF_MASTER_TOKENS if end is not NOT_FOR_ITS_KEY]
     trusts = {end: _pair(site, name_of(end), key=SigningKey.generate("ES256")) for end in ends}
-    told = {}
+    reported = {}
     with stopped_controller(system):
         for end, trust in trusts.items():
             assert [site.is_active(trust.master, url=url) for url in replicas] == [True, True]
             end(site, trust)
             answers = [site.exchange.at(url).redeem(trust.pairing, key=trust.key) for url in replicas]
-            told[name_of(end)] = [(answer.status, answer.body["error"]) for answer in answers]
+            reported[name_of(end)] = [(answer.status, answer.body["error"]) for answer in answers]
 
-    assert told == {name: [(400, "invalid_request")] * 2 for name in told}
+    assert reported == {name: [(400, "invalid_request")] * 2 for name in reported}
 
 
-def test_a_token_that_nobody_has_redeemed_ends_at_once_for_who_redeems_it_with_the_controller_stopped(
+def test_a_token_that_no_one_has_redeemed_ends_at_once_for_who_redeems_it_with_the_controller_stopped(
     site: Site, system: System, second_replica: Replica
 ) -> None:
     """Every replica has just read it as good; the swap would be refused, and so it is read anew."""
     replicas = (site.exchange.url, second_replica.url)
     trusts = {end: Trust(name_of(end), site.issue(name_of(end))) for end in OF_PAIRING_TOKENS}
-    told = {}
+    reported = {}
     with stopped_controller(system):
         for end, trust in trusts.items():
             assert [site.is_active(trust.pairing, url=url) for url in replicas] == [True, True]
             end(site, trust)
             answers = [site.exchange.at(url).redeem(trust.pairing) for url in replicas]
-            told[end] = [(answer.status, answer.description) for answer in answers]
+            reported[end] = [(answer.status, answer.description) for answer in answers]
 
     for end, texts in OF_PAIRING_TOKENS.items():
         token_id = claims_of(trusts[end].pairing)["jti"]
-        assert set(told[end]) <= {(400, text.format(token_id)) for text in texts}, name_of(end)
+        assert set(reported[end]) <= {(400, text.format(token_id)) for text in texts}, name_of(end)
     assert site.api.find_all("MasterToken", site.namespace) == []
 
 
-def test_a_token_that_nobody_has_redeemed_is_inactive_within_a_second_with_the_controller_stopped(
+def test_a_token_that_no_one_has_redeemed_is_inactive_within_a_second_with_the_controller_stopped(
     site: Site, system: System, second_replica: Replica
 ) -> None:
     replicas = (site.exchange.url, second_replica.url)
@@ -173,7 +173,7 @@ def test_revoking_twice_or_what_is_no_token_is_no_error(site: Site) -> None:
 # What is recorded.
 
 
-def test_an_ended_trust_is_recorded_in_both_objects(site: Site) -> None:
+def test_a_revoked_trust_is_recorded_in_both_objects(site: Site) -> None:
     pair = _pair(site)
 
     site.api.merge(site.pairing_token(), REVOKED).must_succeed()

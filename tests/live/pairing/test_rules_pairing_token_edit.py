@@ -166,7 +166,7 @@ def test_an_edit_is_allowed(admin: Api, token: Any, writer: Writer, case: Allowe
 
 
 @every_writer
-def test_a_revoked_token_is_issued_anew_once_its_revocation_is_carried_out(
+def test_a_revoked_token_is_issued_again_once_its_revocation_is_carried_out(
     admin: Api, controller: Api, token: Any, writer: Writer
 ) -> None:
     before = token(SERVICE | {"revoked": True})

@@ -161,7 +161,7 @@ def test_a_new_serial_starts_afresh(
 
 
 @every_status_writer
-def test_a_new_serial_drops_the_claim_of_the_one_before(
+def test_a_new_serial_drops_the_redemption_of_the_one_before(
     admin: Api, controller: Api, token: Any, write_status: StatusWriter
 ) -> None:
     body = token(SERVICE)
@@ -177,7 +177,7 @@ def test_a_new_serial_drops_the_claim_of_the_one_before(
 
 
 @every_status_writer
-def test_a_serial_that_is_revoked_before_it_was_issued_may_keep_the_claim_of_the_one_before_but_no_other(
+def test_a_serial_that_is_revoked_before_it_was_issued_may_keep_the_redemption_of_the_one_before_but_no_other(
     admin: Api, controller: Api, token: Any, write_status: StatusWriter
 ) -> None:
     body = token(SERVICE)
@@ -197,7 +197,7 @@ def test_a_serial_that_is_revoked_before_it_was_issued_may_keep_the_claim_of_the
     assert kept.succeeded, kept.message
 
 
-def test_a_status_that_is_emptied_keeps_claim_and_state(admin: Api, controller: Api, token: Any) -> None:
+def test_a_status_that_is_emptied_keeps_redemption_and_state(admin: Api, controller: Api, token: Any) -> None:
     body = token(SERVICE)
     admin.create(body).must_succeed()
     prepare(controller, body, USED, STATUS_PATCH)

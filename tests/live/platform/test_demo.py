@@ -7,7 +7,7 @@ import sys
 JWT = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]+")
 
 
-def test_the_demo_tells_the_main_job_in_steps_and_shows_no_token() -> None:
+def test_the_demo_shows_the_main_workflow_in_steps_and_no_token() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tallystick", "demo"], capture_output=True, text=True, timeout=120, check=False
     )

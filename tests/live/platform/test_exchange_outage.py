@@ -1,4 +1,4 @@
-"""While the API server is away the exchange says that it cannot know, and afterwards it goes on by itself (S7)."""
+"""While the API server is away the exchange says that it cannot know, and afterwards it goes on (S7)."""
 
 import os
 import signal
@@ -48,7 +48,9 @@ def test_an_exchange_without_the_api_server_answers_503_and_nothing_from_the_pas
     assert exchange.redeem(waiting).status == 200
 
 
-def test_a_hanging_api_server_is_an_outage_too_and_spends_nothing(breakable_system: OwnSystem, own_site: Site) -> None:
+def test_a_hanging_api_server_is_an_outage_too_and_consumes_nothing(
+    breakable_system: OwnSystem, own_site: Site
+) -> None:
     exchange, token = own_site.exchange, own_site.issue("site-c")
     master = own_site.paired("site-d")["access_token"]
     (server,) = (child.pid for child in breakable_system.plane.children if child.name == "kube-apiserver")

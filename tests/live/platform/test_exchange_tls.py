@@ -1,4 +1,4 @@
-"""The exchange speaks TLS alone, with the certificate that lies in its files now."""
+"""The exchange speaks TLS alone, with the certificate that is in its files now."""
 
 import socket
 import ssl

@@ -29,7 +29,7 @@ from tests.harness.system import System
 __all__ = ["breakable_system", "own_plane"]
 
 Json = dict[str, Any]
-Told = TypeVar("Told")
+Reported = TypeVar("Reported")
 
 NAMES = [f"site-{number:03}" for number in range(200)]
 REDEEMED = NAMES[::4]
@@ -76,15 +76,15 @@ class Crowd:
         self.statuses[answer.status] += 1
         return answer.body if answer.status == 200 else {}
 
-    def _until(self, ask: Callable[[str], Told], about: str) -> Told:
-        def told() -> Told | None:
+    def _until(self, ask: Callable[[str], Reported], about: str) -> Reported:
+        def reported() -> Reported | None:
             assert not self.gone_home.is_set(), "the test has ended"
             # No answer, or one of an API server that does not serve all of its kinds yet.
             with suppress(urllib3.exceptions.HTTPError, AssertionError, KeyError):
                 return ask(about)
             return None
 
-        found = poll(told, seconds=PATIENCE)
+        found = poll(reported, seconds=PATIENCE)
         assert found is not None
         return found
 
@@ -127,8 +127,8 @@ def look_after(system: System, *, until: Callable[[], bool]) -> int:
 def tries_of(system: System, namespace: str) -> dict[str, int]:
     """How often the controller's work on a token has failed and was tried again, by its own log."""
     lines = (system.up.folder / f"{CONTROLLER}.log").read_text().splitlines()
-    told = [json.loads(line) for line in lines if '"reconciliation failed"' in line and f"'{namespace}'" in line]
-    return collections.Counter(line["key"] for line in told)
+    reported = [json.loads(line) for line in lines if '"reconciliation failed"' in line and f"'{namespace}'" in line]
+    return collections.Counter(line["key"] for line in reported)
 
 
 @dataclass(frozen=True, slots=True)

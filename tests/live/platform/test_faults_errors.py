@@ -109,7 +109,7 @@ class Story:
         """Ask until the answer is no 503, and not before it says so, as a good client does (RFC 9110 10.2.3)."""
         not_before = [0.0]
 
-        def told() -> bool:
+        def reported() -> bool:
             if time.monotonic() < not_before[0]:
                 return False
             answer = ask()
@@ -117,7 +117,7 @@ class Story:
             not_before[0] = time.monotonic() + float(answer.headers.get("Retry-After", 0))
             return answer.status != 503
 
-        poll(told, seconds=120.0)
+        poll(reported, seconds=120.0)
 
     def at_rest(self) -> bool:
         """Whether the records say all that is to be said: then no write is still to come."""
@@ -196,14 +196,14 @@ def test_one_failure_in_ten_loses_no_token_and_starts_no_storm(
     watches = proxy.cut_watches()
 
     delivered, early = deliveries(story), too_early(seen, FAULTY.delay + FAULTY.retry_after)
-    told = collections.Counter(answer.status for answers in story.answers.values() for answer in answers)
+    reported = collections.Counter(answer.status for answers in story.answers.values() for answer in answers)
     burnt = [name for name in story.without_key if name not in delivered]
     fates = collections.Counter(passed.fate for passed in seen)
     figure(
         f"{rounds} tokens, {dict(fates)}; {cost.writes} writes where {floor.writes * share:.0f} were due "
         f"and {cost.failed_writes} failed; {cost.requests} requests where {floor.requests * share:.0f} were due and "
         f"{cost.failed} failed; at most {busiest_second(seen)} a second; {len(early)} before their Retry-After; "
-        f"clients were told {dict(told)}; {len(burnt)} of {len(story.without_key)} without a key burnt"
+        f"clients were told {dict(reported)}; {len(burnt)} of {len(story.without_key)} without a key burnt"
     )
     assert min(fates[str(status)] for status in FAULTY.statuses) > 0, "the proxy has failed nothing"
     assert watches > 0
@@ -213,7 +213,7 @@ def test_one_failure_in_ten_loses_no_token_and_starts_no_storm(
     assert cost.requests <= MOST * floor.requests * share + cost.failed
     assert early == []
     # Each ends with its token, or, without a key to come back with, with a refusal; and it is one token.
-    assert set(told) <= {200, 503, 400}
+    assert set(reported) <= {200, 503, 400}
     assert set(story.with_key) <= set(delivered)
     assert all(story.answers[name][-1].status == 400 for name in burnt)
     assert all(answers[-1].status == 200 for name, answers in story.answers.items() if name in story.revoked)
@@ -265,7 +265,7 @@ def any_of(matches: list[Match]) -> Match:
 def test_a_write_whose_answer_is_lost_is_done_once_and_burns_nothing(
     own_system: OwnSystem, proxy: FaultProxy, make_own_site: Callable[[], Site], rounds: int, figure: Figure
 ) -> None:
-    trail, told, writes = Trail(own_system.plane.audit_log), collections.Counter[str](), 0
+    trail, reported, writes = Trail(own_system.plane.audit_log), collections.Counter[str](), 0
     for _ in range(rounds):
         since = trail.mark()
         stories = [Story(make_own_site(), 2) for _ in CASES]
@@ -292,9 +292,11 @@ def test_a_write_whose_answer_is_lost_is_done_once_and_burns_nothing(
                 "pairingtokens/status": 2,
                 "mastertokens": 2,
             }, (case, written)
-            told.update(f"{answer.status}" for answers in story.answers.values() for answer in answers)
+            reported.update(f"{answer.status}" for answers in story.answers.values() for answer in answers)
         assert failed == {"passed": failed["passed"], "lose_answer": 4, "lose_request": 4, "mute": 4, "late": 2}
-    figure(f"{rounds} rounds of {len(CASES)} cases, each with and without a key: told {dict(told)}, {writes} writes")
+    figure(
+        f"{rounds} rounds of {len(CASES)} cases, each with and without a key: told {dict(reported)}, {writes} writes"
+    )
 
 
 def are_too_late(story: Story, trail: Trail, since: Mark) -> bool:

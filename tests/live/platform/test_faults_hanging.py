@@ -1,4 +1,4 @@
-"""The API server falls silent and closes nothing, as when a host or a route is lost (F13): nobody waits for ever."""
+"""The API server falls silent and closes nothing, as when a host or a route is lost (F13): no call hangs."""
 
 import inspect
 import time
@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tallystick.cli.identities import Identity
+from tallystick.cli.run_controller import CALL_SECONDS
 from tallystick.cli.settings import DEFAULT_NAMESPACE
-from tallystick.controller.lease import LeaseTimes
 from tallystick.controller.watches import SILENT_SECONDS
 from tallystick.crypto.keys import SigningKey
 from tallystick.install.installation import CONTROLLER, EXCHANGE
@@ -42,18 +42,14 @@ def default_of(of: Any, parameter: str) -> float:
 
 # As the code has them.
 STALE_SECONDS = default_of(FreshReader, "max_staleness")
-LEASE_TIMES = LeaseTimes()
-# A call of the controller has so long (run_controller.py), and it reads its keys anew 5 s after that.
-CONTROLLER_CALL_SECONDS = 15.0
-SETTLE_SECONDS = CONTROLLER_CALL_SECONDS + REFRESH_SECONDS
+# A call of the controller has so long, and it reads its keys again 5 s after that.
+SETTLE_SECONDS = CALL_SECONDS + REFRESH_SECONDS
 # A watch is given up when it was silent for so long. A probe of the requester's policy that was not answered is sent
 # again after a while, and nothing is minted before that (S4). Or the watch is back sooner, the first try to mint meets
 # a connection that is silent and not yet dropped as idle, waits for it in vain, and is repeated.
 IDLE_SECONDS = 15.0  # aiohttp.TCPConnector
 RETRY_SECONDS = 2.0
-ISSUED_AGAIN_SECONDS = max(
-    SILENT_SECONDS + UNPROTECTED_PROBE_SECONDS, IDLE_SECONDS + CONTROLLER_CALL_SECONDS + RETRY_SECONDS
-)
+ISSUED_AGAIN_SECONDS = max(SILENT_SECONDS + UNPROTECTED_PROBE_SECONDS, IDLE_SECONDS + CALL_SECONDS + RETRY_SECONDS)
 # How long to wait for what must come: no bound of the code, and more than a busy machine adds to any of them.
 LONG = 120.0
 
@@ -118,7 +114,7 @@ def timed(ask: Any, *arguments: Any, **named: Any) -> Timed:
 
 
 @pytest.mark.proof(gate=1, soak=4)
-def test_an_exchange_before_a_silent_api_server_answers_in_time_spends_nothing_and_comes_back(
+def test_an_exchange_before_a_silent_api_server_answers_in_time_consumes_nothing_and_comes_back(
     wired: Wired, rounds: int, figure: Figure
 ) -> None:
     for number in range(rounds):
@@ -151,8 +147,8 @@ def go_silent_and_come_back(wired: Wired, figure: Figure, number: int, *, answer
         revoked = time.monotonic()
         asking = [threads.submit(timed, exchange.introspect, master, site.bearer) for _ in range(3)]
         # All are answered while the wire is silent. tests/unit/exchange/test_in_flight.py has the exact time.
-        told = [one.result() for one in asked]
-        spent = [site.state_of(f"{name}-{number}")[0] for name in ("bearer", "bound", "spare")]
+        reported = [one.result() for one in asked]
+        used = [site.state_of(f"{name}-{number}")[0] for name in ("bearer", "bound", "spare")]
         wire.flow()
         flows = time.monotonic()
         asking += [threads.submit(timed, exchange.introspect, master, site.bearer) for _ in range(3)]
@@ -162,13 +158,16 @@ def go_silent_and_come_back(wired: Wired, figure: Figure, number: int, *, answer
     came_back = time.monotonic() - flows
 
     figure(
-        f"{len(told)} answers of 503 after {min(t.seconds for t in told):.1f} to {max(t.seconds for t in told):.1f} s; "
+        f"{len(reported)} answers of 503 after {min(t.seconds for t in reported):.1f} "
+        f"to {max(t.seconds for t in reported):.1f} s; "
         f"of {len(late)} introspections of what was revoked meanwhile "
         f"{sum(t.answer.body.get('active') is True for t in late)} said active; back after {came_back:.1f} s"
     )
-    assert [(t.answer.status, t.answer.body["error"]) for t in told] == [(503, "temporarily_unavailable")] * len(told)
-    assert all(int(t.answer.headers["Retry-After"]) >= 1 for t in told)
-    assert spent == ["Active"] * 3
+    assert [(t.answer.status, t.answer.body["error"]) for t in reported] == [(503, "temporarily_unavailable")] * len(
+        reported
+    )
+    assert all(int(t.answer.headers["Retry-After"]) >= 1 for t in reported)
+    assert used == ["Active"] * 3
     # Nothing is answered from the past: 503, or what is true now.
     assert min(t.sent for t in late) >= revoked
     assert {(t.answer.status, t.answer.body.get("active")) for t in late} <= {(503, None), (200, False)}
@@ -233,14 +232,14 @@ def test_a_leader_before_a_silent_api_server_gives_up_and_another_takes_over(
 
         poll(lambda: hung.exit_status is not None)
         gave_up = time.monotonic() - silent
-        poll(lambda: holder(own_site.api) != leader)
+        poll(lambda: other.leads and holder(own_site.api) != leader)
         taken_over = time.monotonic() - silent
         poll(lambda: is_issued(own_site, "meanwhile"))
         issued = time.monotonic() - silent
 
         figure(f"gave up after {gave_up:.1f} s, taken over after {taken_over:.1f} s, issued after {issued:.1f} s")
-        assert other.leads
-    assert gave_up < taken_over
+    # That a leader stops before another begins is shown in virtual time, by tests/unit/controller/test_lease.py.
+    assert hung.exit_status == 1
 
 
 def direct(system: System, folder: Path) -> Identity:

@@ -1,4 +1,4 @@
-"""Whoever has the JWKS can verify our tokens, with a library that is not ours (R2, RFC 7515, 7519 and 9068)."""
+"""A client that has the JWKS can verify our tokens, with a library that is not ours (R2, RFC 7515, 7519 and 9068)."""
 
 import base64
 import json
@@ -101,7 +101,7 @@ def test_what_is_not_as_it_was_signed_is_refused(verifier: ForeignVerifier, samp
     }
 
 
-def test_a_token_for_somebody_else_or_of_another_kind_is_refused(
+def test_a_token_for_another_audience_or_of_another_kind_is_refused(
     verifier: ForeignVerifier, sample: Sample, now: datetime
 ) -> None:
     (other_typ,) = set(TYPES) - {sample.typ}
@@ -116,7 +116,7 @@ def test_a_token_for_somebody_else_or_of_another_kind_is_refused(
     assert [verdict.reason for verdict in judged] == ["typ", "aud", "iss"]
 
 
-def test_a_token_lives_until_its_expiry_and_not_after(verifier: ForeignVerifier, sample: Sample) -> None:
+def test_a_token_is_valid_until_its_expiry_and_not_after(verifier: ForeignVerifier, sample: Sample) -> None:
     expiry = datetime.fromtimestamp(claims_of(sample.token)["exp"], UTC)
 
     before, after = (

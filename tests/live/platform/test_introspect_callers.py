@@ -1,4 +1,4 @@
-"""Who may ask whether a token is good, what they are told, and what it costs to turn others away (RFC 7662, S16)."""
+"""Callers who may introspect, the answers that they get, and what it costs to turn others away (RFC 7662, S16)."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,7 +16,7 @@ from tests.harness.system import System
 INACTIVE = {"active": False}
 
 
-def test_a_caller_with_the_right_is_told_all_that_the_token_says(site: Site) -> None:
+def test_a_caller_with_the_right_gets_all_claims_of_the_token(site: Site) -> None:
     master = site.paired()["access_token"]
 
     answer = site.exchange.introspect(master, site.bearer)
@@ -47,10 +47,10 @@ def test_a_garbage_bearer_is_refused_and_costs_no_review(site: Site, bearer: str
 
 def test_a_token_of_another_audience_is_refused_and_costs_no_review(site: Site) -> None:
     for_the_api_server = site.api.request_token(site.namespace, "verifier")
-    for_somebody_else = site.api.request_token(site.namespace, "verifier", "https://elsewhere.example")
+    for_another = site.api.request_token(site.namespace, "verifier", "https://elsewhere.example")
     before = site.exchange.api_calls("review")
 
-    statuses = [site.exchange.introspect("no-token", one).status for one in (for_the_api_server, for_somebody_else)]
+    statuses = [site.exchange.introspect("no-token", one).status for one in (for_the_api_server, for_another)]
 
     assert statuses == [401, 401]
     assert site.exchange.api_calls("review") == before

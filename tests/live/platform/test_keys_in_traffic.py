@@ -1,4 +1,4 @@
-"""The signing keys change while everybody works: nobody meets a key that could not be known, and none is missed.
+"""The signing keys change while all clients work: none meets a key that could not be known, and none is missed.
 
 A new key is published for the life of a verifier's copy and a minute more before it signs; an old one leaves when
 nothing that it signed can be presented any more. By a clock of its own, which moves by hours.

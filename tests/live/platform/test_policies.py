@@ -114,7 +114,7 @@ def test_a_master_token_is_refused_to_an_administrator(admin: Api, build: Any, w
     assert WRITERS_REFUSE_CREATE in answer.message
 
 
-def test_an_account_of_that_name_in_another_namespace_is_nobody(admin: Api, build: Any) -> None:
+def test_an_account_of_that_name_in_another_namespace_has_no_rights(admin: Api, build: Any) -> None:
     impostor = admin.as_user("system:serviceaccount:evil:exchange", "system:masters")
 
     answer = impostor.create(build(PAIRED, kind="MasterToken"))
@@ -138,7 +138,7 @@ def test_the_bootstrap_token_is_allowed_to_the_controllers_name_alone(
     assert answer.succeeded, answer.message
 
 
-def test_whoever_may_edit_can_revoke_a_master_token(exchange: Api, users: Any, build: Any) -> None:
+def test_a_user_who_may_edit_can_revoke_a_master_token(exchange: Api, users: Any, build: Any) -> None:
     body = build(PAIRED, kind="MasterToken")
     exchange.create(body).must_succeed()
 
@@ -181,7 +181,7 @@ def test_the_requester_of_an_issued_token_cannot_be_changed(users: Any, build: A
 
 
 @every_writer
-def test_whoever_raises_the_serial_is_the_requester_from_then_on(users: Any, build: Any, writer: Writer) -> None:
+def test_a_user_who_raises_the_serial_is_the_requester_from_then_on(users: Any, build: Any, writer: Writer) -> None:
     ann, bob, cem = users
     body = build(SERVICE)
     second, third = (body | {"spec": SERVICE | more} for more in ({"serial": 2}, {"serial": 3, "requestedBy": "ann"}))
@@ -262,7 +262,7 @@ def test_a_use_case_is_permitted_by_namespace(
     assert f"you cannot request use case mission-control in namespace {elsewhere}" in answer.message
 
 
-def test_whoever_lost_a_use_case_may_still_revoke(admin: Api, build: Any, namespace: str) -> None:
+def test_a_user_who_lost_a_use_case_may_still_revoke(admin: Api, build: Any, namespace: str) -> None:
     grant(admin, namespace, "eve", "tallystick-edit")
     body = build(SERVICE)
     admin.create(body).must_succeed()
@@ -302,7 +302,7 @@ def test_whoever_lost_a_use_case_may_still_revoke(admin: Api, build: Any, namesp
         ("exchange", "create", ("authorization.k8s.io", "subjectaccessreviews", ""), "", True),
     ],
 )
-def test_an_account_of_ours_has_no_more_than_it_needs(
+def test_an_account_of_ours_has_only_the_rights_that_it_needs(
     admin: Api, installed: Installation, account: str, verb: str, what: tuple[str, str, str], where: str, expected: bool
 ) -> None:
     group, resource, name = what

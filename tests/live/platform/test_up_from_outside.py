@@ -143,7 +143,7 @@ def _active(run: UpProcess, token_file: Path, bearer: str) -> Json | None:
     return answer if status == 200 and answer["active"] else None
 
 
-def test_a_busy_port_is_told_with_what_to_do(first_run: UpProcess, tmp_path: Path, listen: str) -> None:
+def test_a_busy_port_is_reported_with_what_to_do(first_run: UpProcess, tmp_path: Path, listen: str) -> None:
     done = _up(tmp_path / "data", listen)
 
     assert done.returncode == 1
@@ -151,7 +151,7 @@ def test_a_busy_port_is_told_with_what_to_do(first_run: UpProcess, tmp_path: Pat
     assert said.startswith(f"error: {listen} is in use by another process; stop it, or set another address")
 
 
-def test_a_folder_that_is_in_use_is_told_with_what_to_do(first_run: UpProcess) -> None:
+def test_a_folder_that_is_in_use_is_reported_with_what_to_do(first_run: UpProcess) -> None:
     done = _up(first_run.folder, f"127.0.0.1:{free_ports(1)[0]}")
 
     assert done.returncode == 1
@@ -200,7 +200,7 @@ def test_pair_reads_standard_input_and_gets_the_same_token_for_the_same_key(
     assert (tmp_path / "one").read_text() == (tmp_path / "two").read_text()
 
 
-def test_pair_tells_what_the_exchange_says(first_run: UpProcess, tmp_path: Path) -> None:
+def test_pair_prints_what_the_exchange_says(first_run: UpProcess, tmp_path: Path) -> None:
     first_run.apply("spent")
     token_file = first_run.token_into(tmp_path / "token", "spent")
     first_run.redeem(token_file)

@@ -43,7 +43,7 @@ def test_up_installs_and_runs_on_the_cluster_of_a_context_and_leaves_it_running(
     assert run.kubectl("get", "ptok", "site-a", "--output=jsonpath={.status.state}") == "Used"
 
 
-def test_a_context_that_does_not_exist_is_told_with_what_to_do(cluster: ControlPlane, tmp_path: Path) -> None:
+def test_a_context_that_does_not_exist_is_reported_with_what_to_do(cluster: ControlPlane, tmp_path: Path) -> None:
     run = started(cluster, tmp_path / "up", "elsewhere")
 
     assert run.process.wait(timeout=120.0) == 1

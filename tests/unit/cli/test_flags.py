@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from tallystick.cli.flags import flags_of, process_flags, with_flags
-from tallystick.feature import Flag
+from tallystick.feature import Command, Flag
 from tallystick.registry import FEATURES
 
 COLOR = Flag(name="toy_color", option=Annotated[str, typer.Option(help="The color of new toys.")], default="red")
@@ -78,8 +78,8 @@ def test_each_flag_of_a_feature_is_a_setting_of_it() -> None:
 
 
 @pytest.mark.parametrize("command", ["controller", "exchange"])
-def test_no_two_flags_of_a_process_have_one_name(command: str) -> None:
-    names = [flag.name for flag in process_flags(FEATURES, command)]  # type: ignore[arg-type]
+def test_no_two_flags_of_a_process_have_one_name(command: Command) -> None:
+    names = [flag.name for flag in process_flags(FEATURES, command)]
 
     assert len(set(names)) == len(names)
-    assert {flag.name for flag in flags_of(FEATURES, command)} <= set(names)  # type: ignore[arg-type]
+    assert {flag.name for flag in flags_of(FEATURES, command)} <= set(names)

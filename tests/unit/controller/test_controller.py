@@ -147,7 +147,7 @@ async def test_what_changes_during_the_first_looks_goes_before_them(
     assert waiting(metrics) == (2, 2)
 
 
-async def test_a_secret_that_somebody_deletes_is_urgent_for_its_owner(
+async def test_a_secret_that_another_client_deletes_is_urgent_for_its_owner(
     worklist: Worklist, cluster: FakeCluster, metrics: Metrics
 ) -> None:
     worklist.observe(PAIRING_TOKENS, None, a_token(cluster, "site-a"))

@@ -122,7 +122,7 @@ async def test_of_two_replicas_one_leads_and_the_other_waits():
 
 
 @in_virtual_time
-async def test_a_dead_leaders_lease_is_taken_over_once_it_was_seen_unchanged_for_its_duration():
+async def test_a_crashed_leaders_lease_is_taken_over_once_it_was_seen_unchanged_for_its_duration():
     cluster = FakeCluster()
     first, second = Replica("a", cluster), Replica("b", cluster)
     async with first.running():
@@ -140,7 +140,7 @@ async def test_a_dead_leaders_lease_is_taken_over_once_it_was_seen_unchanged_for
 
 @pytest.mark.parametrize("skew", [-86_400, 86_400])
 @in_virtual_time
-async def test_a_skewed_wall_clock_neither_takes_a_live_lease_nor_delays_a_dead_ones(skew):
+async def test_a_skewed_wall_clock_neither_takes_a_renewed_lease_nor_delays_an_expired_one(skew):
     cluster = FakeCluster()
     first, second = Replica("a", cluster), Replica("b", cluster)
     second.clock.jump(skew)
@@ -296,7 +296,7 @@ async def test_of_two_replicas_that_see_the_same_free_lease_one_gets_it():
 
 
 @in_virtual_time
-async def test_a_lease_that_another_creates_first_is_his():
+async def test_a_lease_that_another_creates_first_is_not_ours():
     cluster = FakeCluster()
     cluster.before_next("create", "leases", lambda: cluster.put(LEASES, a_lease("b")))
     replica = Replica("a", cluster)

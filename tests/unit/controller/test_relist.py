@@ -1,4 +1,4 @@
-"""The re-list: finds missed deletions, never drops what the listing could not know, tells when all is there."""
+"""The re-list: finds missed deletions, never drops what the listing could not know, reports when all is there."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -172,7 +172,7 @@ async def test_a_server_that_is_busy_at_first_does_not_hold_up_the_start_for_lon
 
 
 @in_virtual_time
-async def test_a_watch_that_never_delivers_is_told_after_the_deadline():
+async def test_a_watch_that_never_delivers_is_reported_after_the_deadline():
     world = World()
     world.create("a")
 

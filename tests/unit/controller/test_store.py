@@ -52,7 +52,7 @@ def test_what_is_added_has_come_whatever_the_versions_say(event_type):
     assert store.observe(event_type, Seen(uid="u2", resource_version="9")) is True
 
 
-def test_an_object_made_anew_stays_though_the_end_of_the_earlier_one_is_told_later():
+def test_an_object_made_again_stays_though_the_end_of_the_earlier_one_is_reported_later():
     store = a_store(Seen(resource_version="10"))
     again = Seen(uid="u2", resource_version="13")
     store.observe("ADDED", again)
@@ -113,7 +113,7 @@ def test_records_are_found_by_their_owner_and_move_with_it():
     assert store.by_index("") == []
 
 
-def test_what_was_not_observed_again_in_a_block_is_told():
+def test_what_was_not_observed_again_in_a_block_is_reported():
     store = a_store(Seen(name="a"), Seen(name="b"))
 
     with store.noting() as not_observed_since:

@@ -1,4 +1,4 @@
-"""The kopf edge: it only watches, of Secrets no more than ours, and returns nothing that kopf could store."""
+"""The kopf edge: it only watches, of Secrets ours alone, and returns nothing that kopf could store."""
 
 import kopf
 import pytest

@@ -41,7 +41,7 @@ async def test_a_key_that_is_added_during_its_work_is_worked_on_once_more():
 
 
 @in_virtual_time
-async def test_workers_work_side_by_side_and_no_more_than_there_are():
+async def test_workers_work_side_by_side_and_at_most_all_of_them():
     queue, worker = a_queue(), Worker(seconds=1)
     for key in "abcdef":
         queue.add(key)
@@ -159,7 +159,7 @@ async def test_news_of_a_key_do_not_shorten_the_wait_that_the_api_server_has_ask
 
 
 @in_virtual_time
-async def test_news_of_a_key_that_has_failed_by_itself_are_worked_on_at_once():
+async def test_a_change_of_a_key_whose_work_has_failed_is_worked_on_at_once():
     queue, worker = a_queue(), Worker(a=[ValueError("boom")] * 8)
     async with running(queue, worker):
         queue.add("a")
@@ -265,7 +265,7 @@ async def test_keys_that_waited_when_a_run_was_cancelled_are_worked_on_in_the_ne
 
 
 @in_virtual_time
-async def test_depth_and_age_tell_of_the_keys_that_wait():
+async def test_depth_and_age_are_those_of_the_keys_that_wait():
     queue = a_queue()
     assert (queue.depth, queue.oldest_age(), queue.idle) == (0, 0.0, True)
 

@@ -308,7 +308,7 @@ async def test_what_is_left_of_a_plan_that_ended_with_its_run_gives_no_level():
 
 
 @in_virtual_time
-async def test_each_level_tells_the_age_of_its_first_key():
+async def test_each_level_reports_the_age_of_its_first_key():
     queue = a_queue()
     queue.add("a", Level.ROUTINE)
     await asyncio.sleep(3)

@@ -46,7 +46,7 @@ def test_a_new_key_is_published_for_a_caches_life_and_a_minute_before_it_signs()
     assert rotated.signing_key(SECOND_SIGNS) == SECOND
 
 
-def test_a_rotation_changes_no_keyring_that_somebody_holds():
+def test_a_rotation_changes_no_keyring_that_another_client_holds():
     before = a_keyring(FIRST)
 
     before.rotate(SECOND, NOW + DAY)
@@ -54,7 +54,7 @@ def test_a_rotation_changes_no_keyring_that_somebody_holds():
     assert key_ids(before) == [FIRST.key_id]
 
 
-def test_a_second_rotation_waits_for_the_first_and_is_told_how_long():
+def test_a_second_rotation_waits_for_the_first_and_the_error_says_how_long():
     rotated = a_keyring(FIRST).rotate(SECOND, NOW + DAY)
 
     with pytest.raises(RotationPendingError, match="and signs from 2026-11-23T03:06:00Z; rotate again") as refusal:
@@ -63,7 +63,7 @@ def test_a_second_rotation_waits_for_the_first_and_is_told_how_long():
     assert refusal.value.signs_from_time == SECOND_SIGNS
 
 
-def test_a_second_rotation_is_possible_from_the_second_that_was_told():
+def test_a_second_rotation_is_possible_from_the_second_that_was_reported():
     rotated = a_keyring(FIRST).rotate(SECOND, NOW + DAY)
 
     again = rotated.rotate(THIRD, SECOND_SIGNS)

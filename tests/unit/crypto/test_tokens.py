@@ -246,7 +246,7 @@ def test_a_time_without_a_zone_is_a_mistake_of_the_caller():
         verified(signed(), now=NOW.replace(tzinfo=None))
 
 
-def test_the_typ_of_a_token_is_told_before_it_is_verified():
+def test_the_typ_of_a_token_is_read_before_it_is_verified():
     assert unverified_typ(signed(), PROFILES) == "pairing+jwt"
     assert unverified_typ(sign(master_claims(), profile=MASTER, key=KEY), PROFILES) == "at+jwt"
 

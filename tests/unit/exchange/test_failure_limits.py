@@ -1,4 +1,4 @@
-"""The failure limiter: who fails is slowed down, alone, and not for ever."""
+"""The failure limiter: a source that fails is slowed down, alone, and not permanently."""
 
 import pytest
 
@@ -100,7 +100,7 @@ def test_a_source_is(address, source):
     assert source_of(address) == source
 
 
-async def test_a_source_that_fails_too_often_is_told_when_to_come_back():
+async def test_a_source_that_fails_too_often_gets_a_retry_after():
     replica = Replica(limits=FailureLimits(burst=3, per_second=0.5))
     signed = replica.pairing_token()
 

@@ -177,7 +177,7 @@ def test_a_parameter_without_a_value_counts_as_not_sent():
     assert (read.one("scope"), read.one("client_id")) == (None, "x")
 
 
-async def test_who_asks_before_sending_a_body_is_told_to_go_on():
+async def test_a_client_that_asks_before_sending_a_body_gets_100_continue():
     replica = Replica()
 
     async with replica.client() as client:

@@ -14,7 +14,7 @@ async def a_master_token(replica, client) -> str:
     return (await answer.json())["access_token"]
 
 
-async def test_a_live_master_token_is_active_for_who_may_ask():
+async def test_a_valid_master_token_is_active_for_a_caller_who_may_ask():
     replica = Replica()
 
     async with replica.client() as client:

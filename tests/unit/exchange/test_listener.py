@@ -80,14 +80,14 @@ async def test_where_places_are_scarce_an_answer_ends_its_connection_so_that_oth
     assert b"\r\nConnection: close\r\n" in last
 
 
-async def test_one_connection_too_many_is_told_so():
+async def test_one_connection_too_many_gets_a_503():
     async with listening(Replica().app, settings(most_connections=1)) as port, held(port, 1):
         answer = await asked(port)
 
     assert answer == BUSY
 
 
-async def test_who_says_nothing_is_told_too():
+async def test_a_client_that_sends_nothing_gets_the_503_too():
     bounds = settings(most_connections=1)
 
     async with listening(Replica().app, bounds) as port, held(port, 1), connected(port) as wire:
@@ -124,16 +124,16 @@ async def test_behind_a_proxy_one_source_may_have_all():
         assert await asked(port) == b"HTTP/1.1 200 OK\r\n"
 
 
-async def test_beyond_those_who_are_told_others_are_hung_up_on(monkeypatch):
+async def test_beyond_those_that_get_an_answer_others_are_hung_up_on(monkeypatch):
     monkeypatch.setattr(door, "MOST_TURNED_AWAY", 1)
 
     async with (
         listening(Replica().app, settings(most_connections=1)) as port,
         held(port, 1),
-        connected(port) as told,
+        connected(port) as reported,
         connected(port) as hung_up_on,
     ):
-        answers = await asyncio.gather(told.rest(), hung_up_on.rest())
+        answers = await asyncio.gather(reported.rest(), hung_up_on.rest())
 
     assert [answer[: len(BUSY)] for answer in answers] == [BUSY, b""]
 

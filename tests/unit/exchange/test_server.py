@@ -144,7 +144,7 @@ async def test_an_address_of_another_machine_is_a_setting_to_mend():
             pass
 
 
-async def test_serving_says_where_and_ends_when_told():
+async def test_serving_says_where_and_ends_when_stopped():
     async with serving(Replica()) as (port, stop):
         async with connected(port) as wire:
             answer = await wire.exchange(GET_HEALTH)
@@ -283,7 +283,7 @@ async def test_who_asks_and_does_not_read_is_cut_off():
 
     async with listening(Replica().app, settings) as port, connected(port) as wire:
         with pytest.raises(OSError, match=r"Connection lost|reset|Broken pipe"):
-            await wire.ask_for_ever()
+            await wire.ask_without_end()
 
 
 def post(signed: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Compare what the product prints with the file that was printed before, or write that file anew."""
+"""Compare what the product prints with the file that was printed before, or write that file again."""
 
 import difflib
 import os

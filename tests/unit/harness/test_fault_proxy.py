@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -112,7 +113,7 @@ def fates(proxy: FaultProxy) -> list[str]:
     return [passed.fate for passed in proxy.seen]
 
 
-def test_a_proxy_without_rules_passes_on_what_it_gets_and_speaks_for_nobody(
+def test_a_proxy_without_rules_passes_on_what_it_gets_and_impersonates_no_one(
     proxy: FaultProxy, target: Target, client: urllib3.HTTPSConnectionPool
 ) -> None:
     answer = client.request("PUT", f"{OBJECT}?fieldManager=a%2Fb", body=b"{}", headers={"Authorization": "Bearer x"})
@@ -145,9 +146,9 @@ def test_a_share_of_the_requests_is_answered_in_place_of_the_target(
     assert {answer.status for answer in writes} == {201, 429, 409}
     assert {answer.headers.get("Retry-After") for answer in reads + writes if answer.status == 429} == {"3"}
     assert {answer.json()["reason"] for answer in writes if answer.status == 409} == {"Conflict"}
-    told = Counter(answer.status for answer in reads + writes)
-    assert len(target.asked) == told[201]
-    assert Counter(fates(proxy)) == {"passed": told[201], "429": told[429], "409": told[409]}
+    reported = Counter(answer.status for answer in reads + writes)
+    assert len(target.asked) == reported[201]
+    assert Counter(fates(proxy)) == {"passed": reported[201], "429": reported[429], "409": reported[409]}
 
 
 # The gate leaves out what lasts 5 * SILENCE in real time: it tests the tests, not the operator.
@@ -165,7 +166,8 @@ def test_an_answer_that_does_not_come(
     patience: float,
     carried_out: int,
 ) -> None:
-    proxy.rules = replace(Rules(), **{rule: everything})  # type: ignore[arg-type]
+    change: Any = {rule: everything}
+    proxy.rules = replace(Rules(), **change)
 
     with pytest.raises(error):
         client.request("POST", COLLECTION, body=b'{"metadata":{"name":"site-a"}}', timeout=patience)
@@ -177,7 +179,7 @@ def test_an_answer_that_does_not_come(
 
 
 @pytest.mark.proof(gate=None, soak=1)
-def test_what_is_late_is_carried_out_though_nobody_waits_for_it_any_more(
+def test_what_is_late_is_carried_out_though_no_client_waits_for_it_any_more(
     proxy: FaultProxy, target: Target, client: urllib3.HTTPSConnectionPool
 ) -> None:
     proxy.rules = Rules(late=everything, late_by=5 * SILENCE)

@@ -124,7 +124,7 @@ async def test_an_object_that_is_not_there_is_none(cluster, clock):
     assert await FreshReader(cluster, clock).get(PAIRING_TOKENS, "edge", "nothing") is None
 
 
-async def test_a_failure_is_told_as_not_yet_and_answers_nobody_later(cluster, clock):
+async def test_a_failure_is_reported_as_not_yet_and_answers_no_later_request(cluster, clock):
     reader = FreshReader(cluster, clock)
     cluster.fail_next("get", "pairingtokens", UnavailableError("down", retry_after=7))
 
@@ -219,7 +219,7 @@ async def test_readings_of_different_objects_are_apart(cluster, clock):
         ),
     ],
 )
-async def test_a_shared_reading_that_is_behind_a_verified_token_is_read_anew(cluster, clock, known):
+async def test_a_shared_reading_that_is_behind_a_verified_token_is_read_again(cluster, clock, known):
     reader = FreshReader(cluster, clock)
     await reader.get(*WHERE)
 

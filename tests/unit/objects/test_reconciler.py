@@ -1,4 +1,4 @@
-"""The shared part of a reconciler by itself: how often it looks, and what it hands to the steps of a kind."""
+"""The shared part of a reconciler alone: how often it looks, and what it hands to the steps of a kind."""
 
 from tallystick.objects.reconciler import MOST_STEPS, Reconciler
 from tallystick.objects.result import Result

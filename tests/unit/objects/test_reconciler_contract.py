@@ -85,7 +85,7 @@ def foreign_secret(world, kind, owners=(), *, labelled=False):
     return world.cluster.put(SECRETS, secret)
 
 
-def test_a_kind_without_a_world_is_told_what_to_write():
+def test_a_kind_without_a_world_fails_with_what_to_write():
     class Unknown(KINDS[0].model):
         RESOURCE = replace(KINDS[0].resource, plural="widgets", kind="Widget")
 
@@ -283,7 +283,7 @@ async def test_s22_a_foreign_secret_in_the_place_of_ours_is_left_alone_and_then_
 
 @of_kinds_with_a_secret
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_s22_the_same_secret_comes_back_after_somebody_did(world, kind, damage):
+async def test_s22_the_same_secret_comes_back_after_another_client_did(world, kind, damage):
     await world.settle()
     issued, status, decisions = content(world.secret()), world.object().status, world.audit.decisions()
     damage(world)
@@ -339,7 +339,7 @@ async def test_s22_nothing_is_healed_when_the_owner_is_being_deleted(world, kind
 
 
 @of_kinds_with_a_secret
-async def test_s22_healing_backs_off_from_somebody_who_keeps_changing_the_secret(world, kind):
+async def test_s22_healing_backs_off_from_a_client_that_keeps_changing_the_secret(world, kind):
     await world.settle()
     pauses, due = [], set()
 

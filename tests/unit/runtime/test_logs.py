@@ -141,7 +141,7 @@ def test_a_certificate_and_a_public_key_stay():
     assert redact(text) == text
 
 
-def test_an_error_that_nobody_catches_is_a_line_of_the_log_too(stream):
+def test_an_uncaught_error_is_a_line_of_the_log_too(stream):
     configure_logging(stream=stream)
 
     try:

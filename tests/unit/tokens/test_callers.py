@@ -53,7 +53,7 @@ async def test_s16_the_review_is_asked_for_our_audience(callers, cluster):
         pytest.param({"authenticated": True, "audiences": ["https://kubernetes.default"]}, id="another given back"),
     ],
 )
-async def test_s16_nobody_is_authenticated_by(callers, cluster, status):
+async def test_s16_no_caller_is_authenticated_by(callers, cluster, status):
     cluster.status = status
 
     assert await callers.authenticate(a_bearer()) is None
@@ -120,7 +120,7 @@ async def test_a_no_is_kept_too(callers, cluster):
     assert len(cluster.calls) == 1
 
 
-async def test_another_bearer_is_reviewed_by_itself(callers, cluster):
+async def test_another_bearer_has_a_review_of_its_own(callers, cluster):
     await callers.authenticate(a_bearer(name="one"))
     await callers.authenticate(a_bearer(name="other"))
 
@@ -185,7 +185,7 @@ async def test_a_permission_that_is_not_given_is_none(callers, cluster):
     assert await callers.is_allowed(CALLER, "introspect", "mastertokens", "edge") is False
 
 
-async def test_a_silent_api_server_is_told_as_not_yet_and_is_not_kept(callers, cluster):
+async def test_a_silent_api_server_is_reported_as_not_yet_and_is_not_kept(callers, cluster):
     cluster.fail_next("create", "tokenreviews", UnavailableError("down"))
 
     with pytest.raises(NotYetError):

@@ -145,7 +145,7 @@ async def test_s7_a_pairing_token_is_inactive_when_its_object_is(world, end):
     assert await asked(world, jwt) == INACTIVE
 
 
-async def test_s24_tokens_of_a_re_created_object_stay_dead(world):
+async def test_s24_tokens_of_a_re_created_object_stay_revoked(world):
     jwt = await world.issue()
 
     world.cluster.put(PAIRING_TOKENS, raw_pairing_token(uid=OTHER_UID, status=issued_status(uid=OTHER_UID)))
@@ -286,7 +286,7 @@ async def test_r39_in_another_deployment_type_it_is_inactive_and_an_event_says_s
     assert world.audit.decisions()[-1] == ("introspect", "inactive")
 
 
-async def test_r39_a_caller_who_does_not_say_what_it_is_used_in_is_told_to(world):
+async def test_r39_a_caller_who_does_not_say_what_it_is_used_in_gets_an_error_that_asks_for_it(world):
     made = a_connection(world)
 
     with pytest.raises(ExchangeRefusedError) as refusal:
@@ -325,7 +325,7 @@ async def test_a_token_of_another_kind_is_inactive_in_every_deployment_type(worl
     [
         pytest.param(connections.gone, id="gone"),
         pytest.param(connections.going, id="going"),
-        pytest.param(connections.made_anew, id="made anew"),
+        pytest.param(connections.made_again, id="made anew"),
         pytest.param(lambda c: connections.record(c, "old", state="Revoked"), id="revoked in status"),
         pytest.param(lambda c: connections.order(c, tokens=[{"name": "new"}]), id="its slot was removed"),
         pytest.param(lambda c: connections.order(c, licenseExpiresAt=rfc3339(NOON)), id="the licence is over"),

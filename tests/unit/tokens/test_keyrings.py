@@ -1,4 +1,4 @@
-"""The keyring's Secret: made once, of one issuer for ever, changed by compare-and-swap, retired with care."""
+"""The keyring's Secret: made once, of one issuer permanently, changed by compare-and-swap, retired with care."""
 
 import base64
 from datetime import timedelta
@@ -138,8 +138,11 @@ async def test_a_second_rotation_waits_for_the_first(cluster, make):
 
 async def test_of_two_rotations_at_once_one_is_stored(cluster, make):
     await make().ensure("ES256")
-    touched_meanwhile = lambda: cluster.edit(SECRETS, NAMESPACE, NAME, lambda body: body.update(touched=1))  # noqa: E731 - one word for one edit
-    cluster.before_next("replace", "secrets", touched_meanwhile)
+
+    def touch() -> None:
+        cluster.edit(SECRETS, NAMESPACE, NAME, lambda body: body.update(touched=1))
+
+    cluster.before_next("replace", "secrets", touch)
     before = ids(stored(cluster))
 
     with pytest.raises(ConflictError):
@@ -217,7 +220,7 @@ async def test_the_newest_key_is_never_retired(cluster, make, clock):
     "data",
     [None, {}, {"keyring.json": None}, {"keyring.json": "not base64!"}, {"keyring.json": "e30="}, {"other": "e30="}],
 )
-async def test_a_damaged_keyring_is_not_replaced_but_told(cluster, make, data):
+async def test_a_damaged_keyring_is_not_replaced_but_reported(cluster, make, data):
     cluster.put(SECRETS, {"metadata": {"name": NAME, "namespace": NAMESPACE}, "data": data})
 
     with pytest.raises(KeyringError):
@@ -226,7 +229,7 @@ async def test_a_damaged_keyring_is_not_replaced_but_told(cluster, make, data):
     assert cluster.writes() == []
 
 
-async def test_no_error_tells_key_material(cluster, make):
+async def test_no_error_holds_key_material(cluster, make):
     await make().ensure("ES256")
     text = base64.b64decode(cluster.peek(SECRETS, NAMESPACE, NAME)["data"]["keyring.json"]).decode()
     cut = base64.b64encode(text[:-20].encode()).decode()

@@ -55,7 +55,7 @@ async def test_revoking_a_used_token_ends_the_trust_that_it_made(world):
     assert (status.state, status.revoked_through, status.redemption) == ("Revoked", 1, redemption)
 
 
-async def test_s29_a_spent_pairing_token_that_leaks_after_its_expiry_is_no_kill_switch(world):
+async def test_s29_a_used_pairing_token_that_leaks_after_its_expiry_is_no_kill_switch(world):
     jwt = await world.issue()
     await world.replica().redeem(jwt)
     world.clock.advance(3600)
@@ -99,7 +99,7 @@ async def retained_and_recorded_during_the_revocation(world):
     return jwt
 
 
-async def test_s8_a_retained_master_token_that_is_recorded_during_its_revocation_is_ended_before_the_answer(world):
+async def test_s8_a_retained_master_token_that_is_recorded_during_its_revocation_is_revoked_before_the_answer(world):
     jwt = await retained_and_recorded_during_the_revocation(world)
 
     await revoke(world, jwt)
@@ -308,7 +308,7 @@ async def test_s10_the_holder_of_a_connection_token_may_not_end_it(world):
     assert (line.facts["reason"], line.facts["token_id"]) == ("Shared", made.token_ids["default"])
 
 
-async def test_a_forged_connection_token_is_ended_already_as_whatever_is_none_of_ours(world):
+async def test_a_forged_connection_token_is_over_already_as_whatever_is_none_of_ours(world):
     made = connected(world.cluster, ConnectionIssuer(world.signer, world.issuer), NOON)
     header, payload, _ = made.jwts["default"].split(".")
 

@@ -19,7 +19,7 @@ from tallystick.schema.times import rfc3339
 from tests.fakes import NOON
 from tests.worlds.connection_world import a_connection, a_token, slots
 
-NOBODY = summarize(HeartbeatRecords(), NOON)
+NO_ONE = summarize(HeartbeatRecords(), NOON)
 OVER = rfc3339(NOON)
 RETIRED = rfc3339(NOON - timedelta(days=400))
 
@@ -108,13 +108,13 @@ def users(**serials):
     ],
 )
 def test_an_object_says_what_it_is_and_what_to_do(found, progress, reason, message):
-    readiness = readiness_of(found, NOBODY, NOON)
+    readiness = readiness_of(found, NO_ONE, NOON)
 
     assert (readiness.progress, readiness.reason, readiness.message) == (progress, reason, message)
 
 
 @pytest.mark.parametrize(
-    ("there", "told"),
+    ("there", "reported"),
     [
         pytest.param(users(a=1), "1 instance still uses it: a.", id="one"),
         pytest.param(users(b=1, a=1, c=2), "2 instances still use it: a, b.", id="two"),
@@ -126,10 +126,10 @@ def test_an_object_says_what_it_is_and_what_to_do(found, progress, reason, messa
         pytest.param(users(a=2), "No instance reports that it uses it.", id="none"),
     ],
 )
-def test_r23_whoever_still_uses_the_old_token_is_named(there, told):
+def test_r23_an_instance_that_still_uses_the_old_token_is_named(there, reported):
     message = readiness_of(connection(a_token("new", 2), a_token("old", 1)), there, NOON).message
 
-    assert message.endswith(f"to revoke the old token. {told}")
+    assert message.endswith(f"to revoke the old token. {reported}")
 
 
 def test_r23_r39_the_texts_of_events():
@@ -140,11 +140,11 @@ def test_r23_r39_the_texts_of_events():
     )
 
 
-def test_the_text_of_a_licence_that_was_taken_out_again_names_no_date():
+def test_the_text_of_a_license_that_was_taken_out_again_names_no_date():
     assert license_text(connection(a_token(state="Revoked"))).startswith("license expired; all tokens are revoked;")
 
 
-def said(configuration, there=NOBODY):
+def said(configuration, there=NO_ONE):
     found = conditions_of(configuration, there, reminder(configuration, NOON), NOON)
     return {one.type: (one.status, one.reason, one.message) for one in found}
 
@@ -178,7 +178,7 @@ def test_r19_r20_r23_all_conditions_may_be_true_at_once():
     )
 
 
-def test_nobody_is_cut_off_where_no_token_is_active_to_register():
+def test_no_instance_is_cut_off_where_no_token_is_active_to_register():
     assert "InstancesCutOff" not in said(connection(a_token(state="Revoked")), users(a=1))
 
 

@@ -57,7 +57,7 @@ def test_the_secret_holds_what_is_alive(tokens, expected):
     assert values(a_secret(*tokens)) == {**STANDING, **expected}
 
 
-def test_it_tells_what_the_tokens_are_good_for_and_where_they_go():
+def test_it_says_what_the_tokens_are_good_for_and_where_they_go():
     found = values(a_secret(a_token(), deploymentType="ReverseProxy"))
 
     assert found["deployment-type"] == "ReverseProxy"

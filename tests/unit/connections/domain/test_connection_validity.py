@@ -78,7 +78,7 @@ def test_a_connection_token_ends_at_the_second_of_the_earlier_end(asked, recorde
     assert problem(a_configuration("a", tokens=(token,), ends=asked), now=NOON + HOUR + seconds * SECOND) == expected
 
 
-def test_r22_without_a_licence_a_connection_token_is_good_for_years():
+def test_r22_without_a_license_a_connection_token_is_good_for_years():
     assert problem(a_configuration("a", tokens=(a_token("a", 1),)), now=NOON + 50 * YEAR) is None
 
 

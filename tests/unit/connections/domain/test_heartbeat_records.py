@@ -74,7 +74,7 @@ def test_after_a_day_an_instance_counts_for_nothing():
     assert not is_forgotten(seen(), NOON + FORGET_AFTER - AN_INSTANT)
 
 
-def test_instances_are_told_by_the_token_that_they_use_in_order_of_their_ids():
+def test_instances_are_listed_by_the_token_that_they_use_in_order_of_their_ids():
     found = summarize(present(c=seen(1), a=seen(2), b=seen(1, ago=300)), NOON)
 
     assert found.users == {1: ("b", "c"), 2: ("a",)}
@@ -82,7 +82,7 @@ def test_instances_are_told_by_the_token_that_they_use_in_order_of_their_ids():
     assert found.next_change == NOON + GOOD_WITHIN
 
 
-def test_where_nobody_is_nothing_changes():
+def test_where_no_instance_is_nothing_changes():
     assert summarize(HeartbeatRecords(), NOON).next_change is None
 
 
@@ -102,7 +102,7 @@ def test_of_two_replicas_counts(one, other, joined, turned):
     assert join(reversed(stored_heartbeats) if turned else stored_heartbeats) == present(press=joined)
 
 
-def test_nobody_joined_is_nobody():
+def test_no_records_joined_are_no_instances():
     assert join([]) == HeartbeatRecords()
 
 

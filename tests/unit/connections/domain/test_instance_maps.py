@@ -47,7 +47,7 @@ def test_the_same_instances_are_written_the_same_whatever_their_order():
 
 
 @pytest.mark.parametrize("body", [{}, {"data": None}, {"data": {}}], ids=repr)
-def test_an_empty_map_tells_of_nobody(body):
+def test_an_empty_map_reports_no_instance(body):
     assert stored_records(body) == {}
 
 

@@ -77,7 +77,7 @@ def test_an_object_that_never_had_a_token_gets_no_secret():
     assert isinstance(step(last=None, secret=None, vacant=["default"], **over), Done)
 
 
-def test_the_end_of_a_licence_that_was_moved_is_recorded():
+def test_the_end_of_a_license_that_was_moved_is_recorded():
     token = a_token(notAfter=rfc3339(NOON + HOUR))
 
     assert isinstance(step(token, licenseExpiresAt=rfc3339(NOON + 2 * HOUR)), RecordPlan)

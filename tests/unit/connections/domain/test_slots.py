@@ -143,7 +143,7 @@ def test_one_edit_may_revoke_one_and_generate_another():
     assert (ended(made), alive(made), made.issue) == ({"b": MANUAL}, ["a"], ("c",))
 
 
-def test_a_token_that_nobody_has_yet_ends_with_its_slot_too():
+def test_a_token_that_no_instance_has_yet_ends_with_its_slot_too():
     made = plan(a_configuration("a", tokens=(a_token("b", 2, PENDING), a_token("a", 1))), NOON)
 
     assert (ended(made), alive(made)) == ({"b": MANUAL}, ["a"])
@@ -162,7 +162,7 @@ def test_r36_deletion_is_the_reason_also_of_what_would_have_ended_anyhow():
     assert ended(plan(over, NOON)) == {"a": DELETED, "b": DELETED}
 
 
-def test_r35_the_end_of_the_licence_is_the_reason_also_of_one_whose_slot_is_gone():
+def test_r35_the_end_of_the_license_is_the_reason_also_of_one_whose_slot_is_gone():
     over = a_configuration("a", tokens=(a_token("b", 2), a_token("a", 1)), ends=-HOUR)
 
     assert ended(plan(over, NOON)) == {"a": LICENSE_EXPIRED, "b": LICENSE_EXPIRED}
@@ -215,7 +215,7 @@ def test_r37_there_are_three_reasons():
         pytest.param(("x",), (a_revoked("b", 2), a_token("a", 1)), {"a"}, id="never a revoked one"),
     ],
 )
-def test_s7_where_no_slot_has_an_active_token_the_last_minted_one_stays(names, tokens, kept):
+def test_s7_where_no_slot_has_an_active_token_the_last_issued_one_stays(names, tokens, kept):
     configuration = a_configuration(*names, tokens=tokens)
 
     placed = {token.slot for token in slots.unrevoked_tokens(configuration) if slots.has_place(token, configuration)}

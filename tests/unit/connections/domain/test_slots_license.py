@@ -1,4 +1,4 @@
-"""How a licence ends tokens, and what its renewal issues: R35."""
+"""How a license ends tokens, and what its renewal issues: R35."""
 
 import pytest
 
@@ -20,7 +20,7 @@ from tests.worlds.configurations import (
 
 
 @pytest.mark.parametrize(("seconds", "over"), [(-1, False), (0, True), (1, True)])
-def test_r35_all_tokens_end_at_the_very_second_of_the_licence(seconds, over):
+def test_r35_all_tokens_end_at_the_very_second_of_the_license(seconds, over):
     both = (a_token("b", 2, not_after=NOON + HOUR), a_token("a", 1, not_after=NOON + HOUR))
     configuration, now = a_configuration("a", "b", tokens=both, ends=HOUR), NOON + HOUR + seconds * SECOND
 
@@ -46,7 +46,7 @@ def test_an_end_that_has_not_come_is_moved_wherever_the_spec_puts_it(state, aske
 
 @pytest.mark.parametrize("asked", [None, YEAR], ids=["removed", "moved"])
 @pytest.mark.parametrize("late", [0 * SECOND, HOUR], ids=["at that second", "an hour late"])
-def test_an_end_that_passed_while_the_controller_was_down_is_for_ever(late, asked):
+def test_an_end_that_passed_while_the_controller_was_down_is_permanent(late, asked):
     """The licence was renewed in time, or so it seems now; what was on record had passed all the same."""
     both = (a_token("b", 2, not_after=NOON + HOUR), a_token("a", 1, not_after=NOON + HOUR))
 
@@ -68,7 +68,7 @@ def test_r35_a_renewal_issues_one_token_for_the_slot_that_came_last(names, expec
 
 
 @pytest.mark.parametrize("names", [("a",), ("a", "b")])
-def test_r35_an_object_that_is_made_with_a_licence_that_is_over_gets_no_token_and_its_renewal_one(names):
+def test_r35_an_object_that_is_made_with_a_license_that_is_over_gets_no_token_and_its_renewal_one(names):
     born = plan(a_configuration(*names, ends=-SECOND), NOON)
     renewed = plan(a_configuration(*names, ends=HOUR, vacant=born.vacant), NOON)
 
@@ -86,7 +86,7 @@ def test_r35_slots_that_are_added_after_the_end_make_the_renewal_no_larger():
     assert (renewed.issue, renewed.vacant) == (("b",), ("a",))
 
 
-def test_a_vacant_slot_gets_its_token_once_it_is_removed_and_added_anew():
+def test_a_vacant_slot_gets_its_token_once_it_is_removed_and_added_again():
     after_renewal = {"tokens": (a_token("b", 3, issued_time=NOON),)}
 
     left = plan(a_configuration("a", "b", **after_renewal, vacant=("a",)), NOON)

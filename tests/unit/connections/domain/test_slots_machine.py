@@ -33,7 +33,7 @@ from tests.harness.proofs import Figure
 from tests.harness.slot_admission import OF_EDITS, OUTLIVED, refusals
 from tests.harness.slot_history import REASONS
 from tests.harness.slot_machine import Rest, SlotMachine, figures
-from tests.harness.slot_states import acceptable, deleting, live_of
+from tests.harness.slot_states import acceptable, active_of, deleting
 
 Json = dict[str, Any]
 
@@ -64,15 +64,15 @@ class PureWorld:
         return copy.deepcopy(self.body)
 
     def create(self, body: Json) -> frozenset[str]:
-        if told := refusals(None, body):
-            return told
+        if reported := refusals(None, body):
+            return reported
         metadata = {**body["metadata"], "namespace": "edge", "uid": self.uids.new(), "generation": 1}
         self._store({**body, "metadata": metadata})
         return frozenset()
 
     def write(self, body: Json) -> frozenset[str] | None:
-        if told := refusals(self.body, body):
-            return told
+        if reported := refusals(self.body, body):
+            return reported
         self._store(body)
         return frozenset()
 
@@ -207,7 +207,7 @@ class PureMachine(SlotMachine):
         good = self.history.hear(answers)
         self.history.judge(body, now, good)
         assert good == acceptable(body, now) & self.pure.put
-        active = {token["tokenID"] for token in live_of(body) if token["state"] == "Active"} if body else set()
+        active = {token["tokenID"] for token in active_of(body) if token["state"] == "Active"} if body else set()
         assert active <= self.pure.put, "what is Active has been in the Secret"
 
     def _answer(self, token_id: str, body: Json | None) -> str:
@@ -267,4 +267,4 @@ def test_what_ends_within_seconds_does_not_stand_for_what_outlives_it() -> None:
     assert world.write(asked_for("a", "c")) == {OUTLIVED}
     world.rest()
     assert world.write(asked_for("b", "c")) == frozenset()
-    assert {token["slot"] for token in live_of(world.rest().body or {})} == {"b", "c"}
+    assert {token["slot"] for token in active_of(world.rest().body or {})} == {"b", "c"}

@@ -14,7 +14,7 @@ from tests.fakes import NOON
 from tests.worlds.configurations import HOUR, PENDING, a_configuration, a_revoked, a_token
 
 
-def mint(configuration: ConnectionConfiguration, *names: str, now=NOON) -> tuple[ConnectionToken, ...]:
+def issue(configuration: ConnectionConfiguration, *names: str, now=NOON) -> tuple[ConnectionToken, ...]:
     return new_tokens(configuration, names, key_id="k1", issuer=ISSUER, now=now)
 
 
@@ -24,7 +24,7 @@ def mint(configuration: ConnectionConfiguration, *names: str, now=NOON) -> tuple
 def test_a_new_token_is_on_record_with_all_that_it_will_say():
     configuration = a_configuration("a", ends=HOUR, last=6)
 
-    (token,) = mint(configuration, "a", now=NOON + timedelta(milliseconds=999))
+    (token,) = issue(configuration, "a", now=NOON + timedelta(milliseconds=999))
 
     assert token == ConnectionToken(
         slot="a",
@@ -39,7 +39,7 @@ def test_a_new_token_is_on_record_with_all_that_it_will_say():
 
 
 def test_r22_a_new_token_has_no_end_of_its_own():
-    (token,) = mint(a_configuration("a"), "a")
+    (token,) = issue(a_configuration("a"), "a")
 
     claims = connection_claims(slots.claims_of(a_configuration("a"), token), ISSUER)
 
@@ -58,20 +58,20 @@ def test_r22_a_new_token_has_no_end_of_its_own():
     ],
 )
 def test_a_serial_is_never_used_again(last, tokens, expected):
-    made = mint(a_configuration("x", "y", tokens=tokens, last=last), "x", "y")
+    made = issue(a_configuration("x", "y", tokens=tokens, last=last), "x", "y")
 
     assert [(token.slot, token.serial) for token in made] == list(zip("xy", expected, strict=True))
 
 
 def test_s2_s24_an_id_is_derived_from_object_slot_and_serial():
     made = [
-        *mint(a_configuration("a", "b"), "a", "b"),
-        *mint(a_configuration("a", last=1), "a"),
-        *mint(a_configuration("a", uid=OTHER_UID), "a"),
+        *issue(a_configuration("a", "b"), "a", "b"),
+        *issue(a_configuration("a", last=1), "a"),
+        *issue(a_configuration("a", uid=OTHER_UID), "a"),
     ]
 
     assert len({token.token_id for token in made}) == 4
-    assert mint(a_configuration("a"), "a") == mint(a_configuration("a"), "a")
+    assert issue(a_configuration("a"), "a") == issue(a_configuration("a"), "a")
 
 
 # What is shown.
@@ -102,7 +102,7 @@ def test_what_is_on_record_is_in_order_already():
     assert on_record(shown) == shown
 
 
-def test_tokens_are_told_newest_first():
+def test_tokens_are_listed_newest_first():
     configuration = a_configuration(
         "a", "b", tokens=(a_token("a", 1), a_revoked("r", 3), a_token("b", 4, PENDING), a_token("c", 2))
     )

@@ -42,7 +42,7 @@ def issued(days_ago, **more):
     return a_token(issuedTime=rfc3339(NOON - timedelta(days=days_ago)), **more)
 
 
-def test_what_was_alive_ends_with_the_object_and_is_told_once(counting):
+def test_active_tokens_are_revoked_with_the_object_and_reported_once(counting):
     counting.note(a_token("b", 2), a_token("a", 1, state="Pending"), a_token("x", 3, state="Revoked"))
 
     counting.index.gone("edge", "dc-west")
@@ -57,7 +57,7 @@ def test_what_was_alive_ends_with_the_object_and_is_told_once(counting):
     assert (event.kind, event.namespace, event.name) == ("ConnectionConfiguration", "edge", "dc-west")
 
 
-def test_one_token_is_told_of_in_the_singular(counting):
+def test_one_token_is_reported_in_the_singular(counting):
     counting.note(a_token())
 
     counting.index.gone("edge", "dc-west")
@@ -66,7 +66,7 @@ def test_one_token_is_told_of_in_the_singular(counting):
 
 
 @pytest.mark.parametrize("tokens", [(), (a_token(state="Revoked"),)], ids=["none", "revoked"])
-def test_nothing_is_told_of_an_object_that_had_nothing_alive(counting, tokens):
+def test_nothing_is_reported_of_an_object_without_an_active_token(counting, tokens):
     counting.note(*tokens)
 
     counting.index.gone("edge", "dc-west")
@@ -74,7 +74,7 @@ def test_nothing_is_told_of_an_object_that_had_nothing_alive(counting, tokens):
     assert (counting.audit.lines, counting.events.warnings) == ([], [])
 
 
-def test_nothing_is_told_of_an_object_that_was_never_seen(counting):
+def test_nothing_is_reported_of_an_object_that_was_never_seen(counting):
     counting.note(a_token(), name="another")
 
     counting.index.gone("edge", "dc-west")
@@ -132,7 +132,7 @@ def test_objects_are_counted_by_how_urgent_a_rotation_is(counting):
     assert counting.counts() == {"current": 1, "recommended": 2, "overdue": 0}
 
 
-def test_the_metrics_tell_what_is_counted_when_they_are_read(counting):
+def test_the_metrics_report_what_is_counted_when_they_are_read(counting):
     metrics = make_metrics(gauges=FEATURE.gauges)
     metrics.read_gauges(readings(counting.index))
     counting.note(issued(200))

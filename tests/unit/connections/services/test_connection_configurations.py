@@ -13,7 +13,7 @@ from tests.fakes import NOON
 from tests.worlds.connection_world import NAME, NAMESPACE, SECRET, STANDING, ConnectionWorld, slots
 
 STATUS = ("replace_status", "connectionconfigurations")
-MINT = [STATUS, ("create", "secrets"), STATUS]
+ISSUE = [STATUS, ("create", "secrets"), STATUS]
 MINT_INTO_A_SECRET = [STATUS, ("replace", "secrets"), STATUS]
 REVOKE = [STATUS, ("replace", "secrets")]
 
@@ -35,7 +35,7 @@ async def test_r15_the_first_token_costs_three_writes_and_no_read(world):
 
     outcome = await world.reconcile()
 
-    assert [(call.verb, call.plural) for call in world.cluster.calls] == MINT
+    assert [(call.verb, call.plural) for call in world.cluster.calls] == ISSUE
     assert (outcome.requeue_after, outcome.requeue_at) == (None, NOON + timedelta(hours=4380, seconds=1))
 
 
@@ -116,7 +116,7 @@ async def test_two_slots_from_the_start_get_two_tokens_at_the_cost_of_one(world)
 
     await world.reconcile()
 
-    assert world.writes() == MINT
+    assert world.writes() == ISSUE
     assert world.tokens() == [("green", 2, "Active"), ("blue", 1, "Active")]
     assert [facts["token_id"] for facts in world.decisions("issue")] == [jti("blue", 1), jti("green", 2)]
 
@@ -128,11 +128,11 @@ async def test_r18_no_value_of_a_token_is_in_status_audit_or_events(world):
     values = world.values()
     await world.reconcile()
 
-    told = f"{world.connection().status.to_json()} {world.audit.lines} {world.events.warnings}"
+    reported = f"{world.connection().status.to_json()} {world.audit.lines} {world.events.warnings}"
 
     for key in ("token.blue", "token.green"):
-        assert values[key] not in told
-        assert values[key].split(".")[2] not in told
+        assert values[key] not in reported
+        assert values[key].split(".")[2] not in reported
 
 
 async def test_a_secret_name_of_ones_own_is_used(world):

@@ -1,4 +1,4 @@
-"""A Secret that is somebody else's is never touched, and one that cannot be signed again is not invented (S3, S22)."""
+"""A Secret that is another user's is never touched, and one that cannot be signed again is not invented (S3, S22)."""
 
 import base64
 
@@ -69,7 +69,7 @@ async def test_a_conflict_in_the_place_of_an_issued_secret_ends_with_the_same_to
     assert (world.values(), world.said()) == (values, {"Ready": ("True", "Issued")})
 
 
-async def test_a_licence_ends_and_a_slot_is_revoked_in_the_middle_of_a_conflict(world):
+async def test_a_license_ends_and_a_slot_is_revoked_in_the_middle_of_a_conflict(world):
     await world.issue("blue", "green", licenseExpiresAt="2030-01-01T13:00:00Z")
     delete(world)
     world.cluster.put(SECRETS, {"metadata": {"name": SECRET, "namespace": NAMESPACE}})

@@ -1,4 +1,4 @@
-"""How connection tokens end: by a licence, exactly and for ever, and with their object (R35, R36, R37)."""
+"""How connection tokens end: by a license, exactly and permanently, and with their object (R35, R36, R37)."""
 
 from datetime import datetime, timedelta
 
@@ -27,7 +27,7 @@ def not_after(world):
 # A licence.
 
 
-async def test_a_licence_is_on_record_with_each_token_and_wakes_the_controller_at_its_end(world):
+async def test_a_license_is_on_record_with_each_token_and_wakes_the_controller_at_its_end(world):
     world.apply(tokens=slots("blue", "green"), licenseExpiresAt=LICENCE)
 
     outcome = await world.reconcile()
@@ -54,7 +54,7 @@ async def test_r35_all_tokens_end_at_that_very_second_and_the_values_go(world, s
     assert world.writes() == ([STATUS, ("replace", "secrets")] if over else [])
 
 
-async def test_r35_the_end_of_a_licence_is_told_everywhere(world):
+async def test_r35_the_end_of_a_license_is_reported_everywhere(world):
     await world.issue("blue", "green", licenseExpiresAt=LICENCE)
 
     world.clock.advance(3600)
@@ -78,7 +78,7 @@ async def test_r35_the_end_of_a_licence_is_told_everywhere(world):
     assert (outcome.requeue_at, outcome.requeue_after) == (None, None)
 
 
-async def test_a_licence_that_was_over_from_the_start_issues_nothing(world):
+async def test_a_license_that_was_over_from_the_start_issues_nothing(world):
     world.apply(licenseExpiresAt="2026-01-31T00:00:00Z")
 
     await world.reconcile()
@@ -119,7 +119,7 @@ async def test_r35_a_later_date_issues_one_new_token_and_the_ended_ones_stay_end
     assert world.connection().status.vacant_slots == ["blue"]
 
 
-async def test_a_licence_that_was_renewed_in_time_moves_the_end_and_nothing_else(world):
+async def test_a_license_that_was_renewed_in_time_moves_the_end_and_nothing_else(world):
     values = await world.issue(licenseExpiresAt=LICENCE)
     world.clock.advance(3579)
 
@@ -134,7 +134,7 @@ async def test_a_licence_that_was_renewed_in_time_moves_the_end_and_nothing_else
     assert world.writes() == [STATUS]
 
 
-async def test_a_licence_that_is_renewed_in_its_last_seconds_ends_all_the_same(world):
+async def test_a_license_that_is_renewed_in_its_last_seconds_ends_all_the_same(world):
     """What is planned before the end might be stored after it, and revive what was refused meanwhile."""
     before = await world.issue(licenseExpiresAt=LICENCE)
     world.clock.advance(3580)
@@ -150,7 +150,7 @@ async def test_a_licence_that_is_renewed_in_its_last_seconds_ends_all_the_same(w
     assert world.values()["token"] != before["token"]
 
 
-async def test_a_licence_that_was_renewed_too_late_ends_the_tokens_all_the_same(world):
+async def test_a_license_that_was_renewed_too_late_ends_the_tokens_all_the_same(world):
     """What the controller has not seen in time is on record as `notAfter`; that end has passed."""
     before = await world.issue(licenseExpiresAt=LICENCE)
     world.clock.advance(7200)
@@ -165,7 +165,7 @@ async def test_a_licence_that_was_renewed_too_late_ends_the_tokens_all_the_same(
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_a_licence_that_is_removed_frees_only_what_has_not_ended(world, late):
+async def test_a_license_that_is_removed_frees_only_what_has_not_ended(world, late):
     await world.issue(licenseExpiresAt=LICENCE)
     world.clock.advance(7200 if late else 60)
 
@@ -180,7 +180,7 @@ async def test_a_licence_that_is_removed_frees_only_what_has_not_ended(world, la
     assert world.said() == {"Ready": ("True", "Issued")}
 
 
-async def test_a_licence_that_is_shortened_to_the_past_ends_all_at_once(world):
+async def test_a_license_that_is_shortened_to_the_past_ends_all_at_once(world):
     await world.issue(licenseExpiresAt=LATER)
 
     world.edit(licenseExpiresAt="2029-01-01T00:00:00Z")
@@ -189,7 +189,7 @@ async def test_a_licence_that_is_shortened_to_the_past_ends_all_at_once(world):
     assert (world.tokens(), world.values()) == ([("default", 1, "Revoked")], STANDING)
 
 
-async def test_a_vacant_slot_gets_a_token_when_it_is_removed_and_added_anew(world):
+async def test_a_vacant_slot_gets_a_token_when_it_is_removed_and_added_again(world):
     await world.issue("blue", "green", licenseExpiresAt=LICENCE)
     world.clock.advance(3600)
     await world.reconcile()
@@ -228,7 +228,7 @@ async def test_r22_r37_age_alone_ends_nothing(world):
 # The object goes.
 
 
-async def test_r36_an_object_that_is_gone_is_told_of_in_audit_and_event(world):
+async def test_r36_an_object_that_is_gone_is_reported_in_audit_and_event(world):
     await world.issue("blue", "green")
     tokens = {token.slot: token.token_id for token in world.connection().status.tokens}
 
@@ -273,7 +273,7 @@ async def test_r36_while_a_foreign_finalizer_holds_the_object_its_tokens_are_on_
     assert [facts["reason"] for facts in world.decisions("revoke")] == ["ConfigurationDeleted"] * 2
 
 
-async def test_r36_a_deletion_is_told_of_in_one_event_though_a_finalizer_held_the_object(world):
+async def test_r36_a_deletion_is_reported_in_one_event_though_a_finalizer_held_the_object(world):
     await world.issue()
     world.start_deleting()
     await world.reconcile()
@@ -285,7 +285,7 @@ async def test_r36_a_deletion_is_told_of_in_one_event_though_a_finalizer_held_th
     assert len(world.decisions("revoke")) == 1
 
 
-async def test_nothing_is_minted_and_nothing_healed_for_an_object_that_is_going(world):
+async def test_nothing_is_issued_and_nothing_healed_for_an_object_that_is_going(world):
     await world.issue("blue")
     world.set_slots("blue", "green")
     world.start_deleting()
@@ -307,7 +307,7 @@ async def test_the_keyring_is_not_needed_to_end_anything(world):
     assert world.tokens() == [("default", 1, "Revoked")]
 
 
-async def test_what_is_planned_and_not_in_the_secret_yet_ends_with_its_licence(world):
+async def test_what_is_planned_and_not_in_the_secret_yet_ends_with_its_license(world):
     world.apply(licenseExpiresAt=LICENCE)
     world.cluster.after_next("replace_status", "connectionconfigurations", lambda: setattr(world.keys, "held", None))
     with pytest.raises(NotYetError):

@@ -89,7 +89,7 @@ def issued_ids(world):
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["retries", "dies"])
 @pytest.mark.parametrize("plan", plans(MINT_CALLS))
-async def test_the_first_token_is_minted_once_though_the_controller(plan, restarts):
+async def test_the_first_token_is_issued_once_though_the_controller(plan, restarts):
     world = ConnectionWorld()
     world.apply()
     world.cluster.plan_from_now(plan)
@@ -100,7 +100,7 @@ async def test_the_first_token_is_minted_once_though_the_controller(plan, restar
     assert issued_ids(world) == {connection_token_id(UID, "default", 1)}
 
 
-async def test_the_first_token_is_minted_once_whatever_two_things_fail():
+async def test_the_first_token_is_issued_once_whatever_two_things_fail():
     for plan in double_faults(MINT_CALLS):
         world = ConnectionWorld()
         world.apply()
@@ -113,7 +113,7 @@ async def test_the_first_token_is_minted_once_whatever_two_things_fail():
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["retries", "dies"])
 @pytest.mark.parametrize("plan", plans(MINT_CALLS))
-async def test_a_second_token_is_minted_once_beside_the_first_though_the_controller(plan, restarts):
+async def test_a_second_token_is_issued_once_beside_the_first_though_the_controller(plan, restarts):
     world = ConnectionWorld()
     first = await world.issue("old")
     world.set_slots("old", "new")
@@ -155,7 +155,7 @@ async def test_a_revocation_is_carried_out_though_the_controller(plan, restarts)
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["retries", "dies"])
 @pytest.mark.parametrize("plan", plans(END_CALLS))
-async def test_a_licence_ends_all_tokens_though_the_controller(plan, restarts):
+async def test_a_license_ends_all_tokens_though_the_controller(plan, restarts):
     world = ConnectionWorld()
     await world.issue("blue", "green", licenseExpiresAt=LICENCE)
     world.clock.advance(3600)
@@ -169,7 +169,7 @@ async def test_a_licence_ends_all_tokens_though_the_controller(plan, restarts):
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["retries", "dies"])
 @pytest.mark.parametrize("plan", plans(MINT_CALLS))
-async def test_a_renewed_licence_issues_one_token_though_the_controller(plan, restarts):
+async def test_a_renewed_license_issues_one_token_though_the_controller(plan, restarts):
     world = ConnectionWorld()
     await world.issue("blue", "green", licenseExpiresAt=LICENCE)
     world.clock.advance(3600)
@@ -200,7 +200,7 @@ async def test_the_same_tokens_are_healed_if_the_controller_dies_at(plan, immuta
 
 
 @pytest.mark.parametrize("number", range(1, 4))
-async def test_an_edit_right_before_one_of_the_three_calls_of_a_mint_is_carried_out_too(number):
+async def test_an_edit_right_before_one_of_the_three_calls_of_an_issuance_is_carried_out_too(number):
     world = ConnectionWorld()
     world.apply(tokens=[{"name": "old"}])
     world.cluster.plan_from_now({})

@@ -29,7 +29,7 @@ def content(secret):
 
 
 @pytest.mark.parametrize("damage", [edit_the_token_of_a_slot, put_the_old_token_in_place_of_the_new_one])
-async def test_s22_the_same_tokens_come_back_after_somebody_did(world, damage):
+async def test_s22_the_same_tokens_come_back_after_another_client_did(world, damage):
     await world.issue("blue", "green")
     issued, status = content(world.secret()), world.connection().status
     damage(world)
@@ -67,11 +67,11 @@ def is_going(body):
     body["metadata"]["deletionTimestamp"] = "2030-01-01T12:00:00Z"
 
 
-def has_lost_its_licence(body):
+def has_lost_its_license(body):
     body["spec"]["licenseExpiresAt"] = "2030-01-01T12:00:00Z"
 
 
-@pytest.mark.parametrize("change", [no_longer_has_the_slot, is_going, has_lost_its_licence])
+@pytest.mark.parametrize("change", [no_longer_has_the_slot, is_going, has_lost_its_license])
 async def test_s22_a_token_that_ended_meanwhile_is_not_healed(world, change):
     values = await world.issue("blue", "green")
     delete(world)

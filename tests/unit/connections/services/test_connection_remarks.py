@@ -1,4 +1,4 @@
-"""What a ConnectionConfiguration tells beside its tokens: who is connected, whom a revocation cuts off, how old it is.
+"""What a ConnectionConfiguration reports beside its tokens: who is connected, whom a revocation cuts off, its age.
 
 None of it changes whether the object is Ready, and none of it ends a token (R19, R20, R23, R37, S19).
 """
@@ -58,7 +58,7 @@ async def test_r23_the_count_of_the_old_token_falls_as_instances_switch(world):
     assert world.message().endswith("No instance reports that it uses it.")
 
 
-async def test_an_instance_that_falls_silent_is_told_of_without_a_heartbeat(world):
+async def test_an_instance_that_falls_silent_is_reported_without_a_heartbeat(world):
     await world.issue()
     world.beat("press-1", 1)
     outcome = await world.reconcile()
@@ -87,7 +87,7 @@ async def test_a_heartbeat_that_changes_no_count_writes_nothing(world):
     assert world.writes() == []
 
 
-async def test_s19_those_that_are_not_kept_are_told_of(world):
+async def test_s19_those_that_are_not_kept_are_reported(world):
     await world.issue()
     world.stored_heartbeats.unlisted = 7
 
@@ -119,7 +119,7 @@ async def test_r23_revoking_a_token_in_use_is_allowed_and_says_whom_it_cuts_off(
     assert instances(world) == (2, 0, 0, 1, 0)
 
 
-async def test_who_was_cut_off_is_no_longer_told_of_once_it_uses_the_new_token(world):
+async def test_an_instance_that_was_cut_off_is_no_longer_reported_once_it_uses_the_new_token(world):
     await world.issue("old", "new")
     world.beat("press-1", 1)
     world.set_slots("new")
@@ -131,7 +131,7 @@ async def test_who_was_cut_off_is_no_longer_told_of_once_it_uses_the_new_token(w
     assert world.said() == {"Ready": ("True", "Issued")}
 
 
-async def test_a_licence_that_ends_is_told_of_once_and_not_as_cutting_off(world):
+async def test_a_license_that_ends_is_reported_once_and_not_as_cutting_off(world):
     await world.issue(licenseExpiresAt="2030-01-01T13:00:00Z")
     world.clock.advance(3600)
     world.beat("press-1", 1)
@@ -146,7 +146,7 @@ async def test_s19_no_heartbeat_ends_a_token_or_keeps_one(world):
     await world.issue("old", "new")
     before = world.tokens()
     for number in range(50):
-        world.beat(f"liar-{number}", 1 if number < 10 else 2)
+        world.beat(f"forged-{number}", 1 if number < 10 else 2)
     await world.reconcile()
     await world.reconcile()  # with the counts in the status
     unchanged = world.tokens() == before
@@ -202,7 +202,7 @@ async def test_the_controller_wakes_for_each_reminder_and_for_no_more(world):
     assert wakes == [HALF_A_YEAR + SECOND, A_YEAR + SECOND]
 
 
-async def test_reminders_tell_how_and_go_with_a_new_token(world):
+async def test_reminders_say_how_and_go_with_a_new_token(world):
     await world.issue("old")
     world.clock.advance((A_YEAR + SECOND).total_seconds())
     await world.reconcile()
@@ -230,7 +230,7 @@ async def test_the_thresholds_are_those_of_the_object(world):
     assert world.said().keys() == {"Ready", "RotationRecommended", "RotationOverdue"}
 
 
-async def test_a_licence_and_a_silence_are_told_of_beside_a_reminder(world):
+async def test_a_license_and_a_silence_are_reported_beside_a_reminder(world):
     await world.issue("old", "new", licenseExpiresAt="2033-01-01T00:00:00Z")
     world.clock.advance((A_YEAR + SECOND).total_seconds())
     world.beat("press-1", 1)

@@ -26,7 +26,7 @@ async def test_nothing_is_planned_while_the_clock_is_too_far_from_the_api_server
     assert world.tokens() == []
 
 
-async def test_an_unsafe_clock_ends_no_licence(world):
+async def test_an_unsafe_clock_ends_no_license(world):
     values = await world.issue(licenseExpiresAt="2030-01-01T13:00:00Z")
     world.clock.jump(3600)
     world.server_clock.observe(NOON)
@@ -41,7 +41,7 @@ async def test_an_unsafe_clock_ends_no_licence(world):
     assert (world.values(), world.said()["Ready"]) == (values, ("True", "Issued"))
 
 
-async def test_while_the_keyring_cannot_be_read_nothing_is_minted(world):
+async def test_while_the_keyring_cannot_be_read_nothing_is_issued(world):
     world.keys.held = None
     world.apply()
 
@@ -66,7 +66,7 @@ async def test_a_revocation_is_recorded_while_the_keyring_cannot_be_read(world):
     assert [facts["reason"] for facts in world.decisions("revoke")] == ["Manual"]
 
 
-async def test_a_licence_ends_and_its_values_go_while_the_keyring_cannot_be_read(world):
+async def test_a_license_ends_and_its_values_go_while_the_keyring_cannot_be_read(world):
     await world.issue("blue", "green", licenseExpiresAt="2030-01-01T13:00:00Z")
     world.keys.held = None
     world.clock.advance(3600)

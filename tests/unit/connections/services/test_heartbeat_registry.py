@@ -44,13 +44,13 @@ def calls(cluster):
     return found
 
 
-def test_before_the_first_look_nothing_is_said_of_anybody(registry):
+def test_before_the_first_look_no_instance_is_reported(registry):
     """Who is told that nobody uses an old token may revoke it."""
     with pytest.raises(NotYetError):
         registry.of("uid-west")
 
 
-async def test_where_no_replica_has_stored_anything_nobody_is_there(registry):
+async def test_where_no_replica_has_stored_anything_no_instance_is_there(registry):
     assert await registry.refresh() == set()
     assert registry.of("uid-west") == HeartbeatRecords()
 
@@ -64,7 +64,7 @@ async def test_a_first_look_that_fails_is_none(registry, cluster):
         registry.of("uid-west")
 
 
-async def test_replicas_are_joined_by_the_latest_sighting(registry, cluster):
+async def test_replicas_are_joined_by_the_latest_heartbeat(registry, cluster):
     store(cluster, "one", west=a_record(a=(1, SEEN), b=(2, SEEN), unlisted=2))
     store(cluster, "two", west=a_record(a=(2, SEEN + 1), c=(1, SEEN), unlisted=3), east=a_record(EAST, a=(1, SEEN)))
 
@@ -77,7 +77,7 @@ async def test_replicas_are_joined_by_the_latest_sighting(registry, cluster):
     assert registry.of("uid-unknown") == HeartbeatRecords()
 
 
-async def test_only_what_has_changed_is_read_and_told(registry, cluster):
+async def test_only_what_has_changed_is_read_and_reported(registry, cluster):
     store(cluster, "one", west=a_record(a=(1, SEEN)))
     two = store(cluster, "two", east=a_record(EAST, a=(1, SEEN)))
     await registry.refresh()
@@ -112,8 +112,8 @@ async def test_configmaps_of_others_are_not_looked_at(registry, cluster):
 
 async def test_s19_broken_lines_say_nothing(registry, cluster):
     name = store(cluster, "one", west=a_record(a=(1, SEEN)), east=a_record(EAST, a=(1, SEEN)))
-    liar = json.dumps({"namespace": "edge", "name": "dc-west", "instances": {"\x1b[2Kpress": [1, SEEN]}})
-    cluster.edit(CONFIG_MAPS, OWN, name, lambda body: body["data"].update({"uid-east": "garbage", "uid-x": liar}))
+    forger = json.dumps({"namespace": "edge", "name": "dc-west", "instances": {"\x1b[2Kpress": [1, SEEN]}})
+    cluster.edit(CONFIG_MAPS, OWN, name, lambda body: body["data"].update({"uid-east": "garbage", "uid-x": forger}))
 
     assert await registry.refresh() == {WEST}
     assert registry.of("uid-east") == HeartbeatRecords()
@@ -143,7 +143,7 @@ async def test_a_map_that_goes_between_list_and_get_is_gone(registry, cluster):
     assert registry.of("uid-west") == HeartbeatRecords()
 
 
-async def test_a_map_that_somebody_has_deleted_is_told_as_a_change(registry, cluster):
+async def test_a_map_that_another_client_has_deleted_is_reported_as_a_change(registry, cluster):
     name = store(cluster, "one", west=a_record(a=(1, SEEN)))
     await registry.refresh()
     cluster.remove(CONFIG_MAPS, OWN, name)
@@ -153,7 +153,7 @@ async def test_a_map_that_somebody_has_deleted_is_told_as_a_change(registry, clu
     assert await registry.refresh() == set()
 
 
-async def test_the_map_of_a_replica_that_is_no_more_goes_when_nobody_counts_for_it(registry, cluster, clock):
+async def test_the_map_of_a_replica_that_is_no_more_goes_when_no_instance_counts_for_it(registry, cluster, clock):
     name = store(cluster, "gone", west=a_record(a=(1, SEEN), b=(1, SEEN + 60)))
     await registry.refresh()
     clock.advance(DAY + 59)

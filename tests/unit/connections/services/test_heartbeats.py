@@ -1,4 +1,4 @@
-"""Heartbeats: which token is good where, what is told of a refusal, and how little is written (R14, R23, R39, S15)."""
+"""Heartbeats: which token is good where, how a refusal is reported, and how little is written (R14, R23, R39, S15)."""
 
 from datetime import timedelta
 
@@ -125,7 +125,7 @@ async def test_garbage_is_refused_and_costs_no_api_call(place, unverified):
     assert place.audit.lines == []
 
 
-async def test_a_forged_token_is_told_no_more_than_garbage(place):
+async def test_a_forged_token_gets_the_answer_of_garbage(place):
     header, payload, _ = place.connected().jwts["default"].split(".")
     place.cluster.calls.clear()
 
@@ -197,7 +197,7 @@ PAST = rfc3339(NOON)
         pytest.param(lambda c: connections.record(c, "old", state="Revoked"), REVOKED, id="revoked in status"),
         pytest.param(lambda c: connections.order(c, tokens=[{"name": "new"}]), REVOKED, id="its slot was removed"),
         pytest.param(connections.gone, "the token is not valid", id="the object is gone"),
-        pytest.param(connections.made_anew, "the token is not valid", id="the object was made anew"),
+        pytest.param(connections.made_again, "the token is not valid", id="the object was made anew"),
         pytest.param(
             lambda c: connections.order(c, licenseExpiresAt=PAST),
             "the license of edge/dc-west expired at 2030-01-01T12:00:00Z",
@@ -241,7 +241,7 @@ async def test_a_revocation_is_obeyed_within_a_second(place):
     assert (await place.refusal(made.jwts["old"])).code == "invalid_token"
 
 
-async def test_a_licence_ends_at_that_very_second_whatever_was_read_before(place):
+async def test_a_license_ends_at_that_very_second_whatever_was_read_before(place):
     made = place.connected(licenseExpiresAt=rfc3339(NOON + timedelta(seconds=10)))
     place.clock.advance(9.5)
     await place.beat(made.jwts["default"])
@@ -254,11 +254,11 @@ async def test_a_licence_ends_at_that_very_second_whatever_was_read_before(place
 async def test_a_token_that_is_newer_than_what_was_read_is_read_again_and_taken(place):
     """It was minted since: the reading that is shared does not know it yet."""
     made = place.connected(slots=("old", "new"))
-    minted = place.cluster.peek(CONNECTION_CONFIGURATIONS, "edge", "dc-west")["status"]
-    before = {**minted, "lastSerial": 1, "tokens": [one for one in minted["tokens"] if one["slot"] == "old"]}
+    issued = place.cluster.peek(CONNECTION_CONFIGURATIONS, "edge", "dc-west")["status"]
+    before = {**issued, "lastSerial": 1, "tokens": [one for one in issued["tokens"] if one["slot"] == "old"]}
     place.cluster.edit(CONNECTION_CONFIGURATIONS, "edge", "dc-west", lambda body: body.update(status=before))
     await place.beat(made.jwts["old"])
-    place.cluster.edit(CONNECTION_CONFIGURATIONS, "edge", "dc-west", lambda body: body.update(status=minted))
+    place.cluster.edit(CONNECTION_CONFIGURATIONS, "edge", "dc-west", lambda body: body.update(status=issued))
 
     await place.beat(made.jwts["new"])
 

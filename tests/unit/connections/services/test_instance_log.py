@@ -15,7 +15,7 @@ def test_an_instance_is_news_and_so_is_another_token_and_nothing_else(instances,
     first = instances.note(WEST, "press-1", 1)
     clock.advance(15)
 
-    told = [
+    reported = [
         instances.note(WEST, "press-1", 1),
         instances.note(WEST, "press-1", 2),
         instances.note(WEST, "press-1", 2),
@@ -25,7 +25,7 @@ def test_an_instance_is_news_and_so_is_another_token_and_nothing_else(instances,
     ]
 
     assert first
-    assert told == [False, True, False, True, True, True]
+    assert reported == [False, True, False, True, True, True]
 
 
 # When it writes.
@@ -47,7 +47,7 @@ async def test_news_is_written_at_once_as_one_map_that_says_who_uses_which_token
     }
 
 
-async def test_where_nobody_is_nothing_is_written_or_read(instances, cluster, clock):
+async def test_where_no_instance_is_nothing_is_written_or_read(instances, cluster, clock):
     await turn(instances, clock)
     await instances.store()
 
@@ -129,7 +129,7 @@ async def test_what_comes_in_while_a_write_is_under_way_is_written_next_time(ins
     assert set(last_seen(cluster)) == {"press-1", "press-2"}
 
 
-async def test_what_the_last_seconds_have_told_is_stored_when_a_replica_ends(instances, cluster, clock):
+async def test_the_heartbeats_of_the_last_seconds_are_stored_when_a_replica_ends(instances, cluster, clock):
     instances.note(WEST, "press-1", 1)
     await turn(instances, clock)
     instances.note(WEST, "press-1", 2)

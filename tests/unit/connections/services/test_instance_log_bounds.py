@@ -35,15 +35,19 @@ async def test_s19_of_one_configuration_1000_ids_are_kept_and_the_rest_are_count
 async def test_s19_an_id_that_is_kept_is_never_refused_and_may_change_its_token(instances, cluster):
     fill(instances, WEST, 1001)
 
-    told = [instances.note(WEST, "i-00007", 2), instances.note(WEST, "i-00007", 2), instances.note(WEST, "i-01000", 2)]
+    reported = [
+        instances.note(WEST, "i-00007", 2),
+        instances.note(WEST, "i-00007", 2),
+        instances.note(WEST, "i-01000", 2),
+    ]
 
     await instances.store()
-    assert told == [True, False, False]
+    assert reported == [True, False, False]
     assert last_seen(cluster)["i-00007"].serial == 2
     assert "i-01000" not in last_seen(cluster)
 
 
-async def test_s19_whoever_is_not_kept_costs_no_more_than_one_write_a_minute(instances, cluster, clock):
+async def test_s19_instances_that_are_not_kept_cost_at_most_one_write_a_minute(instances, cluster, clock):
     fill(instances, WEST, 1000)
     await turn(instances, clock)
     writes(cluster)

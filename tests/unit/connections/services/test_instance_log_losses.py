@@ -24,7 +24,7 @@ from tests.worlds.instance_logs import (
 # After a restart, and beside others.
 
 
-async def test_a_restart_loses_nobody(instances, cluster, clock):
+async def test_a_restart_loses_no_instance(instances, cluster, clock):
     instances.note(WEST, "press-1", 1)
     instances.note(WEST, "press-2", 1)
     instances.note(EAST, "press-9", 3)
@@ -74,7 +74,9 @@ async def test_replicas_have_maps_of_their_own(instances, cluster, clock):
 
 
 @pytest.mark.parametrize("theirs", [1, 3], ids=["they used an older token", "they used a newer token"])
-async def test_two_replicas_of_one_name_lose_nobody_and_the_later_sighting_counts(instances, cluster, clock, theirs):
+async def test_two_replicas_of_one_name_lose_no_instance_and_the_later_heartbeat_counts(
+    instances, cluster, clock, theirs
+):
     """The write of the one is a conflict to the other, which reads it and writes both."""
     instances.note(WEST, "press-1", 2)
     await instances.store()
@@ -114,7 +116,7 @@ async def test_a_map_that_another_of_this_name_makes_first_is_taken_over(instanc
     assert set(last_seen(cluster)) == {"press-1", "press-2", "press-9"}
 
 
-async def test_a_map_that_somebody_has_deleted_is_made_again(instances, cluster, clock):
+async def test_a_map_that_another_client_has_deleted_is_made_again(instances, cluster, clock):
     instances.note(WEST, "press-1", 1)
     await turn(instances, clock)
     cluster.remove(CONFIG_MAPS, OWN, MAP)
@@ -146,7 +148,7 @@ async def test_garbage_in_its_map_is_written_over(instances, cluster, clock):
     [
         pytest.param(UnavailableError("down"), CHANGES_SECONDS, id="it does not answer"),
         pytest.param(UnavailableError("busy", retry_after=7.0), 7.0, id="it says when to come back"),
-        pytest.param(RefusedError("forbidden"), TIMES_SECONDS, id="it refuses"),
+        pytest.param(RefusedError("forbidden"), CHANGES_SECONDS, id="it refuses"),
     ],
 )
 @pytest.mark.parametrize("verb", ["get", "create"])
@@ -162,6 +164,23 @@ async def test_a_write_that_fails_is_tried_again_and_nothing_is_lost(instances, 
     assert last_seen(cluster) == {"press-1": LastSeen(1, SEEN)}
 
 
+async def test_after_each_refusal_the_next_attempt_is_later_and_a_success_starts_again(instances, cluster, clock):
+    """A refusal may end within seconds, as while an API server starts, or never."""
+    waits = []
+    for refusals in (7, 1):
+        instances.note(WEST, f"press-{refusals}", 1)
+        for _ in range(refusals):
+            cluster.fail_next("get" if refusals > 1 else "replace", "configmaps", RefusedError("forbidden"))
+        for _ in range(refusals):
+            waits.append(await turn(instances, clock))
+            clock.advance(waits[-1])
+        await turn(instances, clock)
+        clock.advance(CHANGES_SECONDS)
+
+    assert waits == [3, 6, 12, 24, 48, 60, 60, 3]
+    assert set(last_seen(cluster)) == {"press-7", "press-1"}
+
+
 async def test_times_that_could_not_be_written_are_written_later(instances, cluster, clock):
     instances.note(WEST, "press-1", 1)
     await turn(instances, clock)
@@ -175,7 +194,7 @@ async def test_times_that_could_not_be_written_are_written_later(instances, clus
     assert last_seen(cluster) == {"press-1": LastSeen(1, SEEN + 60)}
 
 
-async def test_an_answer_that_is_lost_costs_another_look_and_loses_nobody(instances, cluster, clock):
+async def test_an_answer_that_is_lost_costs_another_look_and_loses_no_instance(instances, cluster, clock):
     instances.note(WEST, "press-1", 1)
     await turn(instances, clock)
     instances.note(WEST, "press-2", 1)
@@ -191,7 +210,7 @@ async def test_an_answer_that_is_lost_costs_another_look_and_loses_nobody(instan
 
 
 @pytest.mark.parametrize("error", [ConflictError("changed"), UnavailableError("down")], ids=["conflict", "no answer"])
-async def test_who_stores_for_the_last_time_hears_of_a_failure_and_can_try_again(instances, cluster, error):
+async def test_the_last_write_raises_its_failure_and_can_be_tried_again(instances, cluster, error):
     instances.note(WEST, "press-1", 1)
     await instances.store()
     instances.note(WEST, "press-2", 1)

@@ -85,7 +85,7 @@ async def test_both_tokens_are_good_while_both_slots_are_there(place):
 LATER, PAST = rfc3339(NOON + timedelta(hours=1)), rfc3339(NOON)
 ENDS = {
     "the object is gone": (connections.gone, Invalid.UNKNOWN),
-    "the object was made anew": (connections.made_anew, Invalid.UNKNOWN),
+    "the object was made anew": (connections.made_again, Invalid.UNKNOWN),
     "the object is going": (connections.going, Invalid.REVOKED),
     "its record says Revoked": (lambda c: connections.record(c, "old", state="Revoked"), Invalid.REVOKED),
     "its slot was removed": (lambda c: connections.order(c, tokens=[{"name": "new"}]), Invalid.REVOKED),
@@ -125,7 +125,7 @@ async def test_s7_a_token_whose_slot_is_gone_while_no_other_has_a_token_keeps_it
 
 
 @pytest.mark.parametrize(("before", "problem"), [(1, None), (0, Invalid.EXPIRED)], ids=["a second before", "then"])
-async def test_a_licence_ends_at_that_very_second(place, before, problem):
+async def test_a_license_ends_at_that_very_second(place, before, problem):
     made = place.connected(licenseExpiresAt=LATER)
 
     place.clock.advance(3600 - before)
@@ -195,10 +195,10 @@ async def test_r39_r41_a_token_is_good_in_its_own_deployment_type_alone(place, i
             id="the licence was over, and was taken out",
         ),
         pytest.param(connections.gone, "the token is not valid", id="gone"),
-        pytest.param(connections.made_anew, "the token is not valid", id="made anew"),
+        pytest.param(connections.made_again, "the token is not valid", id="made anew"),
     ],
 )
-async def test_who_holds_a_token_is_told_why_it_is_not_good(place, change, text):
+async def test_the_holder_of_a_token_gets_the_reason_why_it_is_not_valid(place, change, text):
     made = place.connected()
     jwt = made.jwts["default"]
 
@@ -232,8 +232,8 @@ async def test_a_connection_token_is_not_exchanged(place, used_in, code, text):
     assert place.cluster.writes() == []
 
 
-@pytest.mark.parametrize("change", [connections.gone, connections.going, connections.made_anew])
-async def test_misuse_of_what_is_over_is_told_to_nobody(place, change):
+@pytest.mark.parametrize("change", [connections.gone, connections.going, connections.made_again])
+async def test_misuse_of_a_token_that_is_over_is_not_reported(place, change):
     """Else whoever keeps a revoked token could write events about its object for ever."""
     made = place.connected()
     change(place.cluster)

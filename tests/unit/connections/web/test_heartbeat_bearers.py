@@ -87,7 +87,7 @@ async def test_a_good_token_of_another_kind_is_refused_as_garbage_is(kind):
     [
         pytest.param(lambda c: connections.record(c, state="Revoked"), REVOKED, id="revoked"),
         pytest.param(connections.gone, "the token is not valid", id="of an object that is gone"),
-        pytest.param(connections.made_anew, "the token is not valid", id="of an object that was made anew"),
+        pytest.param(connections.made_again, "the token is not valid", id="of an object that was made anew"),
         pytest.param(
             lambda c: connections.order(c, licenseExpiresAt="2030-01-01T12:00:00Z"),
             "the license of edge/dc-west expired at 2030-01-01T12:00:00Z",

@@ -13,7 +13,7 @@ from tests.worlds.replica import Replica
 
 
 @pytest.mark.parametrize("kind", ["Kubernetes", "ReverseProxy"])
-async def test_a_heartbeat_is_taken_and_told_when_the_next_one_is_due(kind):
+async def test_a_heartbeat_is_accepted_and_the_answer_says_when_the_next_one_is_due(kind):
     replica = Replica()
     made = replica.connection(deploymentType=kind)
 
@@ -155,7 +155,7 @@ async def test_a_clock_that_is_off_is_said_so():
     assert body["type"] == "urn:problem:clock-unsafe"
 
 
-async def test_a_fault_of_ours_is_a_500_that_tells_nothing(caplog):
+async def test_a_fault_of_ours_is_a_500_without_details(caplog):
     replica = Replica()
     made = replica.connection()
     replica.cluster.fail_next("get", "connectionconfigurations", KeyError(made.jwts["default"]))

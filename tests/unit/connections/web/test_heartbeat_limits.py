@@ -35,7 +35,7 @@ async def test_a_fleet_that_holds_a_token_of_ours_does_not_lock_out_its_address(
 
 
 @pytest.mark.parametrize("broken", ["a.b.c", "forged"])
-async def test_who_guesses_is_slowed_down_and_told_when_to_come_back(broken):
+async def test_a_client_that_guesses_is_slowed_down_and_gets_a_retry_after(broken):
     replica = Replica(limits=FEW)
     made = replica.connection()
     header, payload, _ = made.jwts["default"].split(".")

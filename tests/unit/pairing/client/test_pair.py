@@ -125,7 +125,7 @@ async def test_after_a_lost_answer_the_same_key_gets_the_master_token(certificat
     assert site.out.exists()
 
 
-async def test_without_a_key_a_lost_answer_is_lost_and_the_user_is_told_why(certificates, tmp_path):
+async def test_without_a_key_a_lost_answer_is_lost_and_the_message_says_why(certificates, tmp_path):
     async with a_site(certificates, tmp_path) as site:
         site.lose_answers = 1
         result = await site.pair(site.replica.pairing_token(), "--no-dpop")
@@ -146,7 +146,7 @@ async def test_running_it_again_with_the_key_file_gives_the_same_token(certifica
     assert site.out.read_text() == first
 
 
-async def test_an_existing_file_is_not_overwritten_and_the_token_not_spent(certificates, tmp_path):
+async def test_an_existing_file_is_not_overwritten_and_the_token_not_used(certificates, tmp_path):
     async with a_site(certificates, tmp_path) as site:
         site.out.write_text("precious")
         result = await site.pair(site.replica.pairing_token())
@@ -190,7 +190,7 @@ async def test_an_issuer_under_another_name_is_refused(certificates, tmp_path):
     assert f"{named} publishes another issuer name" in result.stderr
 
 
-async def test_a_refusal_is_told_in_the_words_of_the_service(certificates, tmp_path):
+async def test_a_refusal_is_reported_in_the_words_of_the_service(certificates, tmp_path):
     async with a_site(certificates, tmp_path) as site:
         result = await site.pair(site.replica.pairing_token(), scope="root")
 
@@ -215,7 +215,7 @@ async def test_a_redirect_is_not_followed(certificates, tmp_path):
     assert visited == ["/.well-known/oauth-authorization-server"]
 
 
-async def test_nobody_there_is_told_as_such(certificates, tmp_path):
+async def test_a_server_that_is_not_there_is_reported_as_such(certificates, tmp_path):
     async with a_site(certificates, tmp_path) as site:
         pass
 

@@ -1,4 +1,4 @@
-"""Pairing by answers that a test has written: what is asked again, what is believed, and how a refusal is told."""
+"""Pairing by answers that a test has written: what is asked again, what is believed, and how a refusal is reported."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -51,7 +51,7 @@ DONE = Response(200, {"access_token": "the-master-token", "token_type": "bearer"
 BUSY = Response(503, {"error": "temporarily_unavailable", "error_description": "busy"}, 1.0)
 
 
-async def test_it_asks_again_with_growing_waits_and_no_sooner_than_it_is_told():
+async def test_it_asks_again_with_growing_waits_and_not_before_the_retry_after():
     replica = Replica()
     nothing = Response(0, {}, problem="no connection")
     script = Script(replica, [nothing, nothing, BUSY, Response(429, {}, 9.0), DONE])

@@ -1,4 +1,4 @@
-"""The next step for a PairingToken: S7 (spec is the order), S22 (healing), R85 (expiry), D11 (never by itself)."""
+"""The next step for a PairingToken: S7 (spec is the order), S22 (healing), R85 (expiry), D11 (only by order)."""
 
 from datetime import timedelta
 
@@ -68,14 +68,14 @@ def test_without_a_secret_the_next_step_is(token, expected):
 
 
 @pytest.mark.parametrize("state", ["Used", "Expired", "Revoked"])
-def test_the_secret_of_a_spent_token_is_removed(state):
+def test_the_secret_of_a_used_token_is_removed(state):
     secret = a_secret()
 
     assert step(a_pairing_token(status=issued_status(state=state)), secret=secret) == RemoveSecret(secret)
 
 
 @pytest.mark.parametrize("owner", [None, OTHER_UID])
-def test_s22_a_secret_of_somebody_else_is_never_removed(owner):
+def test_s22_a_secret_of_another_user_is_never_removed(owner):
     token = a_pairing_token(status=used_status())
 
     assert step(token, secret=a_secret(owner_uid=owner)) == Done()
@@ -127,5 +127,5 @@ def test_an_expired_token_is_expired_and_not_healed():
     assert step(token, secret=None, seconds=300) == Expire()
 
 
-def test_d11_a_lost_secret_of_an_expired_token_mints_nothing():
+def test_d11_a_lost_secret_of_an_expired_token_issues_nothing():
     assert step(a_pairing_token(status=issued_status(state="Expired")), seconds=3600) == Done()

@@ -77,7 +77,7 @@ def test_a_master_token_needs_its_key_while_it_is_in_force(token, now, expected)
         pytest.param([a_token(kid="k1", state="Revoked")], set(), id="all are revoked"),
     ],
 )
-def test_r22_a_connection_configuration_needs_the_keys_of_its_live_tokens_for_ever(tokens, expected):
+def test_r22_a_connection_configuration_needs_the_keys_of_its_active_tokens_permanently(tokens, expected):
     assert keys_of_connection_configuration(a_connection(status={"lastSerial": 2, "tokens": tokens})) == expected
 
 

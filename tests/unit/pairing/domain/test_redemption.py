@@ -90,7 +90,7 @@ def test_whatever_the_key_a_token_of_serial_1_meets(token, key, expected):
 
 
 @pytest.mark.parametrize(
-    ("claimed_with", "asked_with", "own_redemption", "expected"),
+    ("redeemed_with", "asked_with", "own_redemption", "expected"),
     [
         pytest.param(SAME_KEY, SAME_KEY, None, "resume", id="the same key asks again"),
         pytest.param(SAME_KEY, OTHER_KEY, None, "refuse", id="S14 another key is a replay"),
@@ -103,21 +103,21 @@ def test_whatever_the_key_a_token_of_serial_1_meets(token, key, expected):
         pytest.param(SAME_KEY, SAME_KEY, "another-redemption", "resume", id="another replica's swap for the same key"),
     ],
 )
-def test_a_used_token_meets(claimed_with, asked_with, own_redemption, expected):
-    token = a_pairing_token(status=used_status(redemption=a_redemption(clientKeyThumbprint=claimed_with)))
+def test_a_used_token_meets(redeemed_with, asked_with, own_redemption, expected):
+    token = a_pairing_token(status=used_status(redemption=a_redemption(clientKeyThumbprint=redeemed_with)))
 
     decision = decided(token, asked_with, own_redemption=own_redemption)
 
     assert decision == (Resume(token.status.redemption) if expected == "resume" else USED)
 
 
-def test_a_used_token_without_a_claim_is_refused():
+def test_a_used_token_without_a_redemption_is_refused():
     assert decided(a_pairing_token(status=issued_status(state="Used"))) == USED
 
 
 @pytest.mark.parametrize("status", [issued_status(), used_status(), {"state": "Pending"}])
 @pytest.mark.parametrize(("seconds", "over"), [(299, False), (300, True), (301, True)])
-def test_r85_at_exp_a_token_is_over_for_everybody(status, seconds, over):
+def test_r85_at_exp_a_token_is_over_for_all(status, seconds, over):
     decision = decided(a_pairing_token(status=status), seconds=seconds)
 
     assert (decision == EXPIRED) is over
@@ -137,7 +137,7 @@ def test_s2_a_jti_that_is_not_derived_from_uid_and_serial_is_unknown():
     assert decided(a_pairing_token(status=issued_status(tokenID="forged")), token_id="forged") == UNKNOWN
 
 
-def test_the_swap_writes_state_claim_and_conditions_at_once():
+def test_the_swap_writes_state_redemption_and_conditions_at_once():
     token = a_pairing_token(status=issued_status(), generation=3)
     redemption = a_pairing_token(status=used_status()).status.redemption
 
@@ -156,7 +156,7 @@ def computed(*, spec=None, row=None, **changes):
     return master_token_spec(grant, token.status.redemption, serial=1, subject=REQUESTER)
 
 
-def test_s1_a_master_token_is_computed_from_the_claim_the_table_and_the_verified_token():
+def test_s1_a_master_token_is_computed_from_the_redemption_the_table_and_the_verified_token():
     assert computed().to_json() == raw_master_token()["spec"]
 
 
@@ -179,7 +179,7 @@ def test_the_audience_is_that_of_the_use_case_else_the_base_url():
     assert computed(row={"audience": ["https://mc.example.net"]}).audience == ["https://mc.example.net"]
 
 
-def test_s8_the_deletion_policy_is_copied_at_the_claim():
+def test_s8_the_deletion_policy_is_copied_at_the_redemption():
     assert computed(spec={"masterToken": {"deletionPolicy": "Retain"}}).deletion_policy == "Retain"
 
 

@@ -143,7 +143,7 @@ def test_no_token_is_granted_for(changes, policy, reason, message):
     assert granted_now(policy, **changes) == Unissuable(reason, message)
 
 
-def test_the_first_reason_is_the_one_that_is_told():
+def test_the_first_reason_is_the_one_that_is_reported():
     token = a_pairing_token(useCase="nothing", baseURL="https://evil.example.org", requestedBy=None)
 
     assert why_unissuable(token, a_policy()).reason == "UnknownUseCase"

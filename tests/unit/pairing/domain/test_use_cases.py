@@ -39,7 +39,7 @@ def test_there_is_no_row_for(name):
     assert use_cases().get(name) is None
 
 
-def test_names_are_told_in_order():
+def test_names_are_listed_in_order():
     assert use_cases().names == "artifactory-cold, federated-repo, mission-control"
 
 

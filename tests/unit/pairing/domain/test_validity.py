@@ -126,7 +126,7 @@ def test_a_serial_before_the_revoked_one_says_nothing_of_the_next():
         ),
     ],
 )
-def test_s8_a_master_token_of_serial_1_is_ended_by_its_pairing_token(pairing, policy, revoked):
+def test_s8_a_master_token_of_serial_1_is_revoked_by_its_pairing_token(pairing, policy, revoked):
     master = a_master_token(deletionPolicy=policy)
 
     assert revoked_by_pairing(master, pairing) is revoked

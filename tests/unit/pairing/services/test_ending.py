@@ -66,7 +66,7 @@ async def test_r84_the_secret_of_a_used_token_goes(world):
     assert world.writes()[0] == ("delete", "secrets")
 
 
-async def test_s22_a_secret_that_somebody_else_took_over_meanwhile_is_not_deleted(world):
+async def test_s22_a_secret_that_another_user_took_over_meanwhile_is_not_deleted(world):
     await world.issue()
     world.cluster.edit(PAIRING_TOKENS, NAMESPACE, NAME, lambda body: body.update(status=used_status()))
     world.watch()
@@ -126,7 +126,7 @@ async def test_s7_revoking_an_active_token_costs_a_status_and_a_deletion(world):
     assert (world.token().status.state, world.secret()) == ("Revoked", None)
 
 
-async def test_the_claim_of_a_used_token_stays_on_record_when_it_is_revoked(world):
+async def test_the_redemption_of_a_used_token_stays_on_record_when_it_is_revoked(world):
     world.apply(status=used_status(), revoked=True)
     redemption = world.token().status.redemption
 
@@ -164,7 +164,7 @@ async def test_a_revocation_by_the_holder_is_not_recorded_twice(world):
 
 
 @pytest.mark.parametrize("state", ["Used", "Expired", "Revoked"])
-async def test_d11_what_is_spent_stays_spent_whatever_restarts(world, state):
+async def test_d11_a_used_token_stays_used_whatever_restarts(world, state):
     world.apply(status=issued_status(state=state))
     await world.reconcile()
 
@@ -196,7 +196,7 @@ async def test_without_the_signing_keys_expiry_goes_on(world):
     assert world.token().status.state == "Expired"
 
 
-async def test_s8_retained_master_tokens_are_ended_in_their_own_records_before_the_revocation_is_on_record(world):
+async def test_s8_retained_master_tokens_are_revoked_in_their_own_records_before_the_revocation_is_on_record(world):
     jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
     await world.replica().redeem(jwt)
     world.edit(revoked=True)
@@ -209,7 +209,7 @@ async def test_s8_retained_master_tokens_are_ended_in_their_own_records_before_t
     assert [master.status.state for master in world.masters()] == ["Revoked"]
 
 
-async def test_s8_a_retained_master_token_that_no_watch_has_seen_yet_is_ended_too(world):
+async def test_s8_a_retained_master_token_that_no_watch_has_seen_yet_is_revoked_too(world):
     jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
     await world.replica().redeem(jwt)
     world.edit(revoked=True)

@@ -52,10 +52,10 @@ async def test_the_secret_holds_a_token_that_verifies(world):
 async def test_no_value_of_a_token_is_in_status_audit_or_events(world):
     jwt = await world.issue()
 
-    told = f"{world.token().status.to_json()} {world.audit.lines} {world.events.warnings}"
+    reported = f"{world.token().status.to_json()} {world.audit.lines} {world.events.warnings}"
 
-    assert jwt not in told
-    assert jwt.split(".")[2] not in told
+    assert jwt not in reported
+    assert jwt.split(".")[2] not in reported
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ async def test_revocations_of_earlier_serials_stay_on_record(world):
 
 async def test_d11_a_lost_status_write_adopts_the_very_token_after_a_restart(world):
     world.apply()
-    world.cluster.put(SECRETS, await minted_elsewhere(world))
+    world.cluster.put(SECRETS, await issued_elsewhere(world))
     jwt = world.jwt()
 
     world.clock.advance(20)
@@ -128,7 +128,7 @@ async def test_d11_a_lost_status_write_adopts_the_very_token_after_a_restart(wor
     assert world.writes() == [("create", "secrets"), ("replace_status", "pairingtokens")]
 
 
-async def minted_elsewhere(world):
+async def issued_elsewhere(world):
     """The Secret that a controller has created before it crashed."""
     other = type(world)(keys=world.keys)
     await other.issue()
@@ -138,9 +138,9 @@ async def minted_elsewhere(world):
 @pytest.mark.parametrize("damage", ["token", "token-id", "all"])
 async def test_s22_what_was_damaged_between_secret_and_status_is_replaced(world, damage):
     world.apply()
-    minted = await minted_elsewhere(world)
-    minted["data"] = {} if damage == "all" else minted["data"] | {damage: "Zm9yZ2Vk"}
-    world.cluster.put(SECRETS, minted)
+    issued = await issued_elsewhere(world)
+    issued["data"] = {} if damage == "all" else issued["data"] | {damage: "Zm9yZ2Vk"}
+    world.cluster.put(SECRETS, issued)
 
     world.restart()
     await world.reconcile()
@@ -152,9 +152,9 @@ async def test_s22_what_was_damaged_between_secret_and_status_is_replaced(world,
     assert world.cluster.calls == []
 
 
-async def test_an_unfinished_token_that_has_expired_meanwhile_is_not_minted_again(world):
+async def test_an_unfinished_token_that_has_expired_meanwhile_is_not_issued_again(world):
     world.apply()
-    world.cluster.put(SECRETS, await minted_elsewhere(world))
+    world.cluster.put(SECRETS, await issued_elsewhere(world))
 
     world.clock.advance(301)
     await world.reconcile()

@@ -41,7 +41,7 @@ async def test_a_conflict_at_a_raised_serial_does_not_wake_for_the_expiry_of_the
     assert (outcome.requeue_at, outcome.requeue_after) == (None, 10.0)
 
 
-async def test_s4_nothing_is_minted_while_the_requester_is_not_protected(world):
+async def test_s4_nothing_is_issued_while_the_requester_is_not_protected(world):
     world.guard.protected = False
     world.apply()
 
@@ -53,7 +53,7 @@ async def test_s4_nothing_is_minted_while_the_requester_is_not_protected(world):
     assert (world.secret(), outcome.requeue_after) == (None, 5.0)
 
 
-async def test_s4_while_the_probe_is_not_answered_nothing_is_minted_and_nothing_written(world):
+async def test_s4_while_the_probe_is_not_answered_nothing_is_issued_and_nothing_written(world):
     world.cluster.fail_next("create", "pairingtokens", UnavailableError("down"))
     await world.guard.probe()
     world.apply()
@@ -83,7 +83,7 @@ async def test_s4_an_object_without_a_requester_is_not_issued(world):
     assert (world.ready(), world.secret()) == (("False", "RequesterMissing"), None)
 
 
-async def test_r82_an_unknown_use_case_is_told_once_and_costs_one_write(world):
+async def test_r82_an_unknown_use_case_is_reported_once_and_costs_one_write(world):
     world.apply(useCase="mission-contrl")
 
     await world.reconcile()
@@ -109,7 +109,7 @@ async def test_an_unknown_use_case_is_put_right_by_the_edit_that_raises_the_seri
     assert (world.token().status.serial, world.ready(), world.is_stalled()) == (2, ("True", "Issued"), False)
 
 
-async def test_the_secret_of_the_serial_before_a_refused_one_does_not_lie_about(world):
+async def test_the_secret_of_the_serial_before_a_refused_one_is_removed(world):
     await world.issue()
 
     world.edit(useCase="mission-contrl", serial=2)

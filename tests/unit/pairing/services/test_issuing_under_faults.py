@@ -1,4 +1,4 @@
-"""Whatever fails at whichever call, the controller converges and nothing is minted twice (I17, D11)."""
+"""Whatever fails at whichever call, the controller converges and nothing is issued twice (I17, D11)."""
 
 import pytest
 

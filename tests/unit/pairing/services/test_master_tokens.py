@@ -53,7 +53,7 @@ async def test_recording_a_healthy_one_reads_nothing(world):
         ends.master_revoked_in_spec,
     ],
 )
-async def test_what_ended_is_recorded_as_revoked(world, end):
+async def test_a_token_that_was_revoked_is_recorded_as_such(world, end):
     await redeemed(world)
     await world.reconcile_master()
     world.writes()

@@ -83,7 +83,7 @@ async def test_s1_a_master_token_that_admission_has_changed_at_its_creation_is_n
     assert world.events.reasons() == ["MasterTokenConflict"]
 
 
-async def test_one_write_spends_the_token_and_says_who_redeemed_it(world):
+async def test_one_write_consumes_the_token_and_says_who_redeemed_it(world):
     jwt = await world.issue()
 
     redeemed = await world.replica().redeem(jwt, requested=RequestedGrant(client_id="https://mc.example.net"))
@@ -115,7 +115,7 @@ async def test_a_narrower_scope_is_what_the_master_token_gets(world):
     assert world.masters()[0].spec.scope == ["mc:read"]
 
 
-async def test_the_value_of_the_master_token_is_stored_and_told_nowhere(world):
+async def test_the_value_of_the_master_token_is_stored_and_logged_nowhere(world):
     jwt = await world.issue()
 
     redeemed = await world.replica().redeem(jwt)

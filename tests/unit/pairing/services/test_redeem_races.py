@@ -1,4 +1,4 @@
-"""What happens while a pairing token is redeemed: lost answers, other replicas, and whoever ends it meanwhile.
+"""What happens while a pairing token is redeemed: lost answers, other replicas, and a user who revokes it meanwhile.
 
 design.md steps 2 to 5, S1, S8.
 """
@@ -20,7 +20,7 @@ from tests.worlds.ends import (
     pairing_going,
     pairing_gone,
     pairing_re_created,
-    pairing_redeemed_anew,
+    pairing_redeemed_again,
     pairing_revoked_by_a_holder,
     pairing_revoked_in_spec,
     revoked_in_status,
@@ -85,9 +85,9 @@ def set_status(world, status):
 async def test_when_another_replica_wins_the_swap_only_the_same_key_gets_its_token(world, key, resumes):
     jwt = await world.issue()
     winner = await world.replica().redeem(jwt)
-    spent = world.cluster.peek(PAIRING_TOKENS, NAMESPACE, NAME)["status"]
+    used = world.cluster.peek(PAIRING_TOKENS, NAMESPACE, NAME)["status"]
     set_status(world, issued_status())
-    world.cluster.before_next("replace_status", "pairingtokens", lambda: set_status(world, spent))
+    world.cluster.before_next("replace_status", "pairingtokens", lambda: set_status(world, used))
 
     redeeming = world.replica().redeem(jwt, key)
 
@@ -160,7 +160,7 @@ ENDS = [
 ]
 
 
-@pytest.mark.parametrize("change", [*ENDS, pairing_redeemed_anew, revoked_in_status])
+@pytest.mark.parametrize("change", [*ENDS, pairing_redeemed_again, revoked_in_status])
 async def test_what_ends_between_the_swap_and_the_last_read_is_refused_if_it_is_retained(world, change):
     jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
     world.cluster.after_next("create", "mastertokens", lambda: change(world))

@@ -1,4 +1,4 @@
-"""Which pairing tokens are not redeemed, what that costs and who is told: S7, S24, S29, R84, R85, R92, R94."""
+"""Which pairing tokens are not redeemed, what that costs and where it is reported: S7, S24, S29, R84, R85, R92, R94."""
 
 from datetime import timedelta
 
@@ -139,7 +139,7 @@ async def test_a_use_case_that_was_removed_is_no_longer_offered(world):
     assert world.writes() == []
 
 
-async def test_r92_a_wider_scope_spends_nothing(world):
+async def test_r92_a_wider_scope_consumes_nothing(world):
     jwt = await world.issue()
 
     assert await refused(world.replica().redeem(jwt, requested=RequestedGrant(scope=("cluster:root",)))) == (

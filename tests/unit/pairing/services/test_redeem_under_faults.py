@@ -29,7 +29,7 @@ async def issued(world, policy):
     return await world.issue(masterToken={"deletionPolicy": policy})
 
 
-async def ask_until_told(world, jwt, key):
+async def ask_until_answered(world, jwt, key):
     """Ask again after each 503, each time another replica; None when refused."""
     for _ in range(6):
         try:
@@ -48,7 +48,7 @@ async def test_no_fault_burns_the_token_of_a_client_with_a_key(plan, policy):
     jwt = await issued(world, policy)
     world.cluster.plan_from_now(plan)
 
-    answers = {await ask_until_told(world, jwt, THUMBPRINT) for _ in range(2)}
+    answers = {await ask_until_answered(world, jwt, THUMBPRINT) for _ in range(2)}
 
     assert len(answers) == 1
     assert None not in answers
@@ -62,9 +62,9 @@ async def test_i1_under_two_faults_one_master_token_is_delivered_to_one_key(poli
         jwt = await issued(world, policy)
         world.cluster.plan_from_now(dict(plan))
 
-        mine = await ask_until_told(world, jwt, THUMBPRINT)
-        theirs = await ask_until_told(world, jwt, OTHER_THUMBPRINT)
-        again = await ask_until_told(world, jwt, THUMBPRINT)
+        mine = await ask_until_answered(world, jwt, THUMBPRINT)
+        theirs = await ask_until_answered(world, jwt, OTHER_THUMBPRINT)
+        again = await ask_until_answered(world, jwt, THUMBPRINT)
 
         assert (mine, theirs) == (again, None), plan
         assert mine is not None, plan
@@ -78,7 +78,7 @@ async def test_r84_without_a_key_no_fault_delivers_twice(plan, policy):
     jwt = await issued(world, policy)
     world.cluster.plan_from_now(plan)
 
-    answers = [await ask_until_told(world, jwt, None) for _ in range(3)]
+    answers = [await ask_until_answered(world, jwt, None) for _ in range(3)]
 
     assert len([answer for answer in answers if answer]) <= 1
     assert len(world.masters()) <= 1
@@ -153,8 +153,8 @@ async def test_i4_there_is_no_answer_after_a_revocation_of_what_is_retained(numb
     world.cluster.plan_from_now({})
     world.cluster.hooks = {number: lambda: revoke(world)}
 
-    first = await ask_until_told(world, jwt, THUMBPRINT)
-    second = await ask_until_told(world, jwt, THUMBPRINT)
+    first = await ask_until_answered(world, jwt, THUMBPRINT)
+    second = await ask_until_answered(world, jwt, THUMBPRINT)
 
     # The pairing token is read before the master token: a revocation between the two is seen by the next reader.
     seen_by_the_next = number == 5 and revoke.__name__.startswith("pairing")
@@ -180,8 +180,8 @@ async def test_i4_there_is_no_valid_answer_after_a_revocation(number, revoke):
     world.cluster.plan_from_now({})
     world.cluster.hooks = {number: lambda: revoke(world)}
 
-    first = await ask_until_told(world, jwt, THUMBPRINT)
-    second = await ask_until_told(world, jwt, THUMBPRINT)
+    first = await ask_until_answered(world, jwt, THUMBPRINT)
+    second = await ask_until_answered(world, jwt, THUMBPRINT)
     for late in world.cluster.hooks.values():
         late()
 
@@ -201,7 +201,7 @@ async def test_revocations_and_faults_together_leave_no_valid_answer(policy):
             world.cluster.plan_from_now(dict(plan))
             world.cluster.hooks = {number: lambda world=world: pairing_revoked_by_a_holder(world)}
 
-            answer = await ask_until_told(world, jwt, THUMBPRINT)
+            answer = await ask_until_answered(world, jwt, THUMBPRINT)
 
             assert answer is None or policy == "Revoke", (plan, number)
             for late in world.cluster.hooks.values():

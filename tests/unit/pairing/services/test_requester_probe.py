@@ -1,4 +1,4 @@
-"""S4: before anything is minted in its name, `requestedBy` is proved to be protected; only two answers count."""
+"""S4: before anything is issued in its name, `requestedBy` is proved to be protected; only two answers count."""
 
 import pytest
 

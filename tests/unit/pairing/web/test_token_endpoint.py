@@ -166,7 +166,7 @@ async def test_a_token_whose_spec_says_revoked_is_refused():
         ),
     ],
 )
-async def test_a_request_is_refused_and_the_token_not_spent_for(changes, error, description):
+async def test_a_request_is_refused_and_the_token_not_used_for(changes, error, description):
     replica = Replica()
     signed = replica.pairing_token()
 
@@ -299,7 +299,7 @@ async def test_a_clock_that_is_off_is_said_so():
     assert replica.status_of()["state"] == "Active"
 
 
-async def test_a_fault_of_ours_is_a_500_that_tells_nothing(caplog):
+async def test_a_fault_of_ours_is_a_500_without_details(caplog):
     replica = Replica()
     signed = replica.pairing_token()
     replica.cluster.fail_next("get", "pairingtokens", KeyError(signed))
@@ -360,7 +360,7 @@ async def test_a_connection_token_is_not_exchanged(used_in, error, description):
     assert replica.events.reasons() == (["DeploymentTypeMismatch"] if error == "invalid_target" else [])
 
 
-async def test_a_forged_connection_token_is_told_no_more_than_garbage():
+async def test_a_forged_connection_token_gets_the_answer_of_garbage():
     replica = Replica()
     header, payload, _ = replica.connection().jwts["default"].split(".")
 
