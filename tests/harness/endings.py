@@ -34,11 +34,12 @@ def order_in_the_master_token(site: Site, trust: Trust) -> object:
 
 
 def possession_of_the_pairing_token(site: Site, trust: Trust) -> object:
+    """Ends a pairing token that has not been redeemed, and nothing else (S29)."""
     return site.exchange.revoke(trust.pairing).must_succeed()
 
 
 def possession_of_the_master_token(site: Site, trust: Trust) -> object:
-    return site.exchange.revoke(trust.master).must_succeed()
+    return site.exchange.revoke(trust.master, key=trust.key).must_succeed()
 
 
 def higher_serial(site: Site, trust: Trust) -> object:

@@ -105,10 +105,12 @@ class Exchange:
         shown = proof or (self.proof(key) if key else "")
         return self.post("/oauth2/token", form, {"DPoP": shown} if shown else {})
 
-    def proof(self, key: SigningKey, *, url: str = "", method: str = "POST") -> str:
-        """Make a proof for the token endpoint, or for another URL."""
+    def proof(self, key: SigningKey, *, url: str = "", method: str = "POST", access_token: str | None = None) -> str:
+        """Make a proof for the token endpoint, or for another URL; with a token, for that token alone."""
         url = url or f"{self.issuer}/oauth2/token"
-        return make_proof(key, method=method, url=url, now=self.clock.now(), proof_id=str(uuid.uuid4()))
+        proof_id = str(uuid.uuid4())
+        now = self.clock.now()
+        return make_proof(key, method=method, url=url, now=now, proof_id=proof_id, access_token=access_token)
 
     def introspect(self, token: str, bearer: str | None, *, deployment_type: str | None = None) -> HttpAnswer:
         headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
@@ -123,8 +125,10 @@ class Exchange:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         return self._send("POST", f"/v1/connections/{connection}/heartbeat", json.dumps(body).encode(), headers)
 
-    def revoke(self, token: str) -> HttpAnswer:
-        return self.post("/oauth2/revoke", {"token": token})
+    def revoke(self, token: str, *, key: SigningKey | None = None, proof: str = "") -> HttpAnswer:
+        """Revoke a token, with a proof of possession of `key` where there is one."""
+        shown = proof or (self.proof(key, url=f"{self.issuer}/oauth2/revoke", access_token=token) if key else "")
+        return self.post("/oauth2/revoke", {"token": token}, {"DPoP": shown} if shown else {})
 
     def post(self, path: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None) -> HttpAnswer:
         content = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}

@@ -73,9 +73,14 @@ def holder(world: World, state: State) -> Iterator[State]:
         reported = Fact("acknowledged", pairing.uid, pairing.serial) in state.facts
         if revoked and not reported:
             what = "nothing"
-        elif not revoked and pairing.serial > pairing.through:
+        elif not revoked and pairing.serial > pairing.through and holder_may_revoke(world.protocol, pairing):
             what = "revoke"
     yield from _act(world, state, "holder", what)
+
+
+def holder_may_revoke(protocol: Protocol, pairing: Pairing) -> bool:
+    """Say what `domain.revocation.holder_may_revoke` says: a Used token ends nothing (S29)."""
+    return protocol.used_is_revocable or (pairing.state, pairing.issued) != ("Used", pairing.serial)
 
 
 def _act(world: World, state: State, who: Who, what: str | None) -> Iterator[State]:
@@ -102,6 +107,9 @@ def _go_on(world: World, state: State, who: Who, plan: Plan) -> Iterator[State]:
         facts = state.facts | {plan.reports} if plan.reports else state.facts
         yield _planning(state._replace(facts=facts), who, None)
         return
+    if who == "holder" and plan.what == "revoke" and not holder_may_revoke(world.protocol, state.pairing):
+        yield _planning(state, who, None)  # the swap conflicts with the redemption, and the next read decides
+        return
     written = _WRITES[plan.what](world, state, state.pairing)
     later = _to_be_ended_after(world, written, who, plan.what)
     said = Fact("acknowledged", state.pairing.uid, state.pairing.serial) if plan.what in _REVOKING else None
@@ -127,12 +135,12 @@ def _to_be_ended_before(world: World, state: State, who: Who, what: str) -> list
     match world.protocol.retained:
         case Retained.LISTED:
             return [redeemed | there]
-        case Retained.WATCHED:
-            return seen if who == "controller" else [redeemed]
-        case Retained.AFTER:
-            return [frozenset()]
+        case Retained.WATCHED if who == "controller":
+            return seen
+        case Retained.NAMED if who == "controller":
+            return [redeemed | names for names in seen]
         case _:
-            return [redeemed | names for names in seen] if who == "controller" else [redeemed]
+            return [frozenset()]
 
 
 def _to_be_ended_after(world: World, state: State, who: Who, what: str) -> frozenset[str]:
@@ -143,8 +151,6 @@ def _to_be_ended_after(world: World, state: State, who: Who, what: str) -> froze
     match world.protocol.retained if world.scenario.retains else None:
         case Retained.AFTER:
             return _there(state)
-        case Retained.NAMED if who == "holder":
-            return _redeemed(state)
         case Retained.LISTED if who == "holder":
             return _redeemed(state) | _there(state)
         case _:

@@ -28,10 +28,9 @@ class LastReads(Enum):
 class Retained(Enum):
     """Which records of master tokens that outlive their object are ended when it is revoked, and when."""
 
-    NAMED = "the redeemed one, and those that a watch has seen, before; a holder ends the redeemed one once more after"
+    NAMED = "the redeemed one, and those that a watch has seen, before; a holder ends none: its token is not redeemed"
     LISTED = "those that a list finds, before; a holder ends those once more after"
     WATCHED = "those that a watch has seen, before"
-    ONCE = "as NAMED, but a holder only before"
     AFTER = "those that are there, after"
 
 
@@ -66,6 +65,7 @@ class Protocol:
     issue_drops_redemption: bool = True
     issue_keeps_through: bool = True
     revocation_keeps_redemption: bool = True
+    used_is_revocable: bool = False  # a holder of a Used token revokes the trust (S29)
     writes_through: bool = True  # status.revokedThrough; else only revocation records, for what is there
     reopens_unfinished: bool = False  # a redemption without a master token is taken back
     retained: Retained = Retained.NAMED

@@ -39,7 +39,6 @@ MISTAKES = [
     pytest.param(Protocol(obeys_order_at_last=False), 0, "I4", id="a last check that reads only status"),
     pytest.param(Protocol(last_reads=LastReads.NEVER), 0, "I4", id="no last check"),
     pytest.param(Protocol(judges_by_spec=False), 0, "I5", id="master tokens judged by status only"),
-    pytest.param(Protocol(writes_through=False), 0, "I6", id="revocation records without revokedThrough"),
     pytest.param(Protocol(revocation_keeps_redemption=False), 0, "I7", id="a revocation that drops the redemption"),
     pytest.param(Protocol(controller_swaps=False), 0, "I8", id="a controller that patches without a resourceVersion"),
 ]

@@ -61,6 +61,7 @@ MISTAKES = [
         id="a late swap that lands on the next object",
     ),
     pytest.param(Protocol(obeys_deletion=False), MADE_AGAIN, "I4", id="a first read that overlooks a deletion"),
+    pytest.param(Protocol(used_is_revocable=True), NEXT_SERIAL, "S29", id="a Used token that revokes its trust"),
     # deletionPolicy Retain
     pytest.param(Protocol(obeys_deletion=False), RETAINED, "I4", id="an exchange that overlooks deletionTimestamp"),
     pytest.param(
@@ -76,12 +77,6 @@ MISTAKES = [
         "I6",
         id="retained master tokens looked for in a watch that is behind",
     ),
-    pytest.param(
-        Protocol(retained=Retained.ONCE),
-        replace(RETAINED, orders=False),
-        "I6",
-        id="a holder's revocation that misses what is being created",
-    ),
 ]
 
 
@@ -90,7 +85,7 @@ MISTAKES = [
     "scenario",
     [
         pytest.param(NEXT_SERIAL, id="a serial is raised"),
-        pytest.param(MADE_AGAIN, id="the object is deleted and made anew"),
+        pytest.param(MADE_AGAIN, id="the object is deleted and made again"),
         pytest.param(RETAINED, id="the object goes, its master tokens are retained"),
         pytest.param(RETAINED_ANEW, id="they are retained, and the object is made anew"),
     ],
@@ -171,7 +166,7 @@ def test_an_order_goes_with_its_object_where_master_tokens_are_retained_and_no_o
 def test_retained_master_tokens_of_an_earlier_serial_are_ended_for_sure_only_where_they_are_listed(
     orders: bool, revokes: bool, figure: Figure
 ) -> None:
-    """The controller's watch may not have seen them, and a holder's replica knows the last serial's redemption alone.
+    """The controller's watch may not have seen them, and a holder revokes no master token in its own record.
 
     They are invalid while the object stands, and their records follow when the controller has seen both.
     """

@@ -9,6 +9,7 @@ import pytest
 from tallystick.pairing.api.master_token import MasterToken
 from tallystick.pairing.api.pairing_token import PairingToken
 from tallystick.pairing.domain import issuance, redemption
+from tallystick.pairing.domain.revocation import holder_may_revoke as code_holder_may_revoke
 from tallystick.pairing.domain.revocation import revoking_changes
 from tallystick.pairing.domain.tokens import pairing_token_id
 from tallystick.pairing.domain.validity import revoked_by_pairing
@@ -25,7 +26,7 @@ from tests.builders import (
 from tests.fakes import NOON
 from tests.model.exchange_model import decide, own_redemption, reads_again
 from tests.model.exploration import explore
-from tests.model.lifecycle_model import next_step, revoked
+from tests.model.lifecycle_model import holder_may_revoke, next_step, revoked
 from tests.model.objects import (
     Client,
     Master,
@@ -80,6 +81,13 @@ def test_what_the_controller_does_next_is_decided_alike(met: list[Pairing]) -> N
         seen = issuance.Input(_token(pairing), secret=None, expected_digest=None, now=NOON)
 
         assert steps.get(type(issuance.next_step(seen))) == next_step(pairing), pairing
+
+
+def test_whether_a_holder_may_revoke_is_decided_alike(met: list[Pairing]) -> None:
+    for pairing in met:
+        may = code_holder_may_revoke(_token(pairing), serial=pairing.serial)
+
+        assert may is holder_may_revoke(OURS, pairing), pairing
 
 
 def test_what_a_revocation_writes_is_alike(met: list[Pairing]) -> None:

@@ -16,6 +16,7 @@ from tallystick.errors import NotYetError
 from tallystick.exchange.app import api_of, make_app
 from tallystick.exchange.app_context import AppContext
 from tallystick.exchange.failure_limits import FailureLimiter, FailureLimits
+from tallystick.exchange.oauth_endpoints import REVOKE
 from tallystick.exchange.part import BackgroundTask, ExchangeContext, exchange_parts
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
@@ -36,6 +37,7 @@ from tallystick.schema.meta import Resource
 from tallystick.schema.times import rfc3339
 from tallystick.tokens.callers import Callers
 from tallystick.tokens.introspection import Introspection
+from tallystick.tokens.proofs import Proofs
 from tallystick.tokens.revocation import Revocation
 from tallystick.tokens.signer import Signer, Verifier
 from tallystick.tokens.token_type import Judge
@@ -113,6 +115,9 @@ class Replica:
             raise NotYetError("temporarily_unavailable", "the signing keys were not read yet")
         return self._keyring
 
+    def _revocation_proofs(self) -> Proofs:
+        return Proofs((self.issuer + REVOKE.path,), self.clock, self.audit, "revoke")
+
     def _composed(self) -> web.Application:
         ctx = Context(self.clock, self.server_clock, self.audit, self.events)
         reader = FreshReader(self.cluster, self.clock, max_staleness=0.0)
@@ -139,7 +144,9 @@ class Replica:
             issuer=self.issuer,
             token_types=TOKEN_TYPES,
             introspection=Introspection(verifier, judges, callers, ctx),
-            revocation=Revocation(verifier, judges, ctx),
+            revocation=Revocation(
+                verifier, judges, Proofs((self.issuer + REVOKE.path,), self.clock, self.audit, "revoke"), ctx
+            ),
             callers=callers,
             keys=self,
             why_not_ready=lambda: self.not_ready,

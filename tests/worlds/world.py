@@ -32,6 +32,7 @@ from tallystick.schema.builtin import SECRETS
 from tallystick.schema.meta import Resource
 from tallystick.tokens.callers import Callers
 from tallystick.tokens.introspection import Introspection
+from tallystick.tokens.proofs import Proofs
 from tallystick.tokens.revocation import Revocation
 from tallystick.tokens.signer import Signer, Verifier
 from tallystick.tokens.token_type import Judge
@@ -50,6 +51,9 @@ class AGuard(RequesterProbe):
     def __init__(self, cluster: FakeCluster) -> None:
         super().__init__(cluster, mode=RequesterMode.POLICY, namespace="tallystick")
         self.protected = True
+
+
+REVOKE_URL = f"{ISSUER}/oauth2/revoke"
 
 
 @dataclass
@@ -233,7 +237,7 @@ class World:
         callers = Callers(self.cluster, self.clock, issuer=self.issuer)
         redeeming = Redeeming(self.cluster, reader, PairingIssuer(self.signer, self.policy), ctx, ids=self.ids)
         introspection = Introspection(verifier, judges, callers, ctx)
-        revocation = Revocation(verifier, judges, ctx)
+        revocation = Revocation(verifier, judges, Proofs((REVOKE_URL,), self.clock, self.audit, "revoke"), ctx)
         return Replica(redeeming, revocation, introspection, reader, server_clock, judges, self.signer)
 
 

@@ -10,6 +10,7 @@ from tallystick.exchange.app import api_of
 from tallystick.exchange.app_context import AppContext
 from tallystick.exchange.endpoint import Route
 from tallystick.exchange.failure_limits import FailureLimiter
+from tallystick.exchange.oauth_endpoints import REVOKE
 from tallystick.exchange.part import BackgroundTask, ExchangeContext, exchange_parts
 from tallystick.feature import Feature, token_types_of
 from tallystick.objects.context import Context
@@ -19,6 +20,7 @@ from tallystick.runtime.metrics import Metrics
 from tallystick.tokens.callers import Callers
 from tallystick.tokens.introspection import Introspection
 from tallystick.tokens.keyrings import Keyrings
+from tallystick.tokens.proofs import Proofs
 from tallystick.tokens.revocation import Revocation
 from tallystick.tokens.signer import Signer, Verifier
 from tallystick.tokens.token_type import Judge
@@ -72,7 +74,7 @@ def compose_exchange(ports: Ports, settings: Settings, features: Sequence[Featur
         issuer=settings.iss,
         token_types=types,
         introspection=Introspection(verifier, judges, callers, ctx),
-        revocation=Revocation(verifier, judges, ctx),
+        revocation=Revocation(verifier, judges, _revocation_proofs(settings, ctx), ctx),
         callers=callers,
         keys=keyrings,
         why_not_ready=lambda: _why_not_ready(keyrings),
@@ -83,6 +85,12 @@ def compose_exchange(ports: Ports, settings: Settings, features: Sequence[Featur
     )
     routes = [route for part in parts for route in part.routes]
     return Replica(context, routes, [task for part in parts for task in part.background])
+
+
+def _revocation_proofs(settings: Settings, ctx: Context) -> Proofs:
+    """Accept proofs for each public URL of the revocation endpoint, and for the one in the discovery document."""
+    bases = dict.fromkeys((settings.iss, *settings.public_urls))
+    return Proofs(tuple(base + REVOKE.path for base in bases), ctx.clock, ctx.audit, "revoke")
 
 
 def _why_not_ready(keyrings: Keyrings) -> str | None:

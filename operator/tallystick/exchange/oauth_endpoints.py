@@ -13,6 +13,7 @@ from tallystick.exchange.openapi_parts import (
     matching,
     members,
     post,
+    proof,
     response,
     text,
     unauthenticated,
@@ -33,7 +34,11 @@ SERVICE_ACCOUNT = {
         f"{LONGEST_BEARER} characters. The caller needs the RBAC verb `introspect` on the kind of the object.",
     }
 }
-_REVOKE_CODES = INVALID | {"unsupported_token_type"}
+_REVOKE_CODES = INVALID | {"unsupported_token_type", "invalid_dpop_proof"}
+_PROOF = proof(
+    "A proof of possession (RFC 9449) for this URL and method, with the hash of the token as `ath`. "
+    "The exchange requires it for a token that is bound to a key."
+)
 _HINT = text("Ignored. The token itself contains its type.")
 
 
@@ -49,13 +54,14 @@ async def post_introspect(request: web.Request) -> web.Response:
 
 
 async def post_revoke(request: web.Request) -> web.Response:
-    """Revoke a token by possession (docs/rules.md#s10).
+    """Revoke a token by possession, and by possession of its key if it is bound to one (docs/rules.md#s10).
 
     The status is 200 also if the token is unknown or not valid: the caller has what it wanted (RFC 7009, section 2.2).
     """
     form = await read_form(request)
     token = form.required("token")
-    revocation = request.app[CONTEXT].revocation.revoke(token, source=request.remote or "")
+    proofs = request.headers.getall(DPOP, [])
+    revocation = request.app[CONTEXT].revocation.revoke(token, unverified_proofs=proofs, source=request.remote or "")
     await request.app[IN_FLIGHT].result_of(revocation)
     return empty_response()
 
@@ -86,7 +92,7 @@ def _describe_revoke(api: Api) -> Json:
     }
     operation = post("revoke", "Revoke a token by possession (RFC 7009).", parameters, done, _REVOKE_CODES)
     operation["responses"]["503"] = unavailable()  # the exchange needs no clock to revoke
-    return operation
+    return {**operation, "parameters": [_PROOF]}
 
 
 def _any_token(api: Api) -> Json:

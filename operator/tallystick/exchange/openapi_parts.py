@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping, Set
 from http import HTTPStatus
 from typing import Any
 
-from tallystick.exchange.requests import FORM
+from tallystick.crypto.dpop import MAX_PROOF_LENGTH
+from tallystick.exchange.requests import DPOP, FORM
 from tallystick.exchange.responses import CACHED, HTTP_ERRORS, JSON, NOT_YET_CODES, PROBLEM, problem_type
 from tallystick.exchange.transport import BROKEN
 
@@ -37,6 +38,11 @@ def constant(value: str) -> Json:
 def matching(pattern: re.Pattern[str], description: str, **bounds: object) -> Json:
     """A string that a pattern describes as a whole."""
     return text(description, pattern=f"^{pattern.pattern}$", **bounds)
+
+
+def proof(description: str) -> Json:
+    """The header of a proof of possession, which a request may have."""
+    return {"name": DPOP, "in": "header", "required": False, "schema": text(description, maxLength=MAX_PROOF_LENGTH)}
 
 
 def members(required: Mapping[str, Json], optional: Mapping[str, Json] | None = None, **keywords: object) -> Json:

@@ -27,7 +27,7 @@ NO_ROW = {
     "C3 sub, scope and ext of another value": "claims of a holder of the signing key are the system's own words",
     "C3 deploymentType other": "no token of this slice has one; the rows are an unknown claim, and introspection",
     "C4 claimed by the same key": "it is served: a retry (test_redeem_with_a_key.py)",
-    "C4 used and pending, for revocation": "their holder may end them, and does (test_revoke_trust.py)",
+    "C4 pending, for revocation": "its holder may revoke it, and does (test_revoke_trust.py)",
     "C4 sealed operator": "this slice has no sealing: the keyring is a Secret",
     "C4 wrong deployment type": "of introspection only; rows of attack_requests",
     "C4 licence expired": "this slice has no licences",

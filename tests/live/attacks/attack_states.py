@@ -122,8 +122,8 @@ def _fresh(_: Victim) -> SigningKey:
 
 ALL = [
     *_rows("expired", _spare("expired"), _ended),
-    *_rows("used", _spare("used"), _in_words(USED_TEXT, "used"), revocable=True),
-    *_rows("used by a key", _spare("bound"), _in_words(USED_TEXT, "bound"), revocable=True),
+    *_rows("used", _spare("used"), _in_words(USED_TEXT, "used")),
+    *_rows("used by a key", _spare("bound"), _in_words(USED_TEXT, "bound")),
     Row("used, now with a key", _with_key("used", _fresh), _in_words(USED_TEXT, "used"), reads=True),
     Row("used by a key, now by another", _with_key("bound", _fresh), _in_words(USED_TEXT, "bound"), reads=True),
     *(

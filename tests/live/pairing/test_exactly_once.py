@@ -165,7 +165,6 @@ def _milliseconds(seconds: Sequence[float]) -> str:
 
 ENDINGS: tuple[Ending, ...] = (
     endings.order_in_the_pairing_token,
-    endings.possession_of_the_pairing_token,
     endings.deletion_of_the_pairing_token,
 )
 

@@ -45,7 +45,6 @@ FRESH_SECONDS = 1.0
 
 ENDINGS: tuple[Ending, ...] = (
     endings.order_in_the_pairing_token,
-    endings.possession_of_the_pairing_token,
     endings.deletion_of_the_pairing_token,
 )
 

@@ -53,8 +53,9 @@ OF_PAIRING_TOKENS: dict[Ending, tuple[str, ...]] = {
     endings.deletion_of_the_pairing_token: (INVALID_TEXT,),
     endings.creation_again: (INVALID_TEXT,),
 }
+ONLY_PAIRING_TOKENS = (endings.higher_serial, endings.possession_of_the_pairing_token)
 OF_MASTER_TOKENS: tuple[Ending, ...] = (
-    *(end for end in OF_PAIRING_TOKENS if end is not endings.higher_serial),
+    *(end for end in OF_PAIRING_TOKENS if end not in ONLY_PAIRING_TOKENS),
     endings.order_in_the_master_token,
     endings.possession_of_the_master_token,
     endings.deletion_of_the_master_token,
@@ -191,6 +192,43 @@ def test_a_master_token_that_its_holder_revoked_says_so(site: Site) -> None:
     status = site.api.get(site.master_token(pair.master_id))["status"]
     assert status["state"] == "Revoked"
     assert site.state_of() == ("Used", 1)
+    poll(lambda: site.events("RevokedByHolder"))
+
+
+def test_n_a_used_pairing_token_alone_revokes_nothing(site: Site) -> None:
+    """A leaked token that has been redeemed is no kill switch, with and without a key (S29)."""
+    key = SigningKey.generate("ES256")
+    trusts = {"bound": _pair(site, "bound", key=key), "bearer": _pair(site, "bearer")}
+    before = {name: site.api.get(site.pairing_token(name))["status"] for name in trusts}
+
+    answers = {name: site.exchange.revoke(trust.pairing).status for name, trust in trusts.items()}
+
+    assert answers == {"bound": 200, "bearer": 200}
+    assert {name: site.api.get(site.pairing_token(name))["status"] for name in trusts} == before
+    assert [site.is_active(trust.master) for trust in trusts.values()] == [True, True]
+    assert site.events("RevokedByHolder") == []
+
+
+def test_n_a_key_bound_master_token_is_revoked_only_with_a_proof_of_its_key(site: Site) -> None:
+    key, thief = SigningKey.generate("ES256"), SigningKey.generate("ES256")
+    pair, other = _pair(site, key=key), _pair(site, "site-b", key=key)
+    url = f"{site.exchange.issuer}/oauth2/revoke"
+    proofs = {
+        "none": "",
+        "of another key": site.exchange.proof(thief, url=url, access_token=pair.master),
+        "for another endpoint": site.exchange.proof(key, access_token=pair.master),
+        "for another token": site.exchange.proof(key, url=url, access_token=other.master),
+        "for no token": site.exchange.proof(key, url=url),
+    }
+
+    refused = {name: site.exchange.revoke(pair.master, proof=proof) for name, proof in proofs.items()}
+
+    assert {name: (one.status, one.body["error"]) for name, one in refused.items()} == dict.fromkeys(
+        proofs, (400, "invalid_dpop_proof")
+    )
+    assert site.is_active(pair.master)
+    site.exchange.revoke(pair.master, key=key).must_succeed()
+    assert not site.is_active(pair.master)
 
 
 # What does not end, and what does not come back.

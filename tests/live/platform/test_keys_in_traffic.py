@@ -164,12 +164,12 @@ def test_a_key_leaves_when_nothing_that_it_signed_can_be_presented(installation:
         wait_for_state(site.api, body, "Revoked")
     assert not any(site.is_active(token) for token in (waiting, master, deleted))
 
-    # A token that is spent can still be shown: to ask for the same answer, and to end what it has yielded.
+    # A Used token can still be presented, to get the same response again.
     kept = installation.care_for_keys("first-look")
     assert {old, new} <= kept
     for url in installation.replicas:
         assert installation.at(url).redeem(asked_again, key=client_key).must_succeed()["access_token"] == answer
-    assert site.exchange.revoke(given_back).status == 200
+    assert site.exchange.revoke(other).status == 200
     poll(lambda: not site.is_active(other))
 
     # At its expiry nothing of it is left to show, although its object still names the key.

@@ -4,12 +4,13 @@ import pytest
 
 from tallystick.connections.services.issuing import ConnectionIssuer
 from tallystick.connections.services.token_use import SHARED
+from tallystick.crypto.dpop import make_proof
+from tallystick.crypto.keys import SigningKey
 from tallystick.errors import ExchangeRefusedError, NotYetError
 from tallystick.objects.ports import ConflictError, RefusedError, UnavailableError
-from tallystick.objects.status_swap import MOST_TRIES
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
-from tests.builders import OTHER_UID, issued_status, raw_pairing_token, used_status
+from tests.builders import ISSUER, OTHER_UID, issued_status, raw_pairing_token, used_status
 from tests.fakes import NOON
 from tests.worlds.connected import connected
 from tests.worlds.faults import double_faults, single_faults
@@ -18,8 +19,8 @@ from tests.worlds.world import NAME, NAMESPACE, World
 ONE_STATUS = [("replace_status", "pairingtokens")]
 
 
-async def revoke(world, jwt):
-    await world.replica().revocation.revoke(jwt, source="192.0.2.7")
+async def revoke(world, jwt, proofs=()):
+    await world.replica().revocation.revoke(jwt, unverified_proofs=proofs, source="192.0.2.7")
 
 
 async def test_s10_the_holder_of_a_pairing_token_may_end_it(world):
@@ -31,7 +32,7 @@ async def test_s10_the_holder_of_a_pairing_token_may_end_it(world):
     assert (status.state, status.revoked_through, status.revoked_time) == ("Revoked", 1, NOON)
     assert (world.ready(), world.audit.decisions()[-1]) == (("True", "Revoked"), ("revoke", "ok"))
     with pytest.raises(ExchangeRefusedError):
-        await world.replica().redeem(jwt)
+        await world.replica().redeem(jwt, None)
 
 
 async def test_rfc_7009_writes_status_and_never_spec(world):
@@ -44,20 +45,79 @@ async def test_rfc_7009_writes_status_and_never_spec(world):
     assert world.token().spec == spec
 
 
-async def test_revoking_a_used_token_ends_the_trust_that_it_made(world):
-    jwt = await world.issue()
-    await world.replica().redeem(jwt)
-    redemption = world.token().status.redemption
+@pytest.mark.parametrize("policy", ["Revoke", "Retain"])
+async def test_s29_a_used_pairing_token_revokes_nothing(world, policy):
+    jwt = await world.issue(masterToken={"deletionPolicy": policy})
+    redeemed = await world.replica().redeem(jwt, None)
+    before = (world.token(), world.masters())
+    world.writes()
 
     await revoke(world, jwt)
 
-    status = world.token().status
-    assert (status.state, status.revoked_through, status.redemption) == ("Revoked", 1, redemption)
+    assert (world.token(), world.masters(), world.writes()) == (*before, [])
+    assert (world.audit.decisions()[-1], world.events.reasons()) == (("revoke", "already"), [])
+    await revoke(world, redeemed.signed_jwt)
+    assert world.masters()[0].status.state == "Revoked"
+
+
+@pytest.mark.parametrize("kind", ["pairing", "master"])
+async def test_n_each_revocation_over_http_is_reported_in_one_event(world, kind):
+    jwt = await world.issue()
+    token = jwt if kind == "pairing" else (await world.replica().redeem(jwt, None)).signed_jwt
+
+    await revoke(world, token)
+    await revoke(world, token)
+
+    assert world.events.reasons() == ["RevokedByHolder"]
+
+
+KEY, URL = SigningKey.generate("ES256"), f"{ISSUER}/oauth2/revoke"
+
+
+def a_proof(world, jwt, key=KEY, url=URL, method="POST"):
+    return make_proof(key, method=method, url=url, now=world.clock.now(), proof_id="p", access_token=jwt)
+
+
+async def a_bound_master(world):
+    jwt = await world.issue()
+    return (await world.replica().redeem(jwt, KEY.key_id)).signed_jwt
+
+
+@pytest.mark.parametrize(
+    ("proofs", "reason"),
+    [
+        pytest.param(lambda _, __: [], "ProofMissing", id="none"),
+        pytest.param(lambda w, jwt: [a_proof(w, jwt, SigningKey.generate("ES256"))], "ProofOfOtherKey", id="other key"),
+        pytest.param(lambda w, _: [a_proof(w, None)], "ProofClaims", id="for no token"),
+        pytest.param(lambda w, _: [a_proof(w, "other")], "ProofAccessToken", id="for another token"),
+        pytest.param(lambda w, jwt: [a_proof(w, jwt, url=f"{ISSUER}/oauth2/token")], "ProofRequest", id="other url"),
+        pytest.param(lambda w, jwt: [a_proof(w, jwt, method="PUT")], "ProofRequest", id="other method"),
+        pytest.param(lambda w, jwt: [a_proof(w, jwt)] * 2, "ProofRepeated", id="two"),
+        pytest.param(lambda _, jwt: [jwt], "ProofHeader", id="the token itself"),
+    ],
+)
+async def test_s10_a_key_bound_master_token_is_not_revoked_without_a_proof_of_its_key(world, proofs, reason):
+    jwt = await a_bound_master(world)
+    world.cluster.calls.clear()
+
+    with pytest.raises(ExchangeRefusedError) as refusal:
+        await revoke(world, jwt, proofs(world, jwt))
+
+    assert refusal.value.code == "invalid_dpop_proof"
+    assert (world.cluster.calls, world.audit.lines[-1].facts["reason"]) == ([], reason)
+
+
+async def test_s10_a_key_bound_master_token_is_revoked_with_a_proof_of_its_key(world):
+    jwt = await a_bound_master(world)
+
+    await revoke(world, jwt, [a_proof(world, jwt)])
+
+    assert [master.status.state for master in world.masters()] == ["Revoked"]
 
 
 async def test_s29_a_used_pairing_token_that_leaks_after_its_expiry_is_no_kill_switch(world):
     jwt = await world.issue()
-    await world.replica().redeem(jwt)
+    await world.replica().redeem(jwt, None)
     world.clock.advance(3600)
     before = world.token()
 
@@ -65,68 +125,6 @@ async def test_s29_a_used_pairing_token_that_leaks_after_its_expiry_is_no_kill_s
 
     assert world.token() == before
     assert world.audit.decisions()[-1] == ("revoke", "ignored")
-
-
-async def test_s8_a_retained_master_token_is_revoked_in_its_own_record_before_the_answer(world):
-    jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
-    redeemed = await world.replica().redeem(jwt)
-
-    await revoke(world, jwt)
-    world.cluster.remove(PAIRING_TOKENS, NAMESPACE, NAME)
-
-    (master,) = world.masters()
-    assert (master.metadata.name, master.status.state) == (f"mtok-{redeemed.token_id}", "Revoked")
-
-
-async def test_a_revocation_whose_tombstone_cannot_be_written_is_not_acknowledged(world):
-    jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
-    await world.replica().redeem(jwt)
-    world.cluster.fail_next("replace_status", "mastertokens", UnavailableError("no answer"), times=MOST_TRIES)
-
-    with pytest.raises(NotYetError):
-        await revoke(world, jwt)
-
-    assert world.token().status.state == "Used"
-
-
-async def retained_and_recorded_during_the_revocation(world):
-    """A redemption has consumed the token, and creates its record right before the revocation is stored."""
-    jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
-    await world.replica().redeem(jwt)
-    (late,) = world.cluster.all(MASTER_TOKENS)
-    world.cluster.remove(MASTER_TOKENS, NAMESPACE, late["metadata"]["name"])
-    world.cluster.before_next("replace_status", "pairingtokens", lambda: world.cluster.put(MASTER_TOKENS, late))
-    return jwt
-
-
-async def test_s8_a_retained_master_token_that_is_recorded_during_its_revocation_is_revoked_before_the_answer(world):
-    jwt = await retained_and_recorded_during_the_revocation(world)
-
-    await revoke(world, jwt)
-
-    assert [master.status.state for master in world.masters()] == ["Revoked"]
-
-
-async def test_s8_what_was_left_of_a_revocation_is_done_before_it_is_answered_as_done_already(world):
-    jwt = await retained_and_recorded_during_the_revocation(world)
-    world.cluster.fail_next("replace_status", "mastertokens", UnavailableError("no answer"), times=MOST_TRIES)
-    with pytest.raises(NotYetError):
-        await revoke(world, jwt)
-
-    await revoke(world, jwt)
-
-    assert world.audit.decisions()[-1] == ("revoke", "already")
-    assert [master.status.state for master in world.masters()] == ["Revoked"]
-
-
-async def test_a_tombstone_meets_the_controllers_record_and_is_written_all_the_same(world):
-    jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
-    await world.replica().redeem(jwt)
-    world.cluster.fail_next("replace_status", "mastertokens", ConflictError("changed"))
-
-    await revoke(world, jwt)
-
-    assert [master.status.state for master in world.masters()] == ["Revoked"]
 
 
 async def test_a_token_that_is_not_recorded_yet_can_be_revoked(world):
@@ -154,7 +152,7 @@ async def test_a_serial_that_is_not_recorded_yet_does_not_inherit_the_facts_of_t
 
 
 async def test_s10_the_holder_of_a_master_token_may_end_it(world):
-    redeemed = await world.replica().redeem(await world.issue())
+    redeemed = await world.replica().redeem(await world.issue(), None)
 
     await revoke(world, redeemed.signed_jwt)
 
@@ -205,7 +203,7 @@ async def test_s24_a_token_of_an_object_that_was_re_created_revokes_nothing(worl
 
 
 async def test_s24_a_token_of_a_master_token_that_was_re_created_revokes_nothing(world):
-    redeemed = await world.replica().redeem(await world.issue())
+    redeemed = await world.replica().redeem(await world.issue(), None)
     (master,) = world.cluster.all(MASTER_TOKENS)
     master["metadata"]["uid"] = OTHER_UID
     world.cluster.put(MASTER_TOKENS, master)
@@ -259,7 +257,7 @@ async def test_an_acknowledged_revocation_is_stored_whatever_fails(plan):
     assert world.token().status.state == "Revoked"
 
 
-async def test_a_redemption_that_was_faster_is_revoked_with_its_master_token(world):
+async def test_s29_a_redemption_that_was_faster_stays(world):
     jwt = await world.issue()
     world.cluster.before_next(
         "replace_status",
@@ -270,7 +268,8 @@ async def test_a_redemption_that_was_faster_is_revoked_with_its_master_token(wor
     await revoke(world, jwt)
 
     status = world.token().status
-    assert (status.state, status.revoked_through, status.redemption is not None) == ("Revoked", 1, True)
+    assert (status.state, status.revoked_through, status.redemption is not None) == ("Used", None, True)
+    assert world.audit.decisions()[-1] == ("revoke", "already")
 
 
 async def test_an_object_that_goes_while_it_is_being_revoked_is_over(world):
@@ -285,7 +284,7 @@ async def test_an_object_that_goes_while_it_is_being_revoked_is_over(world):
 
 
 async def test_an_expired_master_token_is_over(world):
-    redeemed = await world.replica().redeem(await world.issue(masterToken={"ttl": "1h"}))
+    redeemed = await world.replica().redeem(await world.issue(masterToken={"ttl": "1h"}), None)
     world.clock.advance(3600)
 
     await revoke(world, redeemed.signed_jwt)

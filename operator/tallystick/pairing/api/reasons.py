@@ -64,3 +64,6 @@ class PairingEventReason(StrEnum):
 
     MASTER_TOKEN_CONFLICT = "MasterTokenConflict"  # noqa: S105 - a reason
     """The MasterToken exists, and it differs from the one that the redemption creates."""
+
+    REVOKED_BY_HOLDER = "RevokedByHolder"
+    """The holder of the token revoked it at the revocation endpoint."""

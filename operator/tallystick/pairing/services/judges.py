@@ -16,7 +16,7 @@ from tallystick.tokens.token_type import Hints, Judge, NotPermitted
 
 def judges(cluster: Cluster, reader: FreshReader, ctx: Context) -> Mapping[str, Judge]:
     """Return the judges of one replica, by the `typ` of their tokens."""
-    revocations = Revocations(cluster, reader, ctx.clock)
+    revocations = Revocations(cluster, reader, ctx)
     return {PAIRING.typ: PairingTokenJudge(reader, revocations), MASTER.typ: MasterTokenJudge(reader, revocations, ctx)}
 
 
@@ -41,7 +41,7 @@ class PairingTokenJudge:
         return problem is None and recorded
 
     async def revoke(self, verified: VerifiedClaims) -> bool:
-        """Revoke the token and its master token."""
+        """Revoke the token, if it has not been used."""
         return await self._revocations.revoke_pairing_token(verified)
 
     async def not_exchanged(self, _: VerifiedClaims, __: Hints) -> NotPermitted | None:

@@ -1,6 +1,5 @@
 """The part of pairing in the HTTP API: the token endpoint."""
 
-from tallystick.crypto.dpop import MAX_PROOF_LENGTH
 from tallystick.crypto.tokens import MAX_TOKEN_LENGTH
 from tallystick.exchange.endpoint import Api, ApiPart, Endpoint
 from tallystick.exchange.oauth_endpoints import TOKEN_TYPES
@@ -13,10 +12,11 @@ from tallystick.exchange.openapi_parts import (
     matching,
     members,
     post,
+    proof,
     response,
     text,
 )
-from tallystick.exchange.requests import DPOP, MOST_AUDIENCES, SCOPE
+from tallystick.exchange.requests import MOST_AUDIENCES, SCOPE
 from tallystick.pairing.domain.token_claims import TOKEN_PATH
 from tallystick.pairing.web.token_endpoint import (
     ACCESS_TOKEN_TYPE,
@@ -36,10 +36,9 @@ _AUDIENCES = (
     "Each audience must be one of the use case; the master token has all of them. "
     f"The parameter can be repeated. `audience` and `resource` together have at most {MOST_AUDIENCES} values."
 )
-_PROOF = text(
+_PROOF = proof(
     "A proof of possession (RFC 9449) for this URL and method. The exchange binds the master token to the key. "
-    "If the client loses the response, it can repeat the request with the same key.",
-    maxLength=MAX_PROOF_LENGTH,
+    "If the client loses the response, it can repeat the request with the same key."
 )
 _REDEEMED = members(
     {
@@ -92,8 +91,7 @@ def _form(api: Api) -> Json:
 def _describe(api: Api) -> Json:
     redeemed = response("The master token.", _REDEEMED)
     operation = post("token", "Redeem a pairing token (RFC 8693).", _form(api), redeemed, _CODES)
-    proof = {"name": DPOP, "in": "header", "required": False, "schema": _PROOF}
-    return {**operation, "parameters": [proof]}
+    return {**operation, "parameters": [_PROOF]}
 
 
 TOKEN = Endpoint(
