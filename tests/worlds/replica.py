@@ -18,6 +18,7 @@ from tallystick.exchange.app_context import AppContext
 from tallystick.exchange.failure_limits import FailureLimiter, FailureLimits
 from tallystick.exchange.oauth_endpoints import REVOKE
 from tallystick.exchange.part import BackgroundTask, ExchangeContext, exchange_parts
+from tallystick.exchange.senders import Senders
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.held_secrets import held_token
@@ -152,7 +153,13 @@ class Replica:
             why_not_ready=lambda: self.not_ready,
             ready={name: value for part in parts for name, value in part.ready.items()},
             metrics=self.metrics,
-            limiter=FailureLimiter(self.clock, self.limits),
+            senders=Senders(
+                verifier,
+                callers,
+                self.clock,
+                FailureLimiter(self.clock, self.limits),
+                FailureLimiter(self.clock, self.limits),
+            ),
             ids=self.ids,
         )
         return make_app(context, [route for part in parts for route in part.routes])

@@ -12,6 +12,7 @@ from tallystick.exchange.endpoint import Route
 from tallystick.exchange.failure_limits import FailureLimiter
 from tallystick.exchange.oauth_endpoints import REVOKE
 from tallystick.exchange.part import BackgroundTask, ExchangeContext, exchange_parts
+from tallystick.exchange.senders import Senders
 from tallystick.feature import Feature, token_types_of
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
@@ -80,7 +81,7 @@ def compose_exchange(ports: Ports, settings: Settings, features: Sequence[Featur
         why_not_ready=lambda: _why_not_ready(keyrings),
         ready={name: value for part in parts for name, value in part.ready.items()},
         metrics=ports.metrics,
-        limiter=FailureLimiter(ctx.clock),
+        senders=Senders(verifier, callers, ctx.clock, FailureLimiter(ctx.clock), FailureLimiter(ctx.clock)),
         ids=ports.ids,
     )
     routes = [route for part in parts for route in part.routes]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from tallystick.exchange.endpoint import Api
-from tallystick.exchange.failure_limits import FailureLimiter
 from tallystick.exchange.in_flight import InFlight
+from tallystick.exchange.senders import Senders
 from tallystick.objects.ports import Ids, Keys
 from tallystick.runtime.metrics import Metrics
 from tallystick.tokens.callers import Callers
@@ -38,7 +38,7 @@ class AppContext:
     why_not_ready: Callable[[], str | None]
     ready: Mapping[str, str]
     metrics: Metrics
-    limiter: FailureLimiter
+    senders: Senders
     ids: Ids
 
 

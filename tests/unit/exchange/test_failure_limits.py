@@ -3,8 +3,10 @@
 import pytest
 
 from tallystick.exchange.failure_limits import FailureLimiter, FailureLimits, source_of
+from tallystick.exchange.senders import Senders
 from tests.fakes import FakeClock
-from tests.worlds.replica import Replica, form
+from tests.worlds.heartbeats import beat
+from tests.worlds.replica import Replica, a_bearer, form
 
 TOKEN = "/oauth2/token"
 
@@ -108,7 +110,7 @@ async def test_a_source_that_fails_too_often_gets_a_retry_after():
         failed = [(await client.post(TOKEN, data=form("a.b.c"))).status for _ in range(3)]
         # No header of the client's makes it another source.
         headers = {"X-Forwarded-For": "198.51.100.7", "Forwarded": "for=198.51.100.7", "X-Real-IP": "198.51.100.7"}
-        limited = await client.post(TOKEN, data=form(signed), headers=headers)
+        limited = await client.post(TOKEN, data=form("d.e.f"), headers=headers)
         said = await limited.json()
         healthy = await client.get("/healthz")
         replica.clock.advance(2)
@@ -137,3 +139,75 @@ async def test_an_outage_of_ours_is_not_charged_to_the_source():
         statuses = [(await client.post(TOKEN, data=form("a.b.c"))).status for _ in range(4)]
 
     assert statuses == [503] * 4
+
+
+REVOKE, INTROSPECT = "/oauth2/revoke", "/oauth2/introspect"
+FEW = FailureLimits(burst=3, per_second=0.5)
+
+
+async def starved(client) -> int:
+    """Send garbage until the address has to wait."""
+    for _ in range(6):
+        answer = await client.post(INTROSPECT, data={"token": "a.b.c"}, headers={"Authorization": "Bearer g.a.r"})
+    return answer.status
+
+
+async def test_p_garbage_of_a_neighbor_does_not_starve_a_token_of_ours():
+    replica = Replica(limits=FEW)
+    signed, revocable = replica.pairing_token(), replica.pairing_token("press-2")
+    connection = replica.connection().jwts["default"]
+
+    async with replica.client() as client:
+        limited = await starved(client)
+        served = [
+            (await beat(client, connection)).status,
+            (await client.post(TOKEN, data=form(signed))).status,
+            (await client.post(REVOKE, data={"token": revocable})).status,
+        ]
+        after = await starved(client)
+
+    assert (limited, served, after) == (429, [204, 200, 200], 429)
+
+
+async def test_p_a_caller_that_was_approved_in_the_last_seconds_is_served_and_others_cost_no_api_call():
+    replica = Replica(limits=FEW)
+    signed, good, new = replica.pairing_token(), a_bearer("watcher"), a_bearer("newcomer")
+
+    async with replica.client() as client:
+
+        async def introspect(bearer):
+            headers = {"Authorization": f"Bearer {bearer}"}
+            return (await client.post(INTROSPECT, data={"token": signed}, headers=headers)).status
+
+        approved = await introspect(good)
+        await starved(client)
+        replica.cluster.calls.clear()
+        answers = [await introspect(bearer) for bearer in (good, new, new)]
+        reviews = [call for call in replica.cluster.calls if call[1] == "tokenreviews"]
+        replica.clock.advance(10.1)
+        await starved(client)
+        late = await introspect(good)
+
+    assert (approved, answers, reviews, late) == (200, [200, 429, 429], [], 429)
+
+
+async def test_p_a_token_that_verifies_is_limited_by_its_own_failures():
+    replica = Replica(limits=FEW)
+    used, other = replica.pairing_token(), replica.pairing_token("press-2")
+
+    async with replica.client() as client:
+        first = (await client.post(TOKEN, data=form(used))).status
+        again = [(await client.post(TOKEN, data=form(used))).status for _ in range(5)]
+        neighbor = (await client.post(TOKEN, data=form(other))).status
+        garbage = (await client.post(TOKEN, data=form("a.b.c"))).status
+
+    assert (first, again, neighbor, garbage) == (200, [400, 400, 400, 429, 429], 200, 400)
+
+
+async def test_an_endpoint_verifies_nothing_while_no_request_fails(monkeypatch):
+    replica = Replica(limits=FEW)
+    signed = replica.pairing_token()
+    monkeypatch.setattr(Senders, "_credential_of", None)
+
+    async with replica.client() as client:
+        assert (await client.post(TOKEN, data=form(signed))).status == 200

@@ -255,7 +255,7 @@ HEARTBEAT = "/v1/connections/{namespace}/{name}/heartbeat"
 
 
 async def test_answers_to_heartbeats_are_as_described() -> None:
-    replica = Replica(limits=FailureLimits(burst=7, per_second=0.5))
+    replica = Replica(limits=FailureLimits(burst=5, per_second=0.5))
     made = replica.connection()
     token, good = made.jwts["default"], {"instance_id": "press-1", "deployment_type": "Kubernetes"}
     wrong_type = {**good, "deployment_type": "ReverseProxy"}

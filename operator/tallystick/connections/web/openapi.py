@@ -66,6 +66,7 @@ HEARTBEAT = Endpoint(
     path=HEARTBEAT_PATH,
     describe=_describe,
     metric="heartbeat",
+    credential="bearer",
     outcomes=frozenset(REFUSALS),
 )
 API = ApiPart(

@@ -101,6 +101,7 @@ TOKEN = Endpoint(
     metric="token",
     outcomes=_CODES | {_REPLAY},
     may_repeat=MAY_REPEAT,
+    credential="subject_token",
     discovery_url="token_endpoint",
     discovery={
         "grant_types_supported": [GRANT],
