@@ -22,7 +22,7 @@ help: ## Show this list.
 demo: .venv/ready ## Run the main job on a control plane of our own: apply a PairingToken, redeem it, revoke it.
 	@$(RUN)/tallystick demo
 
-test: check plane ## Pass all tests, on a real control plane (the first time builds it: 5 to 10 minutes).
+test: check plane ## Pass all tests, on a real control plane (the first time builds it: 6 to 14 minutes).
 	@$(RUN)/python -m pytest $(BESIDE)
 
 quick: check ## Run the checks and the unit tests (under a minute).

@@ -53,7 +53,7 @@ def test_go_builds_all_four_and_etcd_gets_its_name(tmp_path: Path) -> None:
 
     assert binaries.etcd.read_text() == "server\n"
     assert binaries.kubectl.read_text() == "kubectl\n"
-    assert "5 to 10 minutes on 2 cores" in heard[0]
+    assert "6 to 14 minutes on 2 cores" in heard[0]
 
 
 def test_a_build_that_fails_reports_the_last_lines_of_go(tmp_path: Path) -> None:
