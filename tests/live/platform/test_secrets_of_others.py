@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from tallystick.install.installation import CONTROLLER, Installation
+from tallystick.localplane.plane import ControlPlane
 from tests.harness.api import Api
 from tests.harness.audit_trail import Trail
 from tests.harness.connections import a_connection, connected, connection_secret_of, set_slots, slots, wait_for_active
+from tests.harness.installed import install_on
 from tests.harness.objects import (
     a_pairing_token,
     condition,
@@ -100,6 +103,33 @@ def test_what_other_tools_write_on_our_secrets_stays_and_writes_nothing(
         second["status"]["tokenID"],
         third["status"]["currentTokenID"],
     ]
+
+
+def test_what_others_write_on_installed_objects_stays_when_they_are_installed_again(
+    admin: Api, plane: ControlPlane, installed: Installation
+) -> None:
+    objects = [
+        {"kind": "CustomResourceDefinition", "metadata": {"name": "pairingtokens.tallystick.dev"}},
+        {"kind": "ClusterRole", "metadata": {"name": installed.cluster_name(CONTROLLER)}},
+        {"kind": "ClusterRoleBinding", "metadata": {"name": installed.cluster_name(CONTROLLER)}},
+        {"kind": "ValidatingAdmissionPolicy", "metadata": {"name": installed.cluster_name("writers")}},
+        {"kind": "Namespace", "metadata": {"name": installed.namespace}},
+        {"kind": "ServiceAccount", "metadata": {"name": CONTROLLER, "namespace": installed.namespace}},
+    ]
+    note = {"labels": {"team": "blue"}, "annotations": {"example.com/note": "mine"}}
+    marked = [admin.merge(body, {"metadata": note}).must_succeed() for body in objects]
+
+    install_on(plane.kubeconfig, installed)
+
+    after = [admin.get(body) for body in objects]
+    for body in objects:
+        admin.merge(body, {"metadata": {"labels": {"team": None}, "annotations": {"example.com/note": None}}})
+    assert [theirs(body) for body in after] == [theirs(body) for body in marked] == [("blue", "mine")] * len(objects)
+
+
+def theirs(body: Json) -> tuple[str | None, str | None]:
+    meta = body["metadata"]
+    return meta.get("labels", {}).get("team"), meta.get("annotations", {}).get("example.com/note")
 
 
 def forgery(secret: Json, owner: Json) -> Json:
