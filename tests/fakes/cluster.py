@@ -199,6 +199,9 @@ class FakeCluster:
             if resource_version not in ("", meta["resourceVersion"]):
                 msg = f"the ResourceVersion in the precondition ({resource_version}) does not match"
                 raise ConflictError(msg)
+            if meta.get("finalizers"):
+                stamp = ("deletionTimestamp", f"{self.clock.now():%Y-%m-%dT%H:%M:%SZ}")
+                return self.edit(resource, namespace, name, lambda body: body["metadata"].setdefault(*stamp))
             self.remove(resource, namespace, name)
             return {}
 

@@ -13,7 +13,7 @@ from tallystick.objects.kind import Kind
 from tallystick.runtime.gauges import Gauge
 from tallystick.schema.meta import API_VERSION
 from tests.toy_feature.api import GREETINGS, Greeting
-from tests.toy_feature.reconciler import SECRET_SUFFIX, Greetings
+from tests.toy_feature.reconciler import SECRET, Greetings
 from tests.toy_feature.settings import ToySettings
 
 HEALS = Gauge(name="tallystick_toy_heals", help="Secrets of Greetings that were healed.")
@@ -56,7 +56,7 @@ FEATURE = Feature(
                 "spec": {"text": ""},
                 "status": {"stored": True},
             },
-            secret_suffix=SECRET_SUFFIX,
+            secret=SECRET,
         ),
     ),
     settings=ToySettings,

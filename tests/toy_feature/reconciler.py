@@ -4,15 +4,15 @@ from datetime import datetime
 
 from tallystick.controller.part import ControllerContext
 from tallystick.objects.conditions import Description, ready, reconciling
-from tallystick.objects.held_secrets import Json, content_digest, owner_uid, secret_body
-from tallystick.objects.owned_secrets import ForeignSecret, OwnedSecrets
+from tallystick.objects.held_secrets import Json, content_digest, secret_body
+from tallystick.objects.owned_secrets import OwnedSecrets
+from tallystick.objects.ownership import SecretConflict, SecretForm
 from tallystick.objects.reconciler import Observed, Reconciler
 from tallystick.objects.result import Result
 from tests.toy_feature.api import GREETINGS, Greeting, GreetingReason
 from tests.toy_feature.settings import ToySettings
 
-SECRET_SUFFIX = "-greeting"
-SECRET_TYPE = "tallystick.dev/greeting"
+SECRET = SecretForm(suffix="-greeting", type="tallystick.dev/greeting", keys=frozenset({"greeting"}))
 
 Seen = Observed[Greeting]
 
@@ -24,14 +24,14 @@ def describe(greeting: Greeting, _: datetime) -> Description:
 
 
 def secret_name(greeting: Greeting) -> str:
-    return greeting.metadata.name + SECRET_SUFFIX
+    return greeting.metadata.name + SECRET.suffix
 
 
 class Greetings:
     def __init__(self, context: ControllerContext[ToySettings]) -> None:
         self._salutation = context.settings.salutation
         self._cache = context.cache
-        self._secrets = OwnedSecrets(context.cluster, context.cache)
+        self._secrets = OwnedSecrets(context.cluster, context.cache, GREETINGS, SECRET)
         self._reconciler = Reconciler(Greeting, describe, context.cluster, context.cache, context.ctx)
         self.heals = 0
 
@@ -55,7 +55,7 @@ class Greetings:
     def _wanted(self, greeting: Greeting) -> Json:
         values = {"greeting": f"{self._salutation}, {greeting.spec.text}"}
         owner = (GREETINGS, greeting.metadata)
-        return secret_body(secret_name(greeting), SECRET_TYPE, values, owner=owner, token_id=None)
+        return secret_body(secret_name(greeting), SECRET, values, owner=owner, token_id=None)
 
     async def _heal(self, seen: Seen) -> Result | None:
         stalled = await self._store(seen)
@@ -66,9 +66,11 @@ class Greetings:
 
     async def _store(self, seen: Seen) -> Result | None:
         name = secret_name(seen.object)
-        held = await self._secrets.held(seen.object.metadata.namespace, name)
-        if held is not None and owner_uid(held) != seen.object.metadata.uid:
-            return await self._reconciler.stall_on_secret(seen, name, ForeignSecret.from_body(held), {"stored": False})
-        await self._secrets.restore(self._wanted(seen.object), held)
+        held = await self._secrets.held(seen.object.metadata, name)
+        conflict = held if isinstance(held, SecretConflict) else None
+        if not isinstance(held, SecretConflict):
+            conflict = await self._secrets.restore(self._wanted(seen.object), held)
+        if conflict is not None:
+            return await self._reconciler.stall_on_secret(seen, name, conflict, {"stored": False})
         await self._reconciler.record(seen, {"stored": True})
         return None

@@ -140,6 +140,9 @@ class ConnectionWorld:
     def set_slots(self, *names: str) -> Json:
         return self.edit(tokens=slots(*names))
 
+    def reissue(self) -> None:
+        self.set_slots("blue", "next")
+
     def start_deleting(self) -> None:
         """Set `deletionTimestamp`, as the API server does while somebody's finalizer is there."""
         stamp = {"deletionTimestamp": rfc3339(NOON)}

@@ -23,7 +23,8 @@ class ContractWorld(Protocol):
     """One object of a kind, and its reconciler beside an API server in memory.
 
     The world of a kind with a Secret also has `apply()`, `watch()`, `reconcile(watched=False)`,
-    `reconcile_until_done()`, `secret()`, `message()` and `server_clock`.
+    `reconcile_until_done()`, `secret()`, `message()`, `server_clock`, and `reissue()`: it edits the spec so that the
+    controller writes another token into the Secret.
     """
 
     clock: FakeClock

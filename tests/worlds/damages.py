@@ -17,10 +17,6 @@ def edit_the_token(world):
     edit_secret(world, lambda body: body["data"].update(token="Zm9yZ2Vk"))
 
 
-def add_a_value(world):
-    edit_secret(world, lambda body: body["data"].update(more="Zm9yZ2Vk"))
-
-
 def empty_it(world):
     edit_secret(world, lambda body: body.update(data={}))
 
@@ -37,8 +33,8 @@ def damage_and_make_immutable(world):
     edit_secret(world, lambda body: body.update(data={"token": "Zm9yZ2Vk"}, immutable=True))
 
 
-def change_the_type(world):
-    edit_secret(world, lambda body: body.update(type="Opaque"))
+def edit_the_owner(world):
+    edit_secret(world, lambda body: body["metadata"]["ownerReferences"][0].update(name="renamed"))
 
 
 def recreate_with_another_token(world):

@@ -130,6 +130,9 @@ class World:
         """Change fields of a spec as a user would; generation rises."""
         return self.cluster.edit(resource, NAMESPACE, name, lambda body: body["spec"].update(spec))
 
+    def reissue(self) -> None:
+        self.edit(serial=self.token().spec.serial + 1)
+
     def start_deleting(self, resource: Resource = PAIRING_TOKENS, name: str = NAME) -> None:
         """Set `deletionTimestamp`, as the API server does while somebody's finalizer is there."""
         stamp = {"deletionTimestamp": "2030-01-01T12:00:00Z"}

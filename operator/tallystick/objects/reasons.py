@@ -10,7 +10,7 @@ class SharedReason(StrEnum):
     """The clock of the controller differs from the clock of the API server by more than 30 seconds."""
 
     SECRET_CONFLICT = "SecretConflict"  # noqa: S105 - a reason
-    """The Secret exists and another object owns it, or no object does. The operator does not change it."""
+    """The Secret exists, and it is not one that the operator has written for this object. It does not change it."""
 
     CLAIMS_CHANGED = "ClaimsChanged"
     """The Secret lacks a token that the operator cannot sign again, because its settings or keys have changed."""

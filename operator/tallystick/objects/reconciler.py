@@ -13,7 +13,7 @@ from tallystick.errors import NotYetError
 from tallystick.objects.conditions import Description, Readiness, conditions, reconciling, stalled
 from tallystick.objects.context import Context
 from tallystick.objects.healing import HealBackoff
-from tallystick.objects.owned_secrets import ForeignSecret
+from tallystick.objects.ownership import SecretConflict
 from tallystick.objects.ports import Cache, Cluster, Json
 from tallystick.objects.reasons import SharedReason
 from tallystick.objects.result import Result
@@ -185,17 +185,10 @@ class Reconciler(Generic[K]):
         return Result(requeue_after=RETRY_STALLED_SECONDS if retry else None, requeue_at=requeue_at)
 
     async def stall_on_secret(
-        self, seen: Observed[K], name: str, found: ForeignSecret, changes: Mapping[str, Any] | None = None
+        self, seen: Observed[K], name: str, found: SecretConflict, changes: Mapping[str, Any] | None = None
     ) -> Result:
         """Stall because the Secret of this name is not the object's own (docs/rules.md#s22)."""
-        meta, kind, owner = seen.object.metadata, self._model.RESOURCE.kind, found.owner
-        secret = f"Secret {meta.namespace}/{name}"
-        conflict = (
-            f"{secret} already belongs to {owner[0]} {meta.namespace}/{owner[1]}."
-            if owner
-            else f"{secret} already exists and is not owned by {kind} {meta.namespace}/{meta.name}."
-        )
-        message = f"{conflict} Delete the Secret, or create a {kind} with a different spec.secretName."
+        message = f"Secret {seen.object.metadata.namespace}/{name} {found.problem}. {found.remedy}"
         return await self.stall(seen, SharedReason.SECRET_CONFLICT, message, changes)
 
     async def heal(self, seen: Observed[K], restore: Act[K], *, is_due: Callable[[K], bool]) -> Result | None:

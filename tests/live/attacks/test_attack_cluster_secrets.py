@@ -58,11 +58,6 @@ def _replaced_by_a_frozen_forgery(ann: Api, mine: Json, other: Json) -> None:
         ann.merge(mine, {"immutable": True, "data": other["data"]}).must_succeed()
 
 
-def _replaced_under_another_type(ann: Api, mine: Json, other: Json) -> None:
-    ann.delete(mine).must_succeed()
-    ann.create(copied(mine) | {"type": "Opaque", "data": other["data"]})
-
-
 def _labelled_as_a_colleagues(ann: Api, mine: Json, other: Json) -> None:
     ann.merge(mine, {"metadata": {"labels": other["metadata"]["labels"]}}).must_succeed()
 
@@ -74,7 +69,6 @@ def _all_deleted(ann: Api, mine: Json, _: Json) -> None:
 DAMAGE = (
     _swapped_for_a_colleagues,
     _replaced_by_a_frozen_forgery,
-    _replaced_under_another_type,
     _labelled_as_a_colleagues,
     _all_deleted,
 )
@@ -139,7 +133,12 @@ def _conflict(secret: Json, token: Json) -> str:
     meta = secret["metadata"]
     owners = [f"{meta['namespace']}/{owner['name']}" for owner in meta.get("ownerReferences", [])]
     itself = f"{meta['namespace']}/{token['metadata']['name']}"
-    conflict = f"belongs to PairingToken {owners[0]}" if owners else f"exists and is not owned by PairingToken {itself}"
+    another = " with a different uid" if itself in owners else ""
+    conflict = (
+        f"belongs to PairingToken {owners[0]}{another}"
+        if owners
+        else f"exists and is not owned by PairingToken {itself}"
+    )
     return (
         f"Secret {meta['namespace']}/{meta['name']} already {conflict}. "
         "Delete the Secret, or create a PairingToken with a different spec.secretName."

@@ -186,7 +186,7 @@ def _deleted(api: Api, secret: Json) -> None:
 
 
 def _edited(api: Api, secret: Json) -> None:
-    forged = {"token": FORGED, "token.old": FORGED, "more": FORGED, "deployment-type": None}
+    forged = {"token": FORGED, "token.old": FORGED, "token.more": FORGED, "deployment-type": None}
     api.merge(secret, {"data": forged}).must_succeed()
 
 
@@ -198,13 +198,13 @@ def _frozen_with_other_data(api: Api, secret: Json) -> None:
     api.merge(secret, {"immutable": True, "data": {"token": FORGED}}).must_succeed()
 
 
-def _recreated_with_another_type(api: Api, secret: Json) -> None:
+def _recreated_with_another_token(api: Api, secret: Json) -> None:
     api.delete(secret).must_succeed()
     kept = {key: secret["metadata"][key] for key in ("name", "namespace", "labels", "ownerReferences")}
-    api.create(secret | {"metadata": kept, "type": "example.com/foreign"})
+    api.create(secret | {"metadata": kept, "data": {"token": FORGED}})
 
 
-DAMAGES = (_deleted, _edited, _stripped_of_labels, _frozen_with_other_data, _recreated_with_another_type)
+DAMAGES = (_deleted, _edited, _stripped_of_labels, _frozen_with_other_data, _recreated_with_another_token)
 
 
 def test_a_damaged_secret_is_back_within_five_seconds_byte_for_byte(site: Site) -> None:

@@ -57,7 +57,7 @@ def _deleted(admin: Api, secret: Json) -> None:
 
 
 def _edited(admin: Api, secret: Json) -> None:
-    admin.merge(secret, {"data": {"token": "Zm9yZ2Vk", "more": "bW9yZQ==", "ca.crt": None}}).must_succeed()
+    admin.merge(secret, {"data": {"token": "Zm9yZ2Vk", "expires-in": None, "ca.crt": None}}).must_succeed()
 
 
 def _stripped_of_labels(admin: Api, secret: Json) -> None:
@@ -72,15 +72,15 @@ def _frozen_with_other_data(admin: Api, secret: Json) -> None:
     admin.merge(secret, {"immutable": True, "data": {"token": "Zm9yZ2Vk"}}).must_succeed()
 
 
-def _recreated_with_another_type(admin: Api, secret: Json) -> None:
+def _recreated_with_another_token(admin: Api, secret: Json) -> None:
     admin.delete(secret).must_succeed()
     kept = {key: secret["metadata"][key] for key in ("name", "namespace", "labels", "ownerReferences")}
-    admin.create(secret | {"metadata": kept, "type": FOREIGN_TYPE})
+    admin.create(secret | {"metadata": kept, "data": {"token": "Zm9yZ2Vk"}})
 
 
 @pytest.mark.parametrize(
     "damage",
-    [_deleted, _edited, _stripped_of_labels, _relabelled, _frozen_with_other_data, _recreated_with_another_type],
+    [_deleted, _edited, _stripped_of_labels, _relabelled, _frozen_with_other_data, _recreated_with_another_token],
 )
 def test_the_secret_is_back_within_five_seconds_with_the_same_token(
     admin: Api, namespace: str, damage: Callable[[Api, Json], None]

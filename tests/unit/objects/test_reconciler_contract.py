@@ -17,11 +17,10 @@ from tests.builders import OTHER_UID
 from tests.fakes import NOON
 from tests.worlds.contracts import ContractWorld, world_of
 from tests.worlds.damages import (
-    add_a_value,
     change_a_label,
-    change_the_type,
     damage_and_make_immutable,
     delete,
+    edit_the_owner,
     edit_the_token,
     empty_it,
     recreate_with_another_token,
@@ -32,12 +31,11 @@ WITH_A_SECRET = [kind for kind in KINDS if kind.secret_suffix]
 DAMAGES = [
     delete,
     edit_the_token,
-    add_a_value,
+    edit_the_owner,
     empty_it,
     strip_the_labels,
     change_a_label,
     damage_and_make_immutable,
-    change_the_type,
     recreate_with_another_token,
 ]
 
@@ -213,7 +211,7 @@ FOREIGN = [
     ),
     pytest.param(
         owned_by("Deployment", "web", "apps/v1"),
-        "already exists and is not owned by {kind} edge/{name}.",
+        "already belongs to Deployment edge/web.",
         id="another kind's",
     ),
     pytest.param(None, "already exists and is not owned by {kind} edge/{name}.", id="ours only by a weak reference"),

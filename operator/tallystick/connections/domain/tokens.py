@@ -17,6 +17,7 @@ from tallystick.crypto.jws import numeric_date
 from tallystick.crypto.profiles import Members, Profile, common_claims, matching, object_claims, scope, serial, uri
 from tallystick.crypto.tokens import VerifiedClaims
 from tallystick.objects.held_secrets import Json
+from tallystick.objects.ownership import SecretForm
 from tallystick.schema.meta import GROUP
 from tallystick.tokens.claims import Claims
 from tallystick.tokens.token_type import TokenType
@@ -38,8 +39,12 @@ CONNECTION = Profile(
     max_lifetime=None,  # docs/rules.md#r22: a token is valid until it is revoked
 )
 
-CONNECTION_SECRET_TYPE = f"{GROUP}/connection-token"
-CONNECTION_SECRET_SUFFIX = "-connection-token"  # noqa: S105 - a part of a name
+CONNECTION_SECRET = SecretForm(
+    suffix="-connection-token",
+    type=f"{GROUP}/connection-token",
+    keys=frozenset({"token", "token-id", "deployment-type", "heartbeat-url", "ca.crt"}),
+    key_prefix="token.",  # and the name of a slot
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,7 @@ def connection_token_id(uid: str, slot: str, serial: int) -> str:
 
 def connection_secret_name(configuration: ConnectionConfiguration) -> str:
     """Return the name of the Secret that holds the tokens of a ConnectionConfiguration."""
-    return configuration.spec.secret_name or configuration.metadata.name + CONNECTION_SECRET_SUFFIX
+    return configuration.spec.secret_name or configuration.metadata.name + CONNECTION_SECRET.suffix
 
 
 def has_reached(serial: int) -> Callable[[Json], bool]:

@@ -24,6 +24,7 @@ from tallystick.crypto.profiles import (
     uri,
 )
 from tallystick.objects.held_secrets import Json, secret_body
+from tallystick.objects.ownership import SecretForm
 from tallystick.pairing.api.master_token import MASTER_TOKENS, MasterToken, MasterTokenState
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken, PairingTokenState
 from tallystick.schema.meta import GROUP
@@ -66,8 +67,11 @@ TOKEN_TYPES = (
     TokenType(profile=MASTER, resource=MASTER_TOKENS),
 )
 
-PAIRING_SECRET_TYPE = f"{GROUP}/pairing-token"
-PAIRING_SECRET_SUFFIX = "-pairing-token"  # noqa: S105 - a part of a name
+PAIRING_SECRET = SecretForm(
+    suffix="-pairing-token",
+    type=f"{GROUP}/pairing-token",
+    keys=frozenset({"token", "token-id", "expires-in", "expires-at", "ca.crt"}),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,7 @@ def master_token_name(token_id: str) -> str:
 
 def pairing_secret_name(token: PairingToken) -> str:
     """Return the name of the Secret that holds the pairing token."""
-    return token.spec.secret_name or token.metadata.name + PAIRING_SECRET_SUFFIX
+    return token.spec.secret_name or token.metadata.name + PAIRING_SECRET.suffix
 
 
 def pairing_secret(token: PairingToken, grant: PairingTokenClaims, signed_jwt: str, ca_pem: str | None) -> Json:
@@ -179,9 +183,7 @@ def pairing_secret(token: PairingToken, grant: PairingTokenClaims, signed_jwt: s
         **({"ca.crt": ca_pem} if ca_pem else {}),
     }
     name = pairing_secret_name(token)
-    return secret_body(
-        name, PAIRING_SECRET_TYPE, values, owner=(PAIRING_TOKENS, token.metadata), token_id=grant.token_id
-    )
+    return secret_body(name, PAIRING_SECRET, values, owner=(PAIRING_TOKENS, token.metadata), token_id=grant.token_id)
 
 
 def keys_of_pairing_token(token: PairingToken, now: datetime) -> set[str]:

@@ -7,23 +7,24 @@ from typing import Any
 from tallystick.crypto.keyring import Keyring
 from tallystick.crypto.tokens import VerifiedClaims
 from tallystick.errors import NotYetError
-from tallystick.objects.held_secrets import HeldSecret, Json, content_digest, held_token, owner_uid
-from tallystick.objects.owned_secrets import ForeignSecret, OwnedSecrets
+from tallystick.objects.held_secrets import HeldSecret, Json, content_digest, held_token
+from tallystick.objects.owned_secrets import OwnedSecrets
+from tallystick.objects.ownership import SecretConflict
 from tallystick.objects.ports import AlreadyExistsError, Cache, Clock, Cluster
 from tallystick.pairing.api.master_token import MasterToken
-from tallystick.pairing.api.pairing_token import PairingToken, PairingTokenState
+from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken, PairingTokenState
 from tallystick.pairing.domain.policy import PairingPolicy
 from tallystick.pairing.domain.token_claims import adopted, granted
 from tallystick.pairing.domain.tokens import (
     MASTER,
     PAIRING,
+    PAIRING_SECRET,
     PairingTokenClaims,
     master_claims,
     pairing_claims,
     pairing_secret,
     pairing_secret_name,
 )
-from tallystick.schema.builtin import SECRETS
 from tallystick.tokens.claims import digest
 from tallystick.tokens.signer import Signer
 
@@ -101,11 +102,10 @@ class PairingSecrets:
     """The Secrets of PairingTokens."""
 
     def __init__(self, cluster: Cluster, cache: Cache, issuer: PairingIssuer, clock: Clock) -> None:
-        self._cluster = cluster
         self._cache = cache
         self._issuer = issuer
         self._clock = clock
-        self._secrets = OwnedSecrets(cluster, cache)
+        self._secrets = OwnedSecrets(cluster, cache, PAIRING_TOKENS, PAIRING_SECRET)
 
     def seen(self, token: PairingToken) -> HeldSecret | None:
         """Return the Secret in the cache."""
@@ -121,27 +121,28 @@ class PairingSecrets:
             return None  # without signing keys no Secret is restored, and expiry and revocation continue
         return content_digest(wanted) if wanted is not None else None
 
-    async def issue(self, token: PairingToken, planned: PairingTokenClaims) -> PairingTokenClaims | ForeignSecret:
+    async def issue(self, token: PairingToken, planned: PairingTokenClaims) -> PairingTokenClaims | SecretConflict:
         """Create the Secret, or adopt that of an unfinished attempt, and return the claims of its token."""
         wanted = self._issuer.pairing_secret(token, planned)
         try:
             await self._secrets.create(wanted)
         except AlreadyExistsError:
-            held = await self._cluster.get(SECRETS, token.metadata.namespace, pairing_secret_name(token))
-            if owner_uid(held) != token.metadata.uid:
-                return ForeignSecret.from_body(held)
-            unfinished = self._issuer.adopt(token, held, self._clock.now())
+            held = await self.held(token)
+            if isinstance(held, SecretConflict):
+                return held
+            unfinished = self._issuer.adopt(token, held, self._clock.now()) if held is not None else None
             planned = unfinished or planned
-            await self._secrets.restore(self._issuer.pairing_secret(token, planned), held)
+            conflict = await self._secrets.restore(self._issuer.pairing_secret(token, planned), held)
+            return conflict or planned
         return planned
 
-    async def held(self, token: PairingToken) -> Json | None:
-        """Read the Secret, also one with another owner."""
-        return await self._secrets.held(token.metadata.namespace, pairing_secret_name(token))
+    async def held(self, token: PairingToken) -> Json | SecretConflict | None:
+        """Read the Secret: its body, or why it is not the token's own; None if there is none."""
+        return await self._secrets.held(token.metadata, pairing_secret_name(token))
 
-    async def restore(self, wanted: Json, held: Json | None) -> None:
+    async def restore(self, wanted: Json, held: Json | None) -> SecretConflict | None:
         """Write the Secret as it must be. `held` is the stored Secret of ours; None if there is none."""
-        await self._secrets.restore(wanted, held)
+        return await self._secrets.restore(wanted, held)
 
     async def remove(self, secret: HeldSecret) -> None:
         """Delete this Secret, and no later one of the same name."""

@@ -23,6 +23,7 @@ from tallystick.connections.domain import next_step as connections
 from tallystick.connections.domain.next_step import next_step
 from tallystick.connections.domain.secret import connection_secret
 from tallystick.connections.domain.slots import active_tokens, new_tokens, on_record, plan, unrevoked_tokens
+from tallystick.connections.domain.tokens import CONNECTION_SECRET
 from tallystick.connections.domain.validity import why_connection_invalid
 from tallystick.objects.held_secrets import HeldSecret, content_digest
 from tallystick.schema.times import rfc3339
@@ -37,6 +38,7 @@ from tests.harness.slot_states import acceptable, active_of, deleting
 
 Json = dict[str, Any]
 
+FORMS = {"ConnectionConfiguration": CONNECTION_SECRET}
 STEPS = 50
 # RecordPlan, Secret, activate, and the look that finds nothing more; one more where a Secret was there.
 MOST_LOOKS = 5
@@ -129,7 +131,7 @@ class PureWorld:
         return step
 
     def _next(self, configuration: ConnectionConfiguration) -> connections.Step:
-        secret = HeldSecret.from_body(self.secret) if self.secret else None
+        secret = HeldSecret.from_body(self.secret, FORMS) if self.secret else None
         expected = content_digest(self._wanted(configuration))
         return next_step(connections.Input(configuration, plan(configuration, self.time), secret, expected))
 

@@ -195,3 +195,40 @@ async def test_a_map_that_another_has_deleted_meanwhile_is_gone(registry, cluste
     cluster.before_next("delete", "configmaps", lambda: cluster.remove(CONFIG_MAPS, OWN, name))
 
     assert await registry.refresh() == {WEST}
+
+
+def add_data(body):
+    body["data"]["README"] = "mine"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(add_data, id="it holds data of others"),
+        pytest.param(lambda body: body.update(binaryData={"logo": "AAAA"}), id="it holds binary data of others"),
+        pytest.param(
+            lambda body: body["metadata"].update(deletionTimestamp="2030-01-01T12:00:00Z"),
+            id="a finalizer of others delays its deletion",
+        ),
+    ],
+)
+async def test_a_map_that_others_keep_is_not_deleted(registry, cluster, clock, change):
+    name = store(cluster, "gone", west=a_record(a=(1, SEEN)))
+    kept = cluster.edit(CONFIG_MAPS, OWN, name, change)
+    clock.advance(DAY)
+
+    for _ in range(2):
+        await registry.refresh()
+
+    assert cluster.writes() == []
+    assert cluster.peek(CONFIG_MAPS, OWN, name) == kept
+
+
+async def test_a_map_that_only_has_our_label_is_not_deleted(registry, cluster):
+    meta = {"name": "settings", "namespace": OWN, "labels": {INSTANCES_LABEL: "true"}}
+    theirs = cluster.put(CONFIG_MAPS, {"metadata": meta})
+
+    for _ in range(2):
+        await registry.refresh()
+
+    assert cluster.peek(CONFIG_MAPS, OWN, "settings") == theirs

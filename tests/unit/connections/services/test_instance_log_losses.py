@@ -7,6 +7,7 @@ from tallystick.connections.domain.instance_maps import Record, instance_map
 from tallystick.connections.services.instance_log import CHANGES_SECONDS, POLL_SECONDS, TIMES_SECONDS
 from tallystick.objects.ports import ConflictError, RefusedError, UnavailableError
 from tallystick.schema.builtin import CONFIG_MAPS
+from tests.builders import OTHER_UID
 from tests.worlds.instance_logs import (
     EAST,
     MAP,
@@ -131,13 +132,48 @@ async def test_a_map_that_another_client_has_deleted_is_made_again(instances, cl
 
 async def test_garbage_in_its_map_is_written_over(instances, cluster, clock):
     body = instance_map(OWN, REPLICA, {})
-    cluster.put(CONFIG_MAPS, {**body, "data": {WEST.uid: "garbage", "uid-other": "[]"}})
+    cluster.put(CONFIG_MAPS, {**body, "data": {WEST.uid: "garbage", OTHER_UID: "[]"}})
     instances.note(WEST, "press-1", 1)
 
     await turn(instances, clock)
 
     assert stored(cluster).keys() == {WEST.uid}
     assert cluster.peek(CONFIG_MAPS, OWN, MAP)["data"].keys() == {WEST.uid}
+
+
+async def test_what_others_have_added_to_its_map_stays(instances, cluster, clock):
+    instances.note(WEST, "press-1", 1)
+    await turn(instances, clock)
+
+    def add(body):
+        body["metadata"]["labels"] |= {"team": "blue"}
+        body["metadata"] |= {"annotations": {"note": "mine"}, "finalizers": ["example.com/kept"]}
+        body["data"] |= {"README": "who wrote this"}
+        body["binaryData"] = {"logo": "AAAA"}
+
+    added = cluster.edit(CONFIG_MAPS, OWN, MAP, add)
+    for name in ("press-2", "press-3"):
+        instances.note(WEST, name, 1)
+        for _ in range(2):
+            clock.advance(CHANGES_SECONDS)
+            await turn(instances, clock)
+
+    after = cluster.peek(CONFIG_MAPS, OWN, MAP)
+    assert set(last_seen(cluster)) == {"press-1", "press-2", "press-3"}
+    assert after["metadata"] == added["metadata"] | {"resourceVersion": after["metadata"]["resourceVersion"]}
+    assert (after["data"]["README"], after["binaryData"]) == ("who wrote this", {"logo": "AAAA"})
+
+
+async def test_a_map_of_this_name_that_was_there_before_keeps_what_it_holds(instances, cluster, clock):
+    meta = {"name": MAP, "namespace": OWN, "annotations": {"note": "mine"}}
+    cluster.put(CONFIG_MAPS, {"metadata": meta, "data": {"README": "mine"}})
+    instances.note(WEST, "press-1", 1)
+
+    await turn(instances, clock)
+
+    after = cluster.peek(CONFIG_MAPS, OWN, MAP)
+    assert (after["data"].keys(), after["metadata"]["annotations"]) == ({"README", WEST.uid}, {"note": "mine"})
+    assert after["metadata"]["labels"]["tallystick.dev/instances"] == "true"
 
 
 # When the API server does not take it.

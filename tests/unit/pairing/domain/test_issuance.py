@@ -1,11 +1,22 @@
 """The next step for a PairingToken: S7 (spec is the order), S22 (healing), R85 (expiry), D11 (only by order)."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from tallystick.objects.held_secrets import HeldSecret
-from tallystick.pairing.domain.issuance import Done, Expire, Heal, Input, Issue, RemoveSecret, Revoke, next_step
+from tallystick.pairing.domain.issuance import (
+    Done,
+    Expire,
+    Heal,
+    Input,
+    Issue,
+    RemoveSecret,
+    ReportConflict,
+    Revoke,
+    next_step,
+)
 from tests.builders import OTHER_UID, UID, a_pairing_token, issued_status, used_status
 from tests.fakes import NOON
 
@@ -79,6 +90,16 @@ def test_s22_a_secret_of_another_user_is_never_removed(owner):
     token = a_pairing_token(status=used_status())
 
     assert step(token, secret=a_secret(owner_uid=owner)) == Done()
+
+
+def test_s22_a_secret_that_only_names_the_token_as_its_owner_is_reported():
+    token, secret = a_pairing_token(status=used_status()), replace(a_secret(owner_uid=None), controller_uid=UID)
+
+    assert step(token, secret=secret) == ReportConflict()
+
+
+def test_a_secret_that_waits_for_its_deletion_is_not_deleted_again():
+    assert step(a_pairing_token(status=used_status()), secret=replace(a_secret(), is_terminating=True)) == Done()
 
 
 def test_an_intact_secret_of_an_active_token_rests():

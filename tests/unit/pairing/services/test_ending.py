@@ -93,6 +93,79 @@ async def test_s22_a_secret_that_changed_hands_meanwhile_is_not_deleted(world):
     assert world.secret() is not None
 
 
+async def expire(world):
+    world.clock.advance(300)
+
+
+async def use(world):
+    world.cluster.edit(PAIRING_TOKENS, NAMESPACE, NAME, lambda body: body.update(status=used_status()))
+
+
+async def revoke(world):
+    world.edit(revoked=True)
+
+
+ENDS = pytest.mark.parametrize(("end", "state"), [(expire, "Expired"), (use, "Used"), (revoke, "Revoked")])
+
+
+@ENDS
+async def test_s22_a_secret_with_data_of_others_stays_at_the_end_until_the_data_is_gone(world, end, state):
+    await world.issue()
+    await end(world)
+    edited = world.cluster.edit(SECRETS, NAMESPACE, SECRET, lambda body: body["data"].update(notes="bWluZQ=="))
+
+    outcome = await world.reconcile()
+    untouched, said, message = world.secret() == edited, world.said(), world.message()
+    await world.reconcile()
+    warnings = world.events.reasons().count("SecretConflict")
+    world.cluster.edit(SECRETS, NAMESPACE, SECRET, lambda body: body["data"].pop("notes"))
+    await world.reconcile()
+
+    assert (untouched, said["Stalled"], outcome.requeue_after) == (True, ("True", "SecretConflict"), 10.0)
+    assert message == (
+        "Secret edge/press-1-pairing-token already belongs to PairingToken edge/press-1, but it also holds data that "
+        "the operator does not write: notes. Remove that data, or delete the Secret."
+    )
+    assert (world.token().status.state, world.secret(), warnings) == (state, None, 1)
+    assert world.ready()[1] != "SecretConflict"
+
+
+@ENDS
+@pytest.mark.parametrize("labelled", [True, False], ids=["labelled", "plain"])
+async def test_s22_an_opaque_secret_with_a_forged_owner_survives_the_end(world, end, state, labelled):
+    await world.issue()
+
+    def forge(body):
+        body.update(type="Opaque", data={"notes": "bWluZQ=="})
+        if not labelled:
+            body["metadata"]["labels"].clear()
+
+    forged = world.cluster.edit(SECRETS, NAMESPACE, SECRET, forge)
+    await world.reconcile()
+    await end(world)
+
+    await world.reconcile()
+    world.restart()
+    await world.reconcile()
+
+    assert (world.secret(), world.token().status.state) == (forged, state)
+    assert not {("delete", "secrets"), ("replace", "secrets")} & set(world.writes())
+
+
+@ENDS
+async def test_a_secret_that_a_finalizer_of_others_holds_is_deleted_once(world, end, state):
+    await world.issue()
+    world.cluster.edit(SECRETS, NAMESPACE, SECRET, lambda body: body["metadata"].update(finalizers=["example.com/x"]))
+    await end(world)
+
+    for _ in range(3):
+        await world.reconcile()
+
+    assert world.writes().count(("delete", "secrets")) == 1
+    assert world.secret()["metadata"]["finalizers"] == ["example.com/x"]
+    assert world.token().status.state == state
+
+
 @pytest.mark.parametrize(
     ("status", "writes"),
     [

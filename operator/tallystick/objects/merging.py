@@ -1,0 +1,28 @@
+"""Write to stored objects without a change of what other writers have added to them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def merged_metadata(
+    wanted: Mapping[str, Any], held: Mapping[str, Any], *, our_labels: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Return the metadata for a write: our labels and references as wanted, and all else as it is held.
+
+    So labels, annotations, finalizers and references of other writers stay.
+
+    Args:
+        wanted: The metadata that the operator sets.
+        held: The metadata as it was read.
+        our_labels: The labels that are removed if they are not wanted.
+    """
+    ours = wanted.get("ownerReferences", [])
+    uids = {one["uid"] for one in ours}
+    references = [*ours, *(one for one in held.get("ownerReferences") or () if one.get("uid") not in uids)]
+    labels = {key: value for key, value in (held.get("labels") or {}).items() if key not in set(our_labels)}
+    return {
+        # Without managedFields, the API server keeps those that it has.
+        **{key: value for key, value in held.items() if key != "managedFields"},
+        "labels": {**labels, **wanted.get("labels", {})},
+        **({"ownerReferences": references} if references else {}),
+    }
