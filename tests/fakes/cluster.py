@@ -11,7 +11,15 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tallystick.objects.ports import AlreadyExistsError, Clock, ConflictError, Json, NotFoundError, RefusedError
+from tallystick.objects.ports import (
+    AlreadyExistsError,
+    Clock,
+    ConflictError,
+    Json,
+    NamespaceTerminatingError,
+    NotFoundError,
+    RefusedError,
+)
 from tallystick.schema.meta import Resource
 from tests.fakes.clock import CountingIds, FakeClock
 from tests.fakes.stored import (
@@ -56,6 +64,7 @@ class FakeCluster:
 
     clock: Clock = field(default_factory=FakeClock)
     calls: list[Call] = field(default_factory=list)
+    refusing: dict[tuple[str, str], Exception] = field(default_factory=dict)  # by verb and plural, until it is removed
     terminating: set[str] = field(default_factory=set)  # namespaces in which nothing may be created any more
     _objects: dict[Key, Json] = field(default_factory=dict)
     _faults: deque[_Fault] = field(default_factory=deque)
@@ -146,7 +155,7 @@ class FakeCluster:
         def created() -> Json:
             if key[2] in self.terminating:
                 msg = f'namespace "{key[2]}" is being terminated'
-                raise RefusedError(msg)
+                raise NamespaceTerminatingError(msg)
             if body["metadata"].get("resourceVersion"):
                 raise RefusedError("resourceVersion should not be set on objects to be created")
             if key in self._objects:
@@ -217,6 +226,8 @@ class FakeCluster:
             fault.before()
         if fault.error and not fault.applied:
             raise fault.error
+        if refusal := self.refusing.get((call.verb, call.plural)):
+            raise refusal
         result = copy.deepcopy(act())
         if fault.after:
             fault.after()

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from tallystick.controller.cache import ObjectCache
 from tallystick.objects.result import Result
 from tallystick.pairing.api.master_token import MASTER_TOKENS, MasterToken
 from tallystick.pairing.services.master_tokens import MasterTokens
+from tallystick.registry import KINDS
 from tests.worlds.world import NAMESPACE, World
 
 Json = dict[str, Any]
@@ -19,7 +21,13 @@ class MasterWorld:
         self._pairing = World()
         self.clock, self.cluster = self._pairing.clock, self._pairing.cluster
         self.audit, self.events = self._pairing.audit, self._pairing.events
-        self.writes, self.restart = self._pairing.writes, self._pairing.restart
+        self.writes = self._pairing.writes
+        self.restart()
+
+    def restart(self) -> None:
+        """Start a controller that knows nothing but what the API server tells."""
+        self._cache = ObjectCache(KINDS)
+        self._controller = MasterTokens(self.cluster, self._cache, self._pairing._ctx(self._pairing.server_clock))
 
     async def settle(self) -> None:
         await self._pairing.replica().redeem(await self._pairing.issue(masterToken={"ttl": f"{LIFETIME}s"}))
@@ -32,10 +40,10 @@ class MasterWorld:
         self.clock.advance(LIFETIME)
 
     async def reconcile(self) -> Result:
-        """One look of a fresh controller; without an object at the name of one."""
+        """One look of the controller, whose watches have caught up; without an object at the name of one."""
         name = next((master.metadata.name for master in self._pairing.masters()), "mtok-none")
-        ctx = self._pairing._ctx(self._pairing.server_clock)
-        return await MasterTokens(self.cluster, self._pairing._seen(), ctx).reconcile(NAMESPACE, name)
+        self._cache.stores = self._pairing._seen().stores
+        return await self._controller.reconcile(NAMESPACE, name)
 
     def edit(self, **spec: Any) -> Json:
         return self._pairing.edit(MASTER_TOKENS, self.object().metadata.name, **spec)

@@ -9,6 +9,7 @@ from tests.builders import UID
 TOKEN_ID = pairing_token_id(UID, 1)
 USED = f"pairing token {TOKEN_ID} has already been used"
 REVOKED = f"pairing token {TOKEN_ID} has been revoked"
+NO_MASTER = f"pairing token {TOKEN_ID} has no master token any more; request a new pairing token"
 EXPIRED = f"pairing token {TOKEN_ID} expired at 2030-01-01T12:05:00Z"
 NOT_VALID = "subject_token is not a valid pairing token"
 

@@ -103,7 +103,7 @@ class Worklist:
         except Exception:
             self._metrics.count_reconcile(resource.kind, "failed")
             raise
-        self._metrics.count_reconcile(resource.kind, "done")
+        self._metrics.count_reconcile(resource.kind, "failed" if result.failed else "done")
         self._plan(key, result)
 
     def _plan(self, key: ObjectKey, result: Result) -> None:
@@ -111,5 +111,7 @@ class Worklist:
             self._heap.set(key, result.requeue_at)
         else:
             self._heap.discard(key)
-        if result.requeue_after is not None:
+        if result.failed:
+            self._queue.retry(key, result.requeue_after or 0.0)
+        elif result.requeue_after is not None:
             self._queue.add_after(key, result.requeue_after)

@@ -12,5 +12,8 @@ class SharedReason(StrEnum):
     SECRET_CONFLICT = "SecretConflict"  # noqa: S105 - a reason
     """The Secret exists, and it is not one that the operator has written for this object. It does not change it."""
 
+    WRITE_REJECTED = "WriteRejected"
+    """The API server rejects a request of the operator for this object: a quota, a policy, a webhook or RBAC."""
+
     CLAIMS_CHANGED = "ClaimsChanged"
     """The Secret lacks a token that the operator cannot sign again, because its settings or keys have changed."""

@@ -9,12 +9,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
+import structlog
+
 from tallystick.errors import NotYetError
 from tallystick.objects.conditions import Description, Readiness, conditions, reconciling, stalled
 from tallystick.objects.context import Context
 from tallystick.objects.healing import HealBackoff
+from tallystick.objects.obstacles import Obstacle, Obstacles
 from tallystick.objects.ownership import SecretConflict
-from tallystick.objects.ports import Cache, Cluster, Json
+from tallystick.objects.ports import Cache, Cluster, ClusterError, Json, RefusedError
 from tallystick.objects.reasons import SharedReason
 from tallystick.objects.result import Result
 from tallystick.schema.meta import Condition, ObjectMeta, Resource
@@ -24,6 +27,8 @@ MOST_STEPS = 5
 RETRY_UNFINISHED_SECONDS = 1.0
 # A foreign Secret has no label of ours, so no watch reports its deletion.
 RETRY_STALLED_SECONDS = 10.0
+
+log = structlog.get_logger("tallystick.reconciler")
 
 
 class ApiObject(Protocol):
@@ -73,6 +78,10 @@ def _nothing() -> None:
     return
 
 
+def _no_changes(_: ApiObject) -> Mapping[str, Any]:
+    return {}
+
+
 class Reconciler(Generic[K]):
     """Reads, records and reports the objects of one kind. Only the leader uses it, for one object at a time.
 
@@ -83,6 +92,7 @@ class Reconciler(Generic[K]):
         cache: The objects that the watches have read.
         ctx: Time, audit log and events.
         facts: Returns the facts that each audit line about an object holds, beside its kind, name and uid.
+        held_up: Returns the members of the status that change while the next step cannot be taken.
     """
 
     def __init__(
@@ -94,6 +104,7 @@ class Reconciler(Generic[K]):
         ctx: Context,
         *,
         facts: Callable[[K], Mapping[str, str | int]] = _no_facts,
+        held_up: Callable[[K], Mapping[str, Any]] = _no_changes,
     ) -> None:
         self._model = model
         self._describe = describe
@@ -101,20 +112,33 @@ class Reconciler(Generic[K]):
         self._cache = cache
         self._ctx = ctx
         self._facts = facts
+        self._held_up = held_up
         self._backoff = HealBackoff(ctx.clock)
+        self._obstacles = Obstacles()
+        self._unrecorded: set[tuple[str, str]] = set()  # objects whose status rejects the report, too
 
     async def run(self, namespace: str, name: str, act: Act[K], *, if_gone: Callable[[], None] = _nothing) -> Result:
         """Act on the object until `act` returns a Result; None: read the object again at once.
 
-        `if_gone` is called if there is no such object.
+        `if_gone` is called if there is no such object. If the API server rejects a request, the object reports it.
         """
         for _ in range(MOST_STEPS):
             raw = self._cache.get(self._model.RESOURCE, namespace, name)
             if raw is None:
+                self._unrecorded.discard((namespace, name))
                 if_gone()
                 return Result()
-            result = await act(self._observed(raw))
+            seen = self._observed(raw)
+            try:
+                result = await act(seen)
+            except (ClusterError, NotYetError) as error:
+                obstacle = self._obstacles.found(seen.object.metadata.uid, error)
+                if obstacle is None:
+                    raise
+                return await self._report(seen, obstacle)
             if result is not None:
+                self._obstacles.passed(seen.object.metadata.uid)
+                self._unrecorded.discard((namespace, name))
                 return result
         return Result(requeue_after=RETRY_UNFINISHED_SECONDS)
 
@@ -225,6 +249,36 @@ class Reconciler(Generic[K]):
         meta = seen.object.metadata
         about = {"kind": self._model.RESOURCE.kind, "namespace": meta.namespace, "name": meta.name, "uid": meta.uid}
         self._ctx.audit.record(action, outcome, **about, **self._facts(seen.object), **facts)
+
+    async def _report(self, seen: Observed[K], obstacle: Obstacle) -> Result:
+        """Record an obstacle, and return to try again. The audit log and an event report it only if it is new."""
+        meta = seen.object.metadata
+        where = (meta.namespace, meta.name)
+        key = f"{self._model.RESOURCE.kind} {meta.namespace}/{meta.name}"
+        if not obstacle.is_reported:
+            log.debug("reconciliation waits for the deletion of the namespace", key=key)
+            return Result(failed=True)
+        log.warning("reconciliation failed", key=key, reason=obstacle.reason.value, text=obstacle.message)
+        # A step may have written the object before it failed.
+        latest = self._observed(self._cache.get(self._model.RESOURCE, *where) or seen.raw)
+        reported = where in self._unrecorded or (_ready(latest.object) or ("", ""))[0] == obstacle.reason.value
+        requeue_at = await self._try_to_record(latest, obstacle)
+        if not reported:
+            self.audit("refuse", latest, outcome="rejected", reason=obstacle.reason.value)
+            self.warn(latest, obstacle.reason, obstacle.message)
+        return Result(requeue_at=requeue_at, requeue_after=obstacle.retry_after, failed=True)
+
+    async def _try_to_record(self, latest: Observed[K], obstacle: Obstacle) -> datetime | None:
+        """Write the obstacle into the status. If the API server rejects that as well, only log and event report it."""
+        where = (latest.object.metadata.namespace, latest.object.metadata.name)
+        readiness = reconciling(obstacle.reason, obstacle.message)
+        try:
+            _, requeue_at = await self._write(latest, self._held_up(latest.object), readiness)
+        except RefusedError:
+            self._unrecorded.add(where)
+            return self.requeue(latest).requeue_at
+        self._unrecorded.discard(where)
+        return requeue_at
 
     def _observed(self, raw: Json) -> Observed[K]:
         return Observed(self._model.model_validate(raw), raw)

@@ -1,5 +1,10 @@
 """The shared part of a reconciler alone: how often it looks, and what it hands to the steps of a kind."""
 
+import pytest
+
+from tallystick.errors import NotYetError
+from tallystick.objects.ports import RefusedError
+from tallystick.objects.reasons import SharedReason
 from tallystick.objects.reconciler import MOST_STEPS, Reconciler
 from tallystick.objects.result import Result
 from tallystick.pairing.api.pairing_token import PairingToken, PairingTokenState
@@ -65,3 +70,44 @@ async def test_a_status_that_is_as_it_must_be_is_not_written(world):
 
     assert recorded == [(False, True)]
     assert world.writes() == [("replace_status", "pairingtokens")]
+
+
+async def test_a_step_that_waits_for_a_reason_of_a_condition_gives_the_object_this_condition_and_one_event(world):
+    world.apply()
+    reconciler = reconciler_of(world)
+
+    async def act(_):
+        raise NotYetError(SharedReason.CLAIMS_CHANGED, "restore the keyring", retry_after=7)
+
+    results = [await reconciler.run(NAMESPACE, NAME, act) for _ in range(3)]
+
+    assert results == [Result(requeue_after=7, failed=True)] * 3
+    assert world.said() == {"Ready": ("False", "ClaimsChanged"), "Reconciling": ("True", "ClaimsChanged")}
+    assert world.message() == "restore the keyring"
+    assert world.writes() == [("replace_status", "pairingtokens")]
+    assert [event.message for event in world.events.warnings] == ["restore the keyring"]
+
+
+async def test_a_step_that_waits_for_a_second_is_only_tried_again(world):
+    world.apply()
+
+    async def act(_):
+        raise NotYetError("temporarily_unavailable", "try again")
+
+    with pytest.raises(NotYetError):
+        await reconciler_of(world).run(NAMESPACE, NAME, act)
+
+    assert (world.writes(), world.events.warnings) == ([], [])
+
+
+async def test_what_a_step_has_written_before_it_failed_stays_written(world):
+    world.apply()
+    reconciler = reconciler_of(world)
+
+    async def act(seen):
+        await reconciler.record(seen, {"state": PairingTokenState.EXPIRED})
+        raise RefusedError("exceeded quota: none")
+
+    await reconciler.run(NAMESPACE, NAME, act)
+
+    assert (world.token().status.state, world.ready()) == ("Expired", ("False", "WriteRejected"))

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from tallystick.objects.ports import NotFoundError
+from tallystick.objects.ports import NotFoundError, RefusedError, UnavailableError
 from tallystick.registry import KINDS
 from tallystick.schema.builtin import SECRETS
 from tallystick.schema.meta import API_VERSION
@@ -185,6 +185,151 @@ async def test_a_stall_is_reported_once(world, kind, status_write):
     assert world.events.warnings[-1].reason == said["Stalled"][1]
     assert first[-1] == status_write
     assert status_write not in world.writes()
+
+
+# A rejection by the API server.
+
+
+def refuse(world, verb, plural, refusal):
+    world.cluster.refusing[verb, plural] = refusal
+
+
+async def look(world, times=3):
+    """Let the controller look again and again; return its results."""
+    return [await world.reconcile() for _ in range(times)]
+
+
+REFUSALS = [
+    pytest.param(
+        'secrets "x" is forbidden: exceeded quota: none, requested: count/secrets=1, used: count/secrets=0, '
+        "limited: count/secrets=0",
+        "raise the quota, or delete objects that it counts",
+        id="a quota",
+    ),
+    pytest.param(
+        "secrets \"x\" is forbidden: ValidatingAdmissionPolicy 'others' with binding 'others' denied request: no.",
+        "change this policy or webhook so that it permits the ServiceAccounts of the operator",
+        id="a policy",
+    ),
+    pytest.param(
+        'admission webhook "x.example.com" denied the request: no',
+        "change this policy or webhook so that it permits the ServiceAccounts of the operator",
+        id="a webhook",
+    ),
+    pytest.param(
+        'secrets is forbidden: User "system:serviceaccount:tallystick-system:controller" cannot create resource '
+        '"secrets" in API group "" in the namespace "edge"',
+        "grant the permission again: apply the output of tallystick manifests",
+        id="RBAC",
+    ),
+    pytest.param("Request entity too large: limit is 3145728", "make the object smaller", id="too large"),
+    pytest.param(
+        'Secret "x" is invalid: metadata.name: Invalid value', "remove the cause that the API server names", id="422"
+    ),
+]
+
+
+@of_kinds_with_a_secret
+@pytest.mark.parametrize(("words", "advice"), REFUSALS)
+async def test_a_rejected_secret_is_reported_once_and_tried_again_until_the_cause_is_gone(
+    world, kind, status_write, words, advice
+):
+    world.apply()
+    refuse(world, "create", "secrets", RefusedError(words))
+
+    results = await look(world)
+    said, message, generation = world.said(), world.message(), world.object().status.observed_generation
+    statuses = world.writes().count(status_write)
+    world.restart()
+    results += await look(world, 1)
+    again = world.writes()
+    world.cluster.refusing.clear()
+    await world.reconcile()
+
+    assert {result.failed for result in results} == {True}
+    assert said == {"Ready": ("False", "WriteRejected"), "Reconciling": ("True", "WriteRejected")}
+    assert message == (
+        f"the API server rejects a request of the operator for this object: {words.rstrip('.')}; {advice}. "
+        "The controller tries again within a minute."
+    )
+    assert (generation, statuses <= 2, again) == (1, True, [("create", "secrets")])
+    assert world.events.reasons() == ["WriteRejected"]
+    assert world.audit.decisions()[0] == ("refuse", "rejected")
+    assert world.audit.decisions().count(("refuse", "rejected")) == 1
+    assert world.said() == {"Ready": ("True", "Issued")}
+
+
+@of_kinds_with_a_secret
+@pytest.mark.parametrize(("damage", "verb"), [(delete, "create"), (edit_the_token, "replace")])
+async def test_a_rejected_heal_is_reported_and_is_no_heal(world, kind, damage, verb):
+    await world.settle()
+    issued, decisions, due = content(world.secret()), world.audit.decisions(), (await world.reconcile()).requeue_at
+    damage(world)
+    refuse(world, verb, "secrets", RefusedError("exceeded quota: none"))
+
+    results = await look(world)
+    said, audited = world.said(), world.audit.decisions()
+    world.cluster.refusing.clear()
+    await world.reconcile()
+    await world.reconcile()
+
+    assert said == {"Ready": ("False", "WriteRejected"), "Reconciling": ("True", "WriteRejected")}
+    assert {(result.failed, result.requeue_at) for result in results} == {(True, due)}
+    assert (audited, world.events.reasons()) == ([*decisions, ("refuse", "rejected")], ["WriteRejected"])
+    assert (content(world.secret()), world.said()) == (issued, {"Ready": ("True", "Issued")})
+    assert world.audit.decisions() == [*audited, ("heal", "ok")]
+
+
+@of_all_kinds
+async def test_a_rejected_status_is_reported_once_by_an_event_and_recorded_once_it_is_accepted(
+    world, kind, status_write
+):
+    await world.settle()
+    said, before = world.said(), reported(world, kind)
+    refuse(world, *status_write, RefusedError('admission webhook "x.example.com" denied the request: no'))
+    world.edit(description="the press in hall 3")
+
+    results = await look(world)
+    unchanged, after = world.said(), reported(world, kind)
+    world.cluster.refusing.clear()
+    await world.reconcile()
+
+    assert {result.failed for result in results} == {True}
+    assert (unchanged, after) == (said, (before[0] + 1, before[1] + 1))
+    assert world.events.warnings[-1].reason == "WriteRejected"
+    assert (world.said(), world.object().status.observed_generation) == (said, 2)
+    assert reported(world, kind) == after
+
+
+@of_kinds_with_a_secret
+async def test_in_a_namespace_that_is_being_deleted_a_rejection_is_no_news(world, kind, status_write):
+    world.apply()
+    world.cluster.terminating.add(world.object().metadata.namespace)
+
+    results = await look(world)
+
+    assert {result.failed for result in results} == {True}
+    assert (world.events.warnings, world.audit.lines) == ([], [])
+    assert "WriteRejected" not in str(world.object().status)
+
+
+@of_kinds_with_a_secret
+async def test_an_api_server_that_fails_again_and_again_is_reported_and_one_that_restarts_is_not(world, kind):
+    world.apply()
+    failure = UnavailableError("the API server returned 500: the KMS plugin does not answer", is_failure=True)
+    refuse(world, "create", "secrets", failure)
+
+    for _ in range(2):
+        with pytest.raises(UnavailableError):
+            await world.reconcile()
+    quiet = list(world.events.warnings)
+    await look(world, 2)
+    said = world.said()
+    world.cluster.refusing.clear()
+    await world.reconcile()
+
+    assert (quiet, world.events.reasons()) == ([], ["WriteRejected"])
+    assert (said["Ready"], world.said()["Ready"]) == (("False", "WriteRejected"), ("True", "Issued"))
 
 
 # A Secret of another owner.

@@ -8,8 +8,8 @@ import sys
 import pytest
 import structlog
 
+from tallystick.objects.redaction import holds_token, redact
 from tallystick.runtime.logs import configure_logging
-from tallystick.runtime.redaction import holds_token, redact
 
 LOOKS_LIKE_A_TOKEN = "ey" + "JhbGciOiJub25lIn0.e30.c2ln"
 AS_A_SECRET_HAS_IT = "ZX" + "lKaGJHY2lPaUp1YjI1bEluMC5lMzAuYzJsbg=="

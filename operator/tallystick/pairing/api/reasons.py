@@ -67,3 +67,6 @@ class PairingEventReason(StrEnum):
 
     REVOKED_BY_HOLDER = "RevokedByHolder"
     """The holder of the token revoked it at the revocation endpoint."""
+
+    MASTER_TOKEN_REJECTED = "MasterTokenRejected"  # noqa: S105 - a reason
+    """The API server rejects the MasterToken of a redemption: a quota, a policy, a webhook or RBAC."""

@@ -25,8 +25,7 @@ from tests.builders import MASTER_TOKEN_ID, a_master_token, a_pairing_token, iss
             a_pairing_token(status=used_status()),
             True,
             "Paired",
-            f"the token was redeemed; MasterToken mtok-{MASTER_TOKEN_ID} records the trust; "
-            "raise spec.serial to 2 to pair again",
+            f"the token was redeemed; see MasterToken mtok-{MASTER_TOKEN_ID}; raise spec.serial to 2 to pair again",
             id="Used",
         ),
         pytest.param(

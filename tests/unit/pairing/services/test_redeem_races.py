@@ -26,7 +26,7 @@ from tests.worlds.ends import (
     revoked_in_status,
 )
 from tests.worlds.faults import Fault
-from tests.worlds.redeeming import NOT_VALID, REVOKED, USED, refused
+from tests.worlds.redeeming import NO_MASTER, NOT_VALID, REVOKED, USED, refused
 from tests.worlds.world import NAME, NAMESPACE
 
 LOST = UnavailableError("the API server did not respond")
@@ -59,7 +59,7 @@ async def test_a_lost_answer_of_the_create_is_found_out_by_creating_again(world,
 
 async def test_a_swap_that_lands_late_is_our_own_and_not_another(world):
     jwt = await world.issue()
-    world.cluster.plan_from_now({2: Fault.LATE})
+    world.cluster.plan_from_now({3: Fault.LATE})
 
     redeemed = await world.replica().redeem(jwt, None)
 
@@ -165,7 +165,8 @@ async def test_what_ends_between_the_swap_and_the_last_read_is_refused_if_it_is_
     jwt = await world.issue(masterToken={"deletionPolicy": "Retain"})
     world.cluster.after_next("create", "mastertokens", lambda: change(world))
 
-    assert await refused(world.replica().redeem(jwt)) == ("invalid_request", REVOKED)
+    text = NO_MASTER if change is master_gone else REVOKED
+    assert await refused(world.replica().redeem(jwt)) == ("invalid_request", text)
 
 
 @pytest.mark.parametrize(

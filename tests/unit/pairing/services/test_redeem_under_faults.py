@@ -18,9 +18,9 @@ from tests.worlds.ends import (
 from tests.worlds.faults import Fault, double_faults, single_faults
 from tests.worlds.world import World
 
-# get, swap, create, and two reads if the master token is retained; and as many again for what is retried.
-CALLS = 10
-CALLS_OF_ONE = {"Revoke": 3, "Retain": 5}
+# get, dry run, swap, create, and two reads if the master token is retained; and as many again for what is retried.
+CALLS = 11
+CALLS_OF_ONE = {"Revoke": 4, "Retain": 6}
 POLICIES = pytest.mark.parametrize("policy", CALLS_OF_ONE)
 PLANS = [pytest.param(plan, id=str(plan)) for plan in single_faults(CALLS)]
 
@@ -86,9 +86,9 @@ async def test_r84_without_a_key_no_fault_delivers_twice(plan, policy):
 
 @pytest.mark.parametrize("fault", [Fault.NO_ANSWER, Fault.LOST_ANSWER])
 @pytest.mark.parametrize(
-    ("policy", "number"), [(policy, number) for policy, last in CALLS_OF_ONE.items() for number in range(2, last + 1)]
+    ("policy", "number"), [(policy, number) for policy, last in CALLS_OF_ONE.items() for number in range(3, last + 1)]
 )
-async def test_no_single_fault_after_the_first_reading_burns_the_token_of_a_client_without_a_key(policy, number, fault):
+async def test_no_single_fault_after_the_dry_run_burns_the_token_of_a_client_without_a_key(policy, number, fault):
     world = World()
     jwt = await issued(world, policy)
     world.cluster.plan_from_now({number: fault})
@@ -141,13 +141,13 @@ REVOCATIONS = [
     ("number", "revoke"),
     [
         (number, revoke)
-        for number in range(1, 7)
+        for number in range(1, 8)
         for revoke in REVOCATIONS
-        if number > 3 or revoke.__name__.startswith("pairing")  # there is no master token before
+        if number > 4 or revoke.__name__.startswith("pairing")  # there is no master token before
     ],
 )
 async def test_i4_there_is_no_answer_after_a_revocation_of_what_is_retained(number, revoke):
-    """Before each call of a redemption; number 6 is the second request, after the first was answered."""
+    """Before each call of a redemption; number 7 is the second request, after the first was answered."""
     world = World()
     jwt = await issued(world, "Retain")
     world.cluster.plan_from_now({})
@@ -157,8 +157,8 @@ async def test_i4_there_is_no_answer_after_a_revocation_of_what_is_retained(numb
     second = await ask_until_answered(world, jwt, THUMBPRINT)
 
     # The pairing token is read before the master token: a revocation between the two is seen by the next reader.
-    seen_by_the_next = number == 5 and revoke.__name__.startswith("pairing")
-    assert (first is None) is (number < 6 and not seen_by_the_next)
+    seen_by_the_next = number == 6 and revoke.__name__.startswith("pairing")
+    assert (first is None) is (number < 7 and not seen_by_the_next)
     # A deleted record can be made again from its redemption, until the pairing token's own expiry.
     if revoke is not master_gone:
         assert second is None
@@ -168,13 +168,13 @@ async def test_i4_there_is_no_answer_after_a_revocation_of_what_is_retained(numb
     ("number", "revoke"),
     [
         (number, revoke)
-        for number in range(1, 9)
+        for number in range(1, 10)
         for revoke in REVOCATIONS
-        if number > 3 or revoke.__name__.startswith("pairing")
+        if number > 4 or revoke.__name__.startswith("pairing")
     ],
 )
 async def test_i4_there_is_no_valid_answer_after_a_revocation(number, revoke):
-    """Before each of get, swap, create; of get, create, get, get of the second request; and after both."""
+    """Before each of get, dry run, swap, create; of get, create, get, get of the second request; and after both."""
     world = World()
     jwt = await issued(world, "Revoke")
     world.cluster.plan_from_now({})
@@ -185,17 +185,17 @@ async def test_i4_there_is_no_valid_answer_after_a_revocation(number, revoke):
     for late in world.cluster.hooks.values():
         late()
 
-    assert (first is None) is (number < 3)
+    assert (first is None) is (number < 4)
     assert not await is_valid(world, first)
     # A deleted record can be made again from its redemption, until the pairing token's own expiry.
-    if revoke is not master_gone or number > 5:
+    if revoke is not master_gone or number > 6:
         assert not await is_valid(world, second)
 
 
 @POLICIES
 async def test_revocations_and_faults_together_leave_no_valid_answer(policy):
     for plan in single_faults(CALLS):
-        for number in range(1, 5):
+        for number in range(1, 6):
             world = World()
             jwt = await issued(world, policy)
             world.cluster.plan_from_now(dict(plan))

@@ -1,0 +1,23 @@
+"""Secrets of our objects: an admission rule that decides before the name is looked for hides no Secret of ours."""
+
+import pytest
+
+from tallystick.controller.cache import ObjectCache
+from tallystick.objects.owned_secrets import OwnedSecrets
+from tallystick.objects.ports import AlreadyExistsError, RefusedError
+from tallystick.registry import KINDS
+from tallystick.schema.builtin import SECRETS
+from tests.fakes import FakeCluster
+
+SECRET = {"metadata": {"name": "x", "namespace": "edge"}, "type": "Opaque", "data": {}}
+
+
+@pytest.mark.parametrize(("exists", "error"), [(True, AlreadyExistsError), (False, RefusedError)])
+async def test_a_quota_that_the_secret_itself_has_exhausted_is_no_rejection(exists, error):
+    cluster = FakeCluster()
+    if exists:
+        cluster.put(SECRETS, SECRET)
+    cluster.refusing["create", "secrets"] = RefusedError("exceeded quota: one")
+
+    with pytest.raises(error):
+        await OwnedSecrets(cluster, ObjectCache(KINDS)).create(SECRET)
