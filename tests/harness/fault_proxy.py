@@ -32,6 +32,7 @@ from tests.harness.wires import http_server, kubeconfig_at, serving
 
 LARGEST_BODY = 16 * 1024 * 1024
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+DRY_RUN = "DRY RUN"
 # They belong to one connection (RFC 9110 7.6.1), or are made anew for the next one.
 _OF_ONE_HOP = frozenset({"host", "connection", "keep-alive", "transfer-encoding", "content-length", "upgrade"})
 _REASONS = {409: "Conflict", 429: "TooManyRequests", 500: "InternalError"}
@@ -43,6 +44,7 @@ class Asked:
 
     Attributes:
         user: Who asks: the `sub` of a ServiceAccount's token, or the name in a client certificate.
+        method: Of HTTP, or DRY_RUN for a write that is only tried.
         path: Without the query; a create has the name of its object at the end.
         watch: Whether it asks for a stream of events.
     """
@@ -267,8 +269,9 @@ def _asked(request: web.BaseRequest, body: bytes) -> Asked:
     user = read_token(bearer).claims["sub"] if bearer.count(".") == 2 else _certified(request)
     path, _, query = request.raw_path.partition("?")
     name = json.loads(body).get("metadata", {}).get("name") if request.method == "POST" and body[:1] == b"{" else None
-    watch = parse_qs(query).get("watch") in (["true"], ["1"])
-    return Asked(user, request.method, f"{path}/{name}" if name else path, watch)
+    asked = parse_qs(query)
+    watch, method = asked.get("watch") in (["true"], ["1"]), DRY_RUN if "dryRun" in asked else request.method
+    return Asked(user, method, f"{path}/{name}" if name else path, watch)
 
 
 def _of_all_hops(headers: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -7,6 +7,8 @@
       |       look --> create -----> check ...   no answer, or a conflict: read anew, and never un-redeem
       +-----> resume ------------->  check ...   redeemed by this very key
 
+The dry run before the swap is no step here: it changes nothing, and what it finds out only ends a request or does not.
+
 A process that dies is one that takes no further step: nothing waits for another, so every place is one to die at, and
 an answer that is lost on its way to the client is one that is never sent. What costs a fault is a write whose answer
 is lost: it was done, it was not done, or it is done at any later time.

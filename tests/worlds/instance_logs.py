@@ -6,7 +6,7 @@ from tallystick.connections.domain.instance_maps import stored_records
 from tallystick.connections.services.instance_log import InstanceLog
 from tallystick.schema.builtin import CONFIG_MAPS
 from tallystick.schema.meta import ObjectMeta
-from tests.fakes import NOON
+from tests.fakes import NOON, MemoryEvents
 
 OWN, REPLICA = "tallystick-system", "exchange-0"
 MAP = f"tallystick-instances-{REPLICA}"
@@ -15,8 +15,8 @@ EAST = ObjectMeta(name="dc-east", namespace="edge", uid="uid-east")
 SEEN = int(NOON.timestamp())
 
 
-def a_log(cluster, clock, replica=REPLICA):
-    return InstanceLog(cluster, clock, namespace=OWN, replica=replica)
+def a_log(cluster, clock, replica=REPLICA, events=None):
+    return InstanceLog(cluster, clock, events or MemoryEvents(), namespace=OWN, replica=replica)
 
 
 class EnoughError(Exception):

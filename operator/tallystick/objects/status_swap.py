@@ -39,8 +39,10 @@ async def swap_status(
         The swap, or None if there was no object or nothing to write.
 
     Raises:
+        RefusedError: The API server rejects the status, and the object has not changed.
         UnavailableError: It is unclear whether the status is stored, or other clients write it. Try again.
     """
+    rejection: RefusedError | None = None
     for _ in range(MOST_TRIES):
         raw = await read()
         status = await change(raw) if raw is not None else None
@@ -48,13 +50,15 @@ async def swap_status(
             return None
         try:
             stored = await try_swap(cluster, clock, resource, raw, status)
-        except RefusedError:
+        except RefusedError as refused:
+            rejection = refused
             continue  # a rule of the schema rejects the write if the object has changed: the next read decides
+        rejection = None
         if stored is not None:
             return Swapped(raw, stored)
-    raise UnavailableError(
-        f"the status of the {resource.kind} is not stored, because other clients write it or reject it"
-    )
+    if rejection is not None:
+        raise rejection
+    raise UnavailableError(f"the status of the {resource.kind} is not stored, because other clients write it")
 
 
 async def try_swap(cluster: Cluster, clock: Clock, resource: Resource, raw: Json, status: Json) -> Json | None:

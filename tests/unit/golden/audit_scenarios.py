@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+from tallystick.objects.ports import RefusedError
 from tests.fakes import NOON, AuditLine
 from tests.unit.golden.product import SECRETS, SigningKey, care_for_keys_twice, written_by
 from tests.worlds import damages, ends
@@ -55,6 +56,14 @@ async def pairing_token_finds_a_foreign_secret() -> list[AuditLine]:
 async def pairing_token_cannot_be_issued() -> list[AuditLine]:
     world = World()
     world.apply(useCase="unheard-of")
+    await world.reconcile()
+    return world.audit.lines
+
+
+async def pairing_token_is_rejected_by_a_quota() -> list[AuditLine]:
+    world = World()
+    world.apply()
+    world.cluster.refusing["create", "secrets"] = RefusedError("exceeded quota: none")
     await world.reconcile()
     return world.audit.lines
 
@@ -199,6 +208,7 @@ CONTROLLER: tuple[Callable[[], Awaitable[list[AuditLine]]], ...] = (
     pairing_token_is_revoked_in_its_spec,
     pairing_token_finds_a_foreign_secret,
     pairing_token_cannot_be_issued,
+    pairing_token_is_rejected_by_a_quota,
     master_token_is_recorded_and_expires,
     master_token_is_revoked,
     connection_is_issued_healed_and_its_slot_removed,

@@ -36,3 +36,6 @@ class ConnectionEventReason(StrEnum):
 
     DEPLOYMENT_TYPE_MISMATCH = "DeploymentTypeMismatch"
     """An instance presented a token that was issued for another deployment type."""
+
+    HEARTBEATS_NOT_STORED = "HeartbeatsNotStored"
+    """The API server rejects the ConfigMap in which the exchange stores the heartbeats."""

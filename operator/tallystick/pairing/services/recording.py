@@ -8,6 +8,7 @@ use case in a namespace, so that a redemption sends the same three requests as w
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
+from enum import StrEnum
 
 from tallystick.errors import NotYetError
 from tallystick.objects.context import Context
@@ -38,24 +39,31 @@ ACCEPTED_SECONDS, REJECTED_SECONDS = 10.0, 1.0
 RETRY_AFTER_SECONDS = 5
 MOST_KEPT = 10_000
 
-NOT_CONSUMED = "the pairing token was not redeemed, because no master token can be recorded now; try again later"
+NOT_CONSUMED = "the pairing token was not redeemed, because the service cannot record it now; try again later"
 NO_RECORD = (
     "the pairing token was redeemed, but its master token cannot be recorded now; "
-    "repeat the request with the same key, or get a new pairing token"
+    "repeat the request with its key, or get a new pairing token"
 )
 
 Key = tuple[str, str]
 
 
 class RecordRejectedError(NotYetError):
-    """The API server rejects a MasterToken. The client may try again.
+    """The API server rejects the record of a redemption. The client may try again.
 
     Attributes:
+        cause: The reason of the event and of the audit line.
         words: The text of the API server, for the audit log. The client does not get it.
     """
 
-    def __init__(self, message: str, rejection: ClusterError) -> None:
+    def __init__(
+        self,
+        message: str,
+        rejection: ClusterError,
+        cause: StrEnum = PairingEventReason.MASTER_TOKEN_REJECTED,
+    ) -> None:
         super().__init__("temporarily_unavailable", message, retry_after=RETRY_AFTER_SECONDS)
+        self.cause = cause
         self.words = words_of(rejection)
 
 
@@ -99,7 +107,7 @@ class MasterTokenRecords:
             return
         if _is_temporary(rejection):
             raise _later(rejection)
-        self._warn(token, rejection, not_consumed_text(rejection_text(rejection)))
+        self.warn(token, rejection, not_consumed_text(rejection_text(rejection)))
         raise RecordRejectedError(NOT_CONSUMED, rejection)
 
     async def create(self, token: PairingToken, computed: MasterTokenSpec, *, tries: int) -> Json | None:
@@ -120,7 +128,7 @@ class MasterTokenRecords:
             # A quota decides before the API server looks for the name. It may be exhausted by this very MasterToken.
             if await self._reader.get_uncached(MASTER_TOKENS, metadata["namespace"], metadata["name"]) is not None:
                 return None
-            self._warn(token, rejection, no_record_text(token, rejection_text(rejection)))
+            self.warn(token, rejection, no_record_text(token, rejection_text(rejection)))
             raise RecordRejectedError(NO_RECORD, rejection) from rejection
 
     async def _create_once(self, body: Json) -> Json:
@@ -144,11 +152,18 @@ class MasterTokenRecords:
         if len(self._dry_runs) > MOST_KEPT:
             self._dry_runs.popitem(last=False)
 
-    def _warn(self, token: PairingToken, rejection: ClusterError, message: str) -> None:
+    def warn(
+        self,
+        token: PairingToken,
+        rejection: ClusterError,
+        message: str,
+        reason: StrEnum = PairingEventReason.MASTER_TOKEN_REJECTED,
+    ) -> None:
+        """Write a Warning event about the PairingToken, unless its namespace is being deleted."""
         if isinstance(rejection, NamespaceTerminatingError):
             return
         about = {"apiVersion": API_VERSION, "kind": PAIRING_TOKENS.kind, "metadata": token.metadata.to_json()}
-        self._events.warn(about, PairingEventReason.MASTER_TOKEN_REJECTED.value, message)
+        self._events.warn(about, reason.value, message)
 
 
 def master_token_body(token: PairingToken, computed: MasterTokenSpec) -> Json:

@@ -46,7 +46,7 @@ class Place:
         self.server_clock = ServerClock(self.clock)
         ctx = Context(self.clock, self.server_clock, self.audit, self.events)
         authorizer = ConnectionAuthorizer(FreshReader(self.cluster, self.clock, max_staleness=1.0), ctx)
-        self.instances = InstanceLog(self.cluster, self.clock, namespace=OWN, replica="one")
+        self.instances = InstanceLog(self.cluster, self.clock, MemoryEvents(), namespace=OWN, replica="one")
         self.heartbeats = Heartbeats(signer, authorizer, self.instances, ctx)
 
     def connected(self, **changes):

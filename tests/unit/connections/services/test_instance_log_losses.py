@@ -8,6 +8,7 @@ from tallystick.connections.services.instance_log import CHANGES_SECONDS, POLL_S
 from tallystick.objects.ports import ConflictError, RefusedError, UnavailableError
 from tallystick.schema.builtin import CONFIG_MAPS
 from tests.builders import OTHER_UID
+from tests.fakes import MemoryEvents
 from tests.worlds.instance_logs import (
     EAST,
     MAP,
@@ -215,6 +216,25 @@ async def test_after_each_refusal_the_next_attempt_is_later_and_a_success_starts
 
     assert waits == [3, 6, 12, 24, 48, 60, 60, 3]
     assert set(last_seen(cluster)) == {"press-7", "press-1"}
+
+
+async def test_a_record_that_is_refused_is_an_event_about_each_configuration_once(cluster, clock):
+    events = MemoryEvents()
+    instances = a_log(cluster, clock, events=events)
+    for configuration in (WEST, EAST):
+        instances.note(configuration, "press-1", 1)
+    cluster.refusing["create", "configmaps"] = RefusedError("exceeded quota: none")
+
+    for _ in range(3):
+        clock.advance(await turn(instances, clock))
+        instances.note(WEST, "press-1", 1)
+    told = [(event.kind, event.namespace, event.name, event.reason) for event in events.warnings]
+    cluster.refusing.clear()
+    clock.advance(await turn(instances, clock))
+
+    assert told == [("ConnectionConfiguration", "edge", name, "HeartbeatsNotStored") for name in ("dc-west", "dc-east")]
+    assert "exceeded quota: none; raise the quota" in events.warnings[0].message
+    assert set(last_seen(cluster)) == {"press-1"}
 
 
 async def test_times_that_could_not_be_written_are_written_later(instances, cluster, clock):
