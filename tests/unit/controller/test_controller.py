@@ -1,6 +1,7 @@
 """The controller makes up for what its watch has missed, ranks what it sees, and ignores an echo of its own writes."""
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -260,3 +261,31 @@ async def test_an_error_that_no_later_attempt_can_mend_ends_the_leader() -> None
         await controller._lead()
 
     assert raised.group_contains(KeyringError)
+
+
+@in_virtual_time
+async def test_an_object_whose_next_step_cannot_be_taken_is_tried_ever_more_slowly_and_its_expiry_stays_planned(
+    clock: FakeClock, metrics: Metrics
+) -> None:
+    worklist = Worklist(KINDS, clock, metrics)
+    tried: list[float] = []
+
+    class Failing:
+        async def reconcile(self, namespace: str, name: str) -> Result:
+            tried.append(asyncio.get_running_loop().time())
+            return Result(requeue_at=NOON, failed=True) if len(tried) < 5 else Result()
+
+    worklist.observe(PAIRING_TOKENS, "ADDED", a_token(FakeCluster(), "site-a"))
+    planned: list[object] = []
+    worklist._heap.set = lambda key, when: planned.append(when)  # type: ignore[method-assign]
+    worklist.start_leading()
+    running = asyncio.create_task(worklist.run({PAIRING_TOKENS: Failing()}, 1))
+    await asyncio.sleep(120)
+    running.cancel()
+
+    pauses = [after - before for before, after in itertools.pairwise(tried)]
+    assert len(tried) == 5
+    assert all(0.25 * 2**number <= pause <= 0.5 * 2**number for number, pause in enumerate(pauses))
+    assert planned == [NOON] * 4
+    failed = {"kind": "PairingToken", "result": "failed"}
+    assert metrics.registry.get_sample_value("tallystick_reconciles_total", failed) == 4

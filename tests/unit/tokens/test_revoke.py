@@ -234,6 +234,18 @@ async def test_what_is_not_stored_is_not_acknowledged(world, error):
     assert world.token().status.state == "Active"
 
 
+async def test_a_revocation_that_the_api_server_rejects_is_audited_with_its_words(world):
+    jwt = await world.issue()
+    world.cluster.refusing["replace_status", "pairingtokens"] = RefusedError("denied request: no")
+
+    with pytest.raises(NotYetError):
+        await revoke(world, jwt)
+
+    line = world.audit.lines[-1]
+    assert (line.action, line.outcome) == ("revoke", "refused")
+    assert (line.facts["reason"], line.facts["text"]) == ("WriteRejected", "denied request: no")
+
+
 async def test_what_cannot_be_read_is_not_acknowledged(world):
     jwt = await world.issue()
     world.cluster.fail_next("get", "pairingtokens", UnavailableError("down"))

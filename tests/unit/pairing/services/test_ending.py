@@ -2,7 +2,7 @@
 
 import pytest
 
-from tallystick.objects.ports import ConflictError
+from tallystick.objects.ports import ConflictError, RefusedError
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 from tallystick.schema.builtin import SECRETS
@@ -294,3 +294,34 @@ async def test_s8_a_retained_master_token_that_no_watch_has_seen_yet_is_revoked_
 
     assert world.token().status.state == "Revoked"
     assert [master.status.state for master in world.masters()] == ["Revoked"]
+
+
+@pytest.mark.parametrize("rejected", ["pairingtokens", "mastertokens"])
+async def test_a_revocation_whose_record_is_rejected_says_so_and_is_made_later(world, rejected):
+    await world.replica().redeem(await world.issue(masterToken={"deletionPolicy": "Retain"}))
+    world.cluster.refusing["replace_status", rejected] = RefusedError("denied request: no")
+    world.edit(revoked=True)
+
+    results = [await world.reconcile() for _ in range(3)]
+    state, reasons, audited = world.token().status.state, world.events.reasons(), world.audit.decisions()
+    world.cluster.refusing.clear()
+    await world.reconcile()
+
+    assert {result.failed for result in results} == {True}
+    assert (state, reasons, ("revoke", "ok") in audited) == ("Used", ["WriteRejected"], False)
+    assert (world.token().status.state, world.masters()[0].status.state) == ("Revoked", "Revoked")
+    assert world.ready() == ("True", "Revoked")
+
+
+async def test_a_secret_that_cannot_be_deleted_is_reported_until_it_is_gone(world):
+    await world.replica().redeem(await world.issue())
+    world.cluster.refusing["delete", "secrets"] = RefusedError('User "x" cannot delete resource "secrets"')
+
+    for _ in range(3):
+        await world.reconcile()
+    said, reasons = world.ready(), world.events.reasons()
+    world.cluster.refusing.clear()
+    await world.reconcile()
+
+    assert (said, reasons) == (("False", "WriteRejected"), ["WriteRejected"])
+    assert (world.secret(), world.token().status.state, world.ready()) == (None, "Used", ("True", "Paired"))

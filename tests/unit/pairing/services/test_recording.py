@@ -188,6 +188,18 @@ async def test_in_a_namespace_that_is_being_deleted_there_is_no_event(world):
     assert (world.events.warnings, world.token().status.state) == ([], "Active")
 
 
+async def test_a_swap_that_is_rejected_is_reported_and_consumes_nothing(world):
+    jwt = await world.issue()
+    world.cluster.refusing["replace_status", "pairingtokens"] = RefusedError("denied request: no")
+
+    problem = await put_off(world.replica().redeem(jwt))
+
+    (event,) = world.events.warnings
+    assert (problem.message, world.token().status.state) == (NOT_CONSUMED, "Active")
+    assert (event.kind, event.reason, "denied request: no" in event.message) == ("PairingToken", "WriteRejected", True)
+    assert world.audit.lines[-1].facts["reason"] == "WriteRejected"
+
+
 # A quota that fills up within the ten seconds.
 
 
