@@ -269,7 +269,7 @@ class Reconciler(Generic[K]):
         return Result(requeue_at=requeue_at, requeue_after=obstacle.retry_after, failed=True)
 
     async def _try_to_record(self, latest: Observed[K], obstacle: Obstacle) -> datetime | None:
-        """Write the obstacle into the status. If the API server rejects that as well, only log and event report it."""
+        """Write the obstacle into the status. If that is rejected or not known, only log and event report it."""
         where = (latest.object.metadata.namespace, latest.object.metadata.name)
         readiness = reconciling(obstacle.reason, obstacle.message)
         try:
@@ -277,6 +277,9 @@ class Reconciler(Generic[K]):
         except RefusedError:
             self._unrecorded.add(where)
             return self.requeue(latest).requeue_at
+        except NotYetError:
+            self._unrecorded.add(where)
+            return None
         self._unrecorded.discard(where)
         return requeue_at
 

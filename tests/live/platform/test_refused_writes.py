@@ -19,9 +19,8 @@ from tallystick.objects.ports import NamespaceTerminatingError, RefusedError
 from tallystick.schema.builtin import SECRETS
 from tests.harness.api import Api
 from tests.harness.connections import a_connection
-from tests.harness.exchange import Exchange
 from tests.harness.objects import a_pairing_token, condition, secret_of
-from tests.harness.pairing_site import Site, make_site
+from tests.harness.pairing_site import Site
 from tests.harness.processes import poll
 from tests.harness.system import System
 
@@ -151,19 +150,18 @@ def refused(admin: Api, installed: Installation, system: System, make_namespace:
         apply(admin, [part for cause in causes.values() for part in cause])
         for case in SECRET_CASES:
             poll(lambda case=case: SECRET_CASES[case].words[:20] in secrets_refused(admin, installed, namespaces[case]))
-        poll(lambda: status_refused(admin, installed, namespaces["status"]))
+        probe = a_pairing_token(namespaces["status"], "probe")
+        admin.create(probe).must_succeed()
+        poll(lambda: status_refused(admin, installed, probe))
         apply(admin, [body for case in CASES for body in refused.objects(case)])
         yield refused
     finally:
         refused.remove_the_causes()
 
 
-def status_refused(api: Api, installed: Installation, namespace: str) -> bool:
-    body = a_pairing_token(namespace, "probe")
-    api.kubectl_apply(body).must_succeed()
+def status_refused(api: Api, installed: Installation, probe: Json) -> bool:
     controller = api.as_user(installed.service_account(CONTROLLER))
-    status = {"status": {"observedGeneration": 0}}
-    return "not in this house" in controller.merge(body, status, subresource="status", dry_run=True).message
+    return "not in this house" in controller.replace(probe | {"status": {}}, subresource="status").message
 
 
 def events(api: Api, namespace: str, reason: str = "WriteRejected") -> list[Json]:
@@ -281,24 +279,19 @@ def test_a_namespace_that_is_being_deleted_is_told_from_any_other_refusal(
 # Redemption.
 
 
-@pytest.fixture(scope="module")
-def full_site(admin: Api, make_namespace: MakeNamespace, exchange: Exchange) -> Site:
-    return make_site(admin, make_namespace("full"), exchange)
-
-
 def test_a_redemption_whose_record_would_be_refused_consumes_nothing_and_succeeds_later(
-    admin: Api, installed: Installation, full_site: Site
+    admin: Api, installed: Installation, site: Site
 ) -> None:
-    namespace, cause = full_site.namespace, quota(full_site.namespace, "count/mastertokens.tallystick.dev")
-    token = full_site.issue(ttl="1h")
+    namespace, cause = site.namespace, quota(site.namespace, "count/mastertokens.tallystick.dev")
+    token = site.issue(ttl="1h")
     apply(admin, cause)
     poll(lambda: admin.kubectl("get", "quota", "-n", namespace, "-o", "jsonpath={.items[*].status.hard}"))
 
-    answers = [full_site.exchange.redeem(token) for _ in range(3)]
-    state = full_site.state_of()
+    answers = [site.exchange.redeem(token) for _ in range(3)]
+    state = site.state_of()
     told = poll(lambda: events(admin, namespace, "MasterTokenRejected"))
     delete(admin, cause)
-    redeemed = poll(lambda: answer if (answer := full_site.exchange.redeem(token)).status != 503 else None)
+    redeemed = poll(lambda: answer if (answer := site.exchange.redeem(token)).status != 503 else None)
 
     assert {(answer.status, answer.body["error"]) for answer in answers} == {(503, "temporarily_unavailable")}
     assert {answer.headers["Retry-After"] for answer in answers} == {"5"}
@@ -308,4 +301,4 @@ def test_a_redemption_whose_record_would_be_refused_consumes_nothing_and_succeed
     assert (state, len(told)) == (("Active", 1), 1)
     assert "exceeded quota: none" in told[0]["message"]
     assert redeemed.status == 200
-    assert full_site.state_of() == ("Used", 1)
+    assert site.state_of() == ("Used", 1)

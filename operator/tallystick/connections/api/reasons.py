@@ -37,5 +37,8 @@ class ConnectionEventReason(StrEnum):
     DEPLOYMENT_TYPE_MISMATCH = "DeploymentTypeMismatch"
     """An instance presented a token that was issued for another deployment type."""
 
+    HEARTBEATS_NOT_READ = "HeartbeatsNotRead"
+    """The API server rejects the reads of the ConfigMaps with heartbeats. The status is not written without them."""
+
     HEARTBEATS_NOT_STORED = "HeartbeatsNotStored"
     """The API server rejects the ConfigMap in which the exchange stores the heartbeats."""

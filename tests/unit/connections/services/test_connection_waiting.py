@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from tallystick.connections.services.heartbeat_registry import HeartbeatRegistry
 from tallystick.errors import NotYetError
+from tallystick.objects.ports import RefusedError
 from tests.builders import a_key, a_keyring
 from tests.fakes import NOON
 from tests.worlds.connection_world import STANDING, ConnectionWorld
@@ -99,3 +101,24 @@ async def test_a_conflict_writes_nothing_and_the_next_look_carries_on(world):
 
     assert world.tokens() == [("default", 1, "Active")]
     assert world.connection().status.observed_generation == 2
+
+
+async def test_heartbeats_that_may_not_be_read_are_one_event_and_the_tokens_come_once_they_may(world):
+    registry = HeartbeatRegistry(world.cluster, world.clock, namespace="tallystick-system")
+    world.stored_heartbeats.of = registry.of
+    world.cluster.refusing["list", "configmaps"] = RefusedError('User "x" cannot list resource "configmaps"')
+    world.apply()
+    with pytest.raises(NotYetError):
+        await world.reconcile()  # before the first read, which takes less than a second
+    with pytest.raises(RefusedError):
+        await registry.refresh()
+
+    results = [await world.reconcile() for _ in range(3)]
+    reasons, message = world.events.reasons(), world.events.warnings[0].message
+    world.cluster.refusing.clear()
+    await registry.refresh()
+    await world.reconcile()
+
+    assert {result.failed for result in results} == {True}
+    assert (reasons, "grant the permission again" in message) == (["HeartbeatsNotRead"], True)
+    assert (world.tokens(), world.said()["Ready"]) == ([("default", 1, "Active")], ("True", "Issued"))
