@@ -25,6 +25,8 @@ _ADMISSION = re.compile(
     | admission[ ]plugin[ ]"[^"]*"[ ]failed[ ]to[ ]complete""",
     re.VERBOSE,
 )
+# An API server that starts forbids writes until its admission policies are ready.
+_NOT_READY = "not yet ready to handle request"
 _TERMINATING = "NamespaceTerminating"
 
 
@@ -45,7 +47,7 @@ def error_of(status: int, decoded: Json, retry_after: str | None) -> ClusterErro
         return NotFoundError(message)
     if status == HTTPStatus.CONFLICT:
         return AlreadyExistsError(message) if decoded.get("reason") == "AlreadyExists" else ConflictError(message)
-    if status in _LATER or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status in _LATER or _NOT_READY in message or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         seconds = float(retry_after) if retry_after and retry_after.isdigit() else 1.0
         text = f"the API server returned {status}: {message}"
         is_failure = status == HTTPStatus.INTERNAL_SERVER_ERROR

@@ -253,7 +253,7 @@ def test_a_permission_that_was_taken_away_is_named_and_its_return_is_noticed(
 # A namespace that is going.
 
 
-def test_a_namespace_that_is_being_deleted_is_told_from_any_other_refusal(
+def test_a_namespace_that_is_being_deleted_is_another_error_than_any_other_refusal(
     admin: Api, system: System, make_namespace: MakeNamespace
 ) -> None:
     namespace = make_namespace("going")

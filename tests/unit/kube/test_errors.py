@@ -38,6 +38,7 @@ QUOTA_CHANGED = (
           for status in (400, 401, 403, 404, 408, 409, 422, 429, 500, 503, 504)),
         *(pytest.param(status, POLICY, RefusedError, id=f"a policy that chose {status}") for status in (403, 413, 422)),
         pytest.param(500, NO_WEBHOOK, RefusedError, id="a webhook without a response"),
+        pytest.param(403, "forbidden: not yet ready to handle request", UnavailableError, id="a server that starts"),
         pytest.param(401, "Unauthorized", UnavailableError, id="401"),
         pytest.param(404, "not found", NotFoundError, id="404"),
         pytest.param(408, "timeout", UnavailableError, id="408"),

@@ -64,7 +64,7 @@ async def test_whatever_refuses_the_record_is_known_before_the_swap(world, refus
     assert (world.token().status.state, world.token().status.redemption) == ("Active", None)
 
 
-async def test_the_client_is_not_told_what_the_cluster_says_and_the_operator_is(world):
+async def test_the_words_of_the_api_server_go_to_the_audit_log_and_an_event_and_never_to_the_client(world):
     jwt = await world.issue()
     exhaust(world)
 
