@@ -244,6 +244,9 @@ async def test_a_revocation_that_the_api_server_rejects_is_audited_with_its_word
     line = world.audit.lines[-1]
     assert (line.action, line.outcome) == ("revoke", "refused")
     assert (line.facts["reason"], line.facts["text"]) == ("WriteRejected", "denied request: no")
+    (event,) = world.events.warnings
+    assert (event.kind, event.name, event.reason) == ("PairingToken", "press-1", "WriteRejected")
+    assert event.message.startswith("the holder of the token requested its revocation, and it is not stored: ")
 
 
 async def test_what_cannot_be_read_is_not_acknowledged(world):

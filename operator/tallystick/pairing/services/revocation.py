@@ -8,12 +8,14 @@ from functools import partial
 from tallystick.crypto.tokens import VerifiedClaims
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
-from tallystick.objects.ports import Clock, Cluster, Json, NotFoundError
+from tallystick.objects.obstacles import rejection_text
+from tallystick.objects.ports import Clock, Cluster, Json, NotFoundError, RefusedError
+from tallystick.objects.reasons import SharedReason
 from tallystick.objects.status_swap import Change, swap_status
 from tallystick.pairing.api.master_token import MASTER_TOKENS, MasterToken, MasterTokenState
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
 from tallystick.pairing.api.reasons import PairingEventReason
-from tallystick.pairing.domain.messages import revoked_by_holder_text
+from tallystick.pairing.domain.messages import not_revoked_text, revoked_by_holder_text
 from tallystick.pairing.domain.revocation import holder_may_revoke, master_status, revoked_pairing_status
 from tallystick.pairing.domain.validity import why_pairing_invalid
 from tallystick.schema.meta import Resource
@@ -34,6 +36,7 @@ class Revocations:
         A Used token cannot revoke the trust, so one that leaks is harmless (docs/rules.md#s29).
 
         Raises:
+            RefusedError: The API server rejects the revocation.
             UnavailableError: The revocation is not stored.
             NotYetError: The objects cannot be read or written now.
         """
@@ -46,7 +49,13 @@ class Revocations:
     async def _revoke(self, resource: Resource, verified: VerifiedClaims, change: Change) -> bool:
         reference = verified.reference
         read = partial(self._reader.get_uncached, resource, reference.namespace, reference.name)
-        swapped = await swap_status(self._cluster, self._clock, resource, read=read, change=change)
+        try:
+            swapped = await swap_status(self._cluster, self._clock, resource, read=read, change=change)
+        except RefusedError as rejection:
+            about = {"namespace": reference.namespace, "name": reference.name, "uid": reference.uid}
+            body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": about}
+            self._events.warn(body, SharedReason.WRITE_REJECTED.value, not_revoked_text(rejection_text(rejection)))
+            raise
         if swapped is None:
             return False
         text = revoked_by_holder_text(verified.token_id)
