@@ -101,7 +101,7 @@ class User(_Entry):
     impersonated_user: str = Field(default="", alias="as")
     as_uid: str = ""
     as_groups: tuple[str, ...] = Field(default=(), strict=False)
-    as_user_extra: dict[str, tuple[str, ...]] = Field(default={}, strict=False)
+    as_user_extra: dict[str, list[str]] = {}
     username: str = ""
     password: str = Field(default="", repr=False)
     auth_provider: dict[str, Any] | None = Field(default=None, repr=False)
