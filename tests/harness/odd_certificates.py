@@ -35,7 +35,7 @@ class Issued:
         return context
 
 
-def issue(
+def issue(  # noqa: PLR0913 - as many ways as certificates differ
     folder: Path,
     name: str,
     signer: Issued | None = None,

@@ -14,7 +14,7 @@ from tallystick.kube.kubeconfig_entries import Cluster, KubeconfigError, User
 from tallystick.kube.tls import load_client_certificate
 
 # Seconds after which a plugin runs again because of a 401. Without that limit, each request would start it.
-_SECONDS_BETWEEN_RUNS = 10.0
+SECONDS_BETWEEN_RUNS = 10.0
 
 
 class Credentials(Protocol):
@@ -68,7 +68,7 @@ class ExecCredentials:
         self.plugin = user.exec
         self._cluster, self._context, self._now, self._seconds = cluster, context, now, seconds
         self._current: PluginCredentials | None = None
-        self._ran_at = -_SECONDS_BETWEEN_RUNS
+        self._ran_at = -SECONDS_BETWEEN_RUNS
         self._lock = threading.Lock()
 
     @property
@@ -99,7 +99,7 @@ class ExecCredentials:
 
     def reject(self) -> None:
         """Run the plugin before the next request."""
-        if self._seconds() - self._ran_at >= _SECONDS_BETWEEN_RUNS:
+        if self._seconds() - self._ran_at >= SECONDS_BETWEEN_RUNS:
             self._current = None
 
 

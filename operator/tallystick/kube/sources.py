@@ -7,13 +7,13 @@ from pathlib import Path
 from tallystick.kube.kubeconfig import Kubeconfig, read_kubeconfig
 from tallystick.kube.kubeconfig_entries import Cluster, KubeconfigError, User
 
-_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _HOME_FILE = "~/.kube/config"
 VARIABLE = "KUBECONFIG"
 
 
 def cluster_and_user(
-    kubeconfig: Path | None, context: str | None, environment: Mapping[str, str], pod: Path = _POD
+    kubeconfig: Path | None, context: str | None, environment: Mapping[str, str]
 ) -> tuple[Cluster, User]:
     """Return the API server and the identity that the user has chosen.
 
@@ -24,7 +24,7 @@ def cluster_and_user(
         KubeconfigError: There is none, or it cannot be used. The text has the next action.
     """
     read = _kubeconfig(kubeconfig, environment)
-    if read is None and context is None and (account := _pod_account(environment, pod)):
+    if read is None and context is None and (account := _pod_account(environment, POD)):
         return account
     if read is None:
         raise KubeconfigError(

@@ -5,160 +5,26 @@ table.
 """
 
 import asyncio
-import base64
-import json
-import os
-import subprocess
-import sys
+import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tallystick.errors import TallystickError
-from tallystick.kube.client import KubeCluster
 from tallystick.kube.connection import Connection
-from tallystick.localplane.build import find_binaries
-from tallystick.objects.ports import ClusterError
-from tallystick.schema.builtin import SELF_SUBJECT_REVIEWS
-from tests.harness.connect_proxy import ConnectProxy, connect_proxy
-from tests.harness.odd_certificates import CLIENT, Issued, authority, issue
-from tests.harness.whoami_server import WhoamiServer, whoami_server
+from tallystick.objects.ports import UnavailableError
+from tests.harness.connect_proxy import connect_proxy
+from tests.harness.kubeconfigs import HIDDEN, NAMED, Place, kubeconfig_place, review, we_say
 
 Json = dict[str, Any]
 V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
-# Only the proxy can resolve it.
-HIDDEN = "api.hidden.example"
-NAMED = "api.named.example"
-
-PLUGIN = """\
-#!{python}
-import json, os, sys
-info = json.loads(os.environ["KUBERNETES_EXEC_INFO"])
-said = {{"kind": "ExecCredential", "apiVersion": info["apiVersion"]}}
-status = {{"token": "-".join([*sys.argv[1:], os.environ.get("PLUGIN_WORD", "")])}}
-mode = sys.argv[1] if len(sys.argv) > 1 else ""
-if mode == "info":
-    info["spec"].pop("interactive")
-    status = {{"token": json.dumps(info, sort_keys=True).encode().hex()}}
-if mode == "certificate":
-    status = {{"clientCertificateData": open(sys.argv[2]).read(), "clientKeyData": open(sys.argv[3]).read()}}
-if mode == "half":
-    status = {{"clientCertificateData": open(sys.argv[2]).read()}}
-if mode == "empty":
-    status = {{}}
-if mode == "none":
-    print(json.dumps(said)); sys.exit()
-if mode == "version":
-    said["apiVersion"] = "client.authentication.k8s.io/v1alpha1"
-if mode == "garbage":
-    print("hello"); sys.exit()
-if mode == "fail":
-    sys.exit(3)
-print(json.dumps({{**said, "status": status}}))
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The servers and files that the cases name, and the means to ask."""
-
-    folder: Path
-    kubectl: Path
-    https: WhoamiServer
-    http: WhoamiServer
-    ca: Issued
-    client: Issued
-    proxy: ConnectProxy
-    secured_proxy: ConnectProxy
-
-    @property
-    def server(self) -> str:
-        return f"https://127.0.0.1:{self.https.port}"
-
-    def text(self, value: str) -> str:
-        """Fill in the names of a case."""
-        names = {
-            "SERVER": self.server,
-            "PORT": str(self.https.port),
-            "PLAIN": str(self.http.port),
-            "PROXY": f"127.0.0.1:{self.proxy.port}",
-            "SECURED": f"https://127.0.0.1:{self.secured_proxy.port}",
-            "DIR": str(self.folder),
-            "CA": str(self.ca.certificate),
-            "CA_DATA": base64.b64encode(self.ca.certificate.read_bytes()).decode(),
-            "CERT_DATA": base64.b64encode(self.client.certificate.read_bytes()).decode(),
-            "KEY_DATA": base64.b64encode(self.client.key.read_bytes()).decode(),
-        }
-        for name, known in names.items():
-            value = value.replace(f"${name}$", known)
-        return value
-
-    def write(self, name: str, document: Json) -> Path:
-        file = self.folder / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(self.text(yaml.safe_dump(document, sort_keys=False)))
-        return file
-
-    def kubectl_says(self, *flags: str, **variables: str) -> Json | str:
-        """Return what the server saw of kubectl, or kubectl's error."""
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), **variables}
-        done = subprocess.run(
-            [str(self.kubectl), *flags, "auth", "whoami", "--output=json", "--request-timeout=20s"],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        return _seen(json.loads(done.stdout)) if done.returncode == 0 else done.stderr
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    kubectl = find_binaries(lambda _: None).kubectl
-    folder = tmp_path_factory.mktemp("kubeconfigs")
-    ca, clients = authority(folder, "ca"), authority(folder, "clients")
-    server = issue(folder, "server", ca, hosts=("127.0.0.1", "localhost", HIDDEN, NAMED))
-    client = issue(folder, "dana", clients, hosts=(), usage=CLIENT)
-    issue(folder, "erin", clients, hosts=(), usage=CLIENT)
-    plugin = folder / "plugin"
-    plugin.write_text(PLUGIN.format(python=sys.executable))
-    plugin.chmod(0o755)
-    (folder / "token").write_text("from-file\n")
-    (folder / "empty").write_text("")
-    (folder / "garbage").write_text("not PEM\n")
-    with ExitStack() as stack:
-        https = stack.enter_context(whoami_server(server.serving(clients=clients.certificate)))
-        http = stack.enter_context(whoami_server())
-        names = {HIDDEN: https.port}
-        proxy = stack.enter_context(connect_proxy(names=names))
-        secured = stack.enter_context(connect_proxy(server.serving(), names=names))
-        yield Place(folder, kubectl, https, http, ca, client, proxy, secured)
-
-
-def _seen(review: Json) -> Json:
-    seen: Json = json.loads(review["status"]["userInfo"]["extra"]["request"][0])
-    return seen
-
-
-async def _review(connection: Connection) -> Json:
-    async with KubeCluster(connection, field_manager="test", timeout_seconds=20.0) as cluster:
-        body = {"apiVersion": SELF_SUBJECT_REVIEWS.api_version, "kind": SELF_SUBJECT_REVIEWS.kind, "metadata": {}}
-        return await cluster.create(SELF_SUBJECT_REVIEWS, body)
-
-
-def we_say(kubeconfig: Path | None = None, context: str | None = None) -> Json | str:
-    """Return what the server saw of us, or our error."""
-    try:
-        return _seen(asyncio.run(_review(Connection(kubeconfig=kubeconfig, context=context))))
-    except (TallystickError, ClusterError) as error:
-        return str(error)
+    with kubeconfig_place(tmp_path_factory.mktemp("kubeconfigs")) as made:
+        yield made
 
 
 def a_document(cluster: Json, user: Json, **more: Any) -> Json:
@@ -373,3 +239,219 @@ def test_a_proxy_of_socks_is_refused_by_its_name(place: Place) -> None:
     file = place.write("kubeconfig", a_document({"proxy-url": "socks5://127.0.0.1:1080"}, {}))
 
     assert "proxy-url of the kubeconfig has the scheme socks5, which is not supported" in str(we_say(file))
+
+
+# Which file, and which context.
+
+
+def named(name: str, **more: Any) -> Json:
+    """A kubeconfig whose only entries have this name, and whose token is the name."""
+    document = a_document({}, {"token": name}, **{"current-context": name, **more})
+    document["clusters"][0]["name"] = document["users"][0]["name"] = document["contexts"][0]["name"] = name
+    document["contexts"][0]["context"] = {"cluster": name, "user": name}
+    return document
+
+
+def test_the_first_of_several_files_decides_and_paths_are_relative_to_their_file(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place.folder / "far").mkdir()
+    shutil.copy(place.folder / "ca.crt", place.folder / "far" / "near.crt")
+    (place.folder / "far" / "token").write_text("of the far file\n".replace(" ", "-"))
+    first = a_document({CA: "near.crt"}, {"tokenFile": "token"}, **{"current-context": ""})
+    place.write("far/first", {**first, "contexts": []})
+    place.write("second", a_document({"server": "https://127.0.0.1:1"}, {"token": "second"}))
+    place.write("third", named("third"))
+    paths = [place.folder / name for name in ("missing", "far/first", "second", "third")]
+    joined = ":".join(["", *map(str, paths)])
+    monkeypatch.setenv("KUBECONFIG", joined)
+
+    # The context of the second file leads to cluster and user of the first.
+    theirs = [place.kubectl_says(KUBECONFIG=joined), place.kubectl_says("--context=third", KUBECONFIG=joined)]
+    ours = [we_say(), we_say(context="third")]
+
+    assert [said["headers"] for said in ours] == [
+        [["authorization", "Bearer of-the-far-file"]],
+        [["authorization", "Bearer third"]],
+    ]
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("flag KUBECONFIG home pod", "flag"),
+        ("KUBECONFIG home pod", "KUBECONFIG"),
+        ("KUBECONFIG pod", "KUBECONFIG"),
+        ("home pod", "home"),
+        ("pod", "pod"),
+        ("empty-home pod", "pod"),
+    ],
+)
+def test_the_first_source_that_is_there_decides(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, used: str
+) -> None:
+    sources = given.split()
+    pod = tmp_path / "pod"
+    pod.mkdir()
+    (pod / "token").write_text("pod")
+    shutil.copy(place.folder / "ca.crt", pod)
+    monkeypatch.setattr("tallystick.kube.sources.POD", pod)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(place.https.port))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".kube").mkdir()
+    if "home" in sources or "empty-home" in sources:
+        content = place.write("home", named("home")).read_text() if "home" in sources else ""
+        (tmp_path / ".kube" / "config").write_text(content)
+    if "KUBECONFIG" in sources:
+        monkeypatch.setenv("KUBECONFIG", str(place.write("variable", named("KUBECONFIG"))))
+    flag = place.write("flag", named("flag")) if "flag" in sources else None
+
+    said = we_say(flag)
+
+    assert isinstance(said, dict), said
+    assert said["headers"] == [["authorization", f"Bearer {used}"]]
+
+
+def test_a_path_may_begin_with_the_home_folder(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.write("in-home", named("in-home"))
+    monkeypatch.setenv("KUBECONFIG", "~/in-home")
+
+    said = [we_say(), we_say(Path("~/in-home"))]
+
+    assert [one["headers"] for one in said] == [[["authorization", "Bearer in-home"]]] * 2
+
+
+WRONG_FILES: dict[str, tuple[str, str]] = {
+    "a context that does not exist": ("--context", "context nowhere does not exist; use one of: x"),
+    "no current context": ("current-context: ''", "current-context is not set"),
+    "a cluster that does not exist": ("clusters: []", "cluster 'c', which does not exist"),
+    "a user that does not exist": ("users: []", "user 'u', which does not exist"),
+    "a name twice": ("users: [{name: u}, {name: u}]", "users has the name 'u' twice"),
+    "a list that is a text": ("users: none", "users must be a valid list"),
+    "another kind": ("kind: Secret", "kind must be 'Config'"),
+    "no YAML": ("users: [", "is not YAML: see line"),
+    "a text": ("a text", "is not a kubeconfig"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_FILES)
+def test_a_file_that_kubectl_refuses_is_refused_by_its_name(place: Place, case: str) -> None:
+    change, reason = WRONG_FILES[case]
+    file = place.write("wrong", a_document({}, T))
+    context = "nowhere" if change == "--context" else None
+    if change == "a text":
+        file.write_text(change)
+    elif context is None:
+        file.write_text(f"{file.read_text()}\n{change}\n")  # of a field that comes twice the last one counts
+    flags = [f"--context={context}"] if context else []
+
+    theirs, ours = place.kubectl_says(f"--kubeconfig={file}", *flags), we_say(file, context)
+
+    assert isinstance(theirs, str), theirs
+    assert isinstance(ours, str), ours
+    assert f"no usable connection to a cluster: {file}" in ours
+    assert reason in ours
+    assert "\n" not in ours
+
+
+def test_a_file_that_is_named_and_missing_is_refused_and_nothing_replaces_it(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube" / "config").write_text(place.write("home", named("home")).read_text())
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    by_flag = we_say(tmp_path / "missing")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
+    by_variable = we_say()
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path))
+    a_folder = we_say()
+
+    assert by_flag == f"no usable connection to a cluster: {tmp_path}/missing does not exist"
+    assert f"KUBECONFIG={tmp_path}/missing: no such file" in by_variable
+    assert a_folder == f"no usable connection to a cluster: {tmp_path} cannot be read: Is a directory"
+
+
+# The environment, and credentials that change.
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy"])
+def test_the_proxy_of_the_environment_is_used_and_proxy_url_goes_before_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    proxy = f"127.0.0.1:{place.proxy.port}"
+    file = place.write("kubeconfig", a_document({"server": f"https://{HIDDEN}"}, T))
+    monkeypatch.setenv(variable, proxy)
+
+    theirs, ours = place.kubectl_says(f"--kubeconfig={file}", **{variable: proxy}), we_say(file)
+    own = place.write("own", a_document({"server": f"https://{HIDDEN}", PROXY: "$SECURED$"}, T))
+    by_own = we_say(own)
+
+    assert isinstance(ours, dict), ours
+    assert ours == theirs == by_own
+    assert place.proxy.targets == [f"CONNECT {HIDDEN}:443"] * 2
+    assert place.secured_proxy.targets == [f"CONNECT {HIDDEN}:443"]
+
+
+def test_loopback_is_never_reached_through_the_proxy_of_the_environment(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{place.proxy.port}")
+    servers = (place.server, f"https://localhost:{place.https.port}", f"http://127.0.0.1:{place.http.port}")
+
+    said = [we_say(place.write("kubeconfig", a_document({"server": server}, T))) for server in servers]
+
+    assert all(isinstance(one, dict) for one in said), said
+    assert place.proxy.targets == []
+
+
+def test_a_proxy_that_refuses_is_named_without_its_password(place: Place) -> None:
+    with connect_proxy(status=407) as proxy:
+        url = f"http://me:hidden-word@127.0.0.1:{proxy.port}"
+        said = we_say(place.write("kubeconfig", a_document({"server": f"https://{HIDDEN}", PROXY: url}, T)))
+
+    assert f"the proxy http://127.0.0.1:{proxy.port} rejected the connection to {HIDDEN} with HTTP status 407" in said
+    assert "hidden-word" not in said
+
+
+def test_a_token_that_was_refused_is_fetched_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tallystick.kube.credentials.SECONDS_BETWEEN_RUNS", 0.0)
+    runs = place.folder / "runs"
+    counting = place.folder / "counting"
+    counting.write_text(f"#!/bin/sh\necho run >> {runs}\nexec {place.folder}/plugin one\n")
+    counting.chmod(0o755)
+    connection = Connection(kubeconfig=place.write("kubeconfig", a_document({}, an_exec(command="./counting"))))
+
+    async def three() -> None:
+        await review(connection)
+        await review(connection)
+        place.https.refuse(1)
+        with pytest.raises(UnavailableError, match="401"):
+            await review(connection)
+        await review(connection)
+
+    asyncio.run(three())
+
+    assert runs.read_text().splitlines() == ["run"] * 2
+
+
+def test_a_token_file_is_read_again(place: Place) -> None:
+    file = place.folder / "rotated"
+    file.write_text("first")
+    connection = Connection(kubeconfig=place.write("kubeconfig", a_document({}, {"tokenFile": "rotated"})))
+
+    async def both() -> list[Any]:
+        before = await review(connection)
+        file.write_text("second")
+        connection.reread_at_once()
+        after = await review(connection)
+        file.unlink()
+        connection.reread_at_once()
+        return [one["headers"] for one in (before, after, await review(connection))]
+
+    said = asyncio.run(both())
+
+    assert said == [[["authorization", f"Bearer {word}"]] for word in ("first", "second", "second")]
