@@ -25,9 +25,11 @@ class Issued:
     key: Path
     chain: tuple[x509.Certificate, PrivateKey]
 
-    def serving(self, *, clients: Path | None = None) -> ssl.SSLContext:
+    def serving(self, *, clients: Path | None = None, weak: bool = False) -> ssl.SSLContext:
         """Return the context of a server that has this certificate, and asks for those of clients."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        if weak:
+            context.set_ciphers("DEFAULT:@SECLEVEL=0")
         context.load_cert_chain(self.certificate, self.key)
         if clients is not None:
             context.load_verify_locations(clients)

@@ -11,7 +11,7 @@ from pathlib import Path
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _SELF_SIGNED, _UNKNOWN_CA = frozenset({18}), frozenset({2, 19, 20, 21})
 _OTHER_NAME = frozenset({62, 63, 64})
-_WRONG_PURPOSE = frozenset({24, 25, 26, 32, 34, 37, 39, 40, 41})
+_WRONG_PURPOSE = frozenset({24, 25, 26, 32, 34, 37, 39, 40, 41, *range(79, 94)})
 _TOO_WEAK = frozenset({66, 67, 68})
 _REVOKED = 23
 
