@@ -68,6 +68,7 @@ class ExecCredentials:
         self.plugin = user.exec
         self._cluster, self._context, self._now, self._seconds = cluster, context, now, seconds
         self._current: PluginCredentials | None = None
+        self._header: str | None = None
         self._ran_at = -SECONDS_BETWEEN_RUNS
         self._lock = threading.Lock()
 
@@ -82,8 +83,7 @@ class ExecCredentials:
         with self._lock:
             if not self.is_fresh:
                 self._current = self._run()
-            current = self._current
-        return bearer(current.token, "the token of the exec plugin") if current and current.token else None
+            return self._header
 
     def _run(self) -> PluginCredentials:
         returned = run_plugin(self.plugin, self._cluster)
@@ -95,6 +95,9 @@ class ExecCredentials:
                 raise KubeconfigError(
                     f"exec plugin {self.plugin.command} returned a certificate that cannot be used: {_why(error)}"
                 ) from None
+        self._header = (
+            bearer(returned.token, f"the token of exec plugin {self.plugin.command}") if returned.token else None
+        )
         return returned
 
     def reject(self) -> None:

@@ -120,7 +120,7 @@ def _parsed(path: Path, text: str) -> KubeconfigFile:
         # `from None`: the cause quotes the file, which can contain keys.
         raise KubeconfigError(f"{path} is not YAML: see line {line}") from None
     try:
-        return KubeconfigFile.model_validate({} if document is None else document)
+        return KubeconfigFile.model_validate({} if document is None else document, by_alias=True, by_name=False)
     except ValidationError as error:
         problems = [f"{_place(one['loc'])} {_reason(one['msg'])}" for one in error.errors(include_input=False)]
         raise KubeconfigError(f"{path} is not a kubeconfig: {'; '.join(problems[:3])}") from None

@@ -132,7 +132,7 @@ OBEYED: dict[str, tuple[Json, Json]] = {
     "exec with a certificate": ({}, an_exec("certificate", "$DIR$/dana.crt", "$DIR$/dana.key")),
     "exec and token": ({}, {**an_exec("fail"), "token": "inline"}),
     "exec and client-certificate": ({}, {**an_exec("fail"), **CERTIFICATE}),
-    "fields that are unknown": ({"color": "red"}, {"token": "t", "mood": {"good": True}}),
+    "fields that are unknown": ({"color": "red", "tls_server_name": "x"}, {"token": "t", "mood": {"good": True}}),
     "fields that are null": ({PROXY: None, NAME: None}, {"token": "t", "as": None, "exec": None}),
 }
 
@@ -184,6 +184,7 @@ REFUSED: dict[str, tuple[Json, Json, str]] = {
     "exec without a status": ({}, an_exec("none"), "did not return an ExecCredential"),
     "exec without a credential": ({}, an_exec("empty"), "neither a token nor a certificate"),
     "exec with half a certificate": ({}, an_exec("half", "$DIR$/dana.crt"), "without its key"),
+    "exec with a token of two lines": ({}, an_exec("a\nb"), "has line breaks"),
     "exec of another version": ({}, an_exec("version"), "apiVersion other than"),
     "exec with garbage": ({}, an_exec("garbage"), "did not return an ExecCredential"),
     "exec and auth-provider": ({}, {**an_exec(), "auth-provider": {"name": "oidc"}}, "auth-provider oidc"),
