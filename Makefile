@@ -14,7 +14,7 @@ BUSY ?= $(shell getconf _NPROCESSORS_ONLN)
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-busy soak bench mutations check format crds goldens plane clean
+.PHONY: help demo quick test test-unit test-busy soak bench mutations check format crds goldens plane clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -27,6 +27,9 @@ test: check plane ## Pass all tests, on a real control plane (the first time bui
 
 quick: check ## Run the checks and the unit tests (under a minute).
 	@$(RUN)/python -m pytest --quiet --numprocesses 2 --dist worksteal tests/unit
+
+test-unit: $(UV) ## Run the unit tests on another Python: PYTHON=python3.13, or a path; TESTS="..." for some of them.
+	@$(UV) run --isolated --locked --quiet --all-groups --python $(PYTHON) python -m pytest --quiet --numprocesses 2 $(or $(TESTS),tests/unit)
 
 test-busy: check plane ## Pass all tests beside one busy loop per core; BUSY=4 TESTS="..." for more loops, fewer tests.
 	@tests/busy.sh $(BUSY) $(RUN)/python -m pytest $(BESIDE) $(TESTS)

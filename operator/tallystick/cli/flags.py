@@ -49,7 +49,7 @@ _ANY_COMMAND = (
         option=Annotated[
             Path | None,
             typer.Option(
-                help="Kubeconfig file. Default: the ServiceAccount of the pod, or $KUBECONFIG outside a cluster."
+                help="Kubeconfig file. Default: $KUBECONFIG, or ~/.kube/config, or else the ServiceAccount of the pod."
             ),
         ],
     ),

@@ -5,10 +5,10 @@ Schemas are JSON Schema (draft 2020-12, as OpenAPI 3.1 has it).
 
 import re
 from collections.abc import Collection, Mapping, Set
-from http import HTTPStatus
 from typing import Any
 
 from tallystick.crypto.dpop import MAX_PROOF_LENGTH
+from tallystick.exchange.phrases import phrase_of
 from tallystick.exchange.requests import DPOP, FORM
 from tallystick.exchange.responses import CACHED, HTTP_ERRORS, JSON, NOT_YET_CODES, PROBLEM, problem_type
 from tallystick.exchange.transport import BROKEN
@@ -72,7 +72,7 @@ def problem(status: int, codes: Collection[str], title: str = "") -> Json:
     return members(
         {
             "type": text(enum=sorted(problem_type(code) for code in codes)),
-            "title": text(enum=[title or HTTPStatus(status).phrase]),
+            "title": text(enum=[title or phrase_of(status)]),
             "status": {"const": status},
             "detail": text(ERROR_TEXT),
         }

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from tallystick.crypto.keyring import JWKS_MAX_AGE
 from tallystick.errors import ExchangeRefusedError, NotYetError, ProblemError
+from tallystick.exchange.phrases import phrase_of
 from tallystick.exchange.requests import BODY_SECONDS, INVALID_BEARER
 from tallystick.objects.ports import ClusterError
 
@@ -111,7 +112,7 @@ def problem(error: ErrorResponse) -> dict[str, object]:
     """Return an error as a problem (RFC 9457, section 3.1)."""
     return {
         "type": problem_type(error.code),
-        "title": error.title or HTTPStatus(error.status).phrase,
+        "title": error.title or phrase_of(error.status),
         "status": error.status,
         "detail": error.description,
     }
@@ -169,7 +170,7 @@ def _not_yet(error: NotYetError) -> ErrorResponse:
 
 def _http_error(error: web.HTTPException) -> ErrorResponse:
     """Describe the errors of aiohttp itself (404, 405), and those that we raise."""
-    generic = ("invalid_request", HTTPStatus(error.status).phrase.lower())
+    generic = ("invalid_request", phrase_of(error.status).lower())
     code, description = HTTP_ERRORS.get(error.status, generic)
     headers = {name: error.headers[name] for name in _KEPT_HEADERS if name in error.headers}
     return ErrorResponse(error.status, code, description, headers)

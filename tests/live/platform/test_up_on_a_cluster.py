@@ -3,12 +3,18 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from tallystick.localplane.plane import ControlPlane
 from tallystick.localplane.probe import free_ports
+from tests.harness.connect_proxy import ConnectProxy, connect_proxy
 from tests.harness.outside import UpProcess, still_running
+
+# Only a proxy can resolve it.
+HIDDEN = "api.hidden.example"
 
 
 @pytest.fixture
@@ -18,17 +24,46 @@ def cluster() -> Iterator[ControlPlane]:
         yield plane
 
 
-def started(cluster: ControlPlane, folder: Path, context: str) -> UpProcess:
-    environment = {"KUBECONFIG": str(cluster.kubeconfig)}
+def started(cluster: ControlPlane, folder: Path, context: str, **variables: str) -> UpProcess:
+    environment = {"KUBECONFIG": str(cluster.kubeconfig), **variables}
     listen = f"127.0.0.1:{free_ports(1)[0]}"
     flags = ("--context", context)
     return UpProcess.start(folder, listen, cluster.binaries.kubectl, *flags, environment=environment)
 
 
+@pytest.fixture
+def company() -> Iterator[ConnectProxy]:
+    """The proxy that the environment of a company names for everything."""
+    with connect_proxy() as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def to_cluster(cluster: ControlPlane) -> Iterator[ConnectProxy]:
+    """The proxy that the kubeconfig names, and the only way to the cluster by the name there."""
+    with connect_proxy(names={HIDDEN: urlsplit(cluster.server).port or 0}) as proxy:
+        yield proxy
+
+
+def behind(cluster: ControlPlane, proxy: ConnectProxy, file: Path) -> Path:
+    """Write a kubeconfig that leads to the cluster through a proxy, and trusts any certificate."""
+    document = yaml.safe_load(cluster.kubeconfig.read_text())
+    document["clusters"][0]["cluster"] = {
+        "server": f"https://{HIDDEN}",
+        "insecure-skip-tls-verify": True,
+        "proxy-url": f"http://127.0.0.1:{proxy.port}",
+    }
+    file.write_text(yaml.safe_dump(document))
+    return file
+
+
 def test_up_installs_and_runs_on_the_cluster_of_a_context_and_leaves_it_running(
-    cluster: ControlPlane, tmp_path: Path
+    cluster: ControlPlane, tmp_path: Path, to_cluster: ConnectProxy, company: ConnectProxy
 ) -> None:
-    run = started(cluster, tmp_path / "up", "tallystick").await_ready()
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+    variables = dict.fromkeys(names, f"http://127.0.0.1:{company.port}")
+    kubeconfig = behind(cluster, to_cluster, tmp_path / "kubeconfig")
+    run = started(cluster, tmp_path / "up", "tallystick", **variables, KUBECONFIG=str(kubeconfig)).await_ready()
     shutil.copy(cluster.kubeconfig, run.folder / "kubeconfig")
 
     run.apply("site-a")
@@ -41,6 +76,9 @@ def test_up_installs_and_runs_on_the_cluster_of_a_context_and_leaves_it_running(
     assert still_running(below) == []
     assert cluster.failure() is None
     assert run.kubectl("get", "ptok", "site-a", "--output=jsonpath={.status.state}") == "Used"
+    # Its own processes were reached without a proxy, and the cluster through that of the kubeconfig.
+    assert company.targets == []
+    assert set(to_cluster.targets) == {f"CONNECT {HIDDEN}:443"}
 
 
 def test_a_context_that_does_not_exist_is_reported_with_what_to_do(cluster: ControlPlane, tmp_path: Path) -> None:
