@@ -44,16 +44,18 @@ class Deadline:
         self._seconds = seconds
         self._end = end
         self._timer: threading.Timer | None = None
+        self._disarmed = False
 
     def arm(self, status: Callable[[], int]) -> None:
         """Start the time, if it has not started yet. `status` returns the exit status of a process that it ends."""
-        if self._timer is None:
+        if self._timer is None and not self._disarmed:
             self._timer = threading.Timer(self._seconds, self._expire, (status,))
             self._timer.daemon = True
             self._timer.start()
 
     def disarm(self) -> None:
-        """Let the process continue to its end."""
+        """Let the process continue to its end, whatever happens from now on."""
+        self._disarmed = True
         if self._timer is not None:
             self._timer.cancel()
 

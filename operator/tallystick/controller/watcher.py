@@ -93,6 +93,8 @@ class Watcher:
         404: the kind is gone. 410: the first pages of a listing have become too old for the rest.
         """
         response = await handler(request)
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            await asyncio.sleep(SOON_SECONDS)  # kopf logs in again at once, and may get the same response
         kind = self._kind_at(request.url.path)
         if response.status == HTTPStatus.NOT_FOUND and kind is not None:
             self.missing.look_again(kind)

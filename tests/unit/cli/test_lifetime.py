@@ -170,6 +170,18 @@ async def test_a_process_that_ends_in_time_is_not_ended_by_force():
     assert (deadline._timer.is_alive(), forced) == (False, [])
 
 
+async def test_a_process_that_has_ended_is_not_ended_once_more():
+    forced: list[int] = []
+    deadline = Deadline(0.0, forced.append)
+    life = Lifetime(deadline)
+
+    with life.until_stopped():
+        pass
+    life.stop()
+
+    assert (deadline._timer, forced) == (None, [])
+
+
 def test_the_exit_status_is_that_of_the_process():
     async def process() -> int:
         return 1

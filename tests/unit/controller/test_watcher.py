@@ -256,6 +256,15 @@ async def test_any_other_response_is_left_to_kopf(path, status):
 
 
 @in_virtual_time
+async def test_a_login_that_is_refused_again_and_again_is_not_repeated_at_once():
+    watcher, began = a_watcher(Server()), asyncio.get_running_loop().time()
+
+    await guarded(watcher, LIST, 401)
+
+    assert asyncio.get_running_loop().time() - began == pytest.approx(watcher_module.SOON_SECONDS)
+
+
+@in_virtual_time
 async def test_a_watch_whose_kind_is_gone_causes_a_look_and_a_comparison():
     watcher = a_watcher(Server())
 
