@@ -5,7 +5,6 @@
 Nothing of this is in the wheel.
 """
 
-import asyncio
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tallystick.cli.lifetime import run_process
 from tallystick.cli.run_controller import run_controller
 from tallystick.cli.run_exchange import run_exchange
 from tallystick.cli.settings import load_settings
@@ -32,7 +32,7 @@ def main(process: str, *flags: str, features: Sequence[Feature[Any]] = FEATURES)
     clock = moved.MovedClock(Path(os.environ[moved.VARIABLE]), durations_stand=moved.STANDING in os.environ)
     run = partial(run_controller if process == "controller" else run_exchange, features=features)
     # The API server's time is moved as ours is: the test moves the world, not one replica.
-    return asyncio.run(
+    return run_process(
         run(settings, clock=clock, wrap=failpoints.stepping, server_time=lambda time: time + clock.ahead)
     )
 

@@ -16,6 +16,7 @@ from tallystick.objects.context import Context
 from tallystick.objects.server_clock import ServerClock
 from tallystick.registry import FEATURES, KINDS
 from tallystick.runtime.metrics import make_metrics
+from tallystick.tokens.authority import no_ca
 from tallystick.tokens.signer import Signer
 from tests.builders import ISSUER, HeldKeys
 from tests.fakes import FakeClock, FakeCluster, MemoryAudit, MemoryEvents
@@ -32,7 +33,7 @@ def part_of(feature: Feature[Any]) -> ControllerPart:
             signer=Signer(HeldKeys(), ISSUER),
             namespace="tallystick-system",
             external_urls=(ISSUER,),
-            ca_pem=None,
+            ca_pem=no_ca,
             settings=feature.settings(),
             look_again=worklist.look_again,
             look_at_all_again=worklist.look_at_all_again,

@@ -1,27 +1,33 @@
 """Compose a controller from its engine, the features, and the rotation and removal of signing keys."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from prometheus_client import CollectorRegistry
+
 from tallystick.cli.settings import Settings
-from tallystick.controller.cache import ObjectCache
+from tallystick.controller.cache import ObjectCache, ObjectKey
 from tallystick.controller.controller import LEASE, Controller, ControllerSettings, Engine
+from tallystick.controller.kinds import MissingKinds
 from tallystick.controller.lease import LeaderElector, LeaseName
 from tallystick.controller.part import ControllerContext, ControllerPart
 from tallystick.controller.worklist import Worklist
-from tallystick.errors import InvalidSettingError
 from tallystick.feature import Feature, kinds_of
 from tallystick.objects.context import Context
 from tallystick.objects.kind import Kind
-from tallystick.objects.ports import Audit, Clock, Cluster
+from tallystick.objects.ports import Audit, Clock, Cluster, Json
 from tallystick.objects.server_clock import ServerClock
 from tallystick.runtime.chores import Chore, FirstRun
 from tallystick.runtime.events import EventRecorder
 from tallystick.runtime.metrics import Metrics
-from tallystick.tokens.key_care import KeyCare, KeyPolicy
+from tallystick.runtime.renewed_files import RenewedFiles
+from tallystick.schema.meta import Resource
+from tallystick.tokens.authority import no_ca
+from tallystick.tokens.key_care import AllObjects, KeyCare, KeyPolicy
 from tallystick.tokens.keyrings import REFRESH_SECONDS, Keyrings
 from tallystick.tokens.signer import Signer
 
@@ -39,6 +45,7 @@ class Ports:
         server_clock: The time of the API server.
         audit: The audit log.
         metrics: The metrics of this process.
+        files: The files that are read again when they change.
     """
 
     cluster: Cluster
@@ -47,14 +54,22 @@ class Ports:
     server_clock: ServerClock
     audit: Audit
     metrics: Metrics
+    files: RenewedFiles
 
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A controller, and the members that its features add to the response of `/readyz`."""
+    """A controller, the metrics of its process, and the kinds that the API server does not serve."""
 
     controller: Controller
-    ready: dict[str, str]
+    registry: CollectorRegistry
+    missing: MissingKinds
+    _parts: Sequence[ControllerPart]
+
+    def ready(self) -> dict[str, str]:
+        """Return the further members of the response of `/readyz`."""
+        missing = {} if self.missing.text is None else {"missing": self.missing.text}
+        return {name: value for part in self._parts for name, value in part.ready.items()} | missing
 
 
 def compose_controller(ports: Ports, settings: Settings, features: Sequence[Feature[Any]]) -> Composed:
@@ -80,9 +95,25 @@ def compose_controller(ports: Ports, settings: Settings, features: Sequence[Feat
     parts = [feature.controller(context) for feature in features]
     for part in parts:
         ports.metrics.read_gauges(part.readings)
-    care = _care(ports, settings, keyrings, worklist.cache, kinds)
+    care = _care(ports, settings, keyrings, _AllObjects(worklist.cache, engine.missing), kinds)
     controller = Controller(engine, ControllerSettings(settings.watch_namespaces), [*parts, _keys_part(keyrings, care)])
-    return Composed(controller, {name: value for part in parts for name, value in part.ready.items()})
+    ports.metrics.missing_kinds.set_function(lambda: len(engine.missing))
+    return Composed(controller, ports.metrics.registry, engine.missing, parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _AllObjects:
+    """The cache, if it can be complete. A signing key that a missing object may name must not be removed."""
+
+    cache: ObjectCache
+    missing: MissingKinds
+
+    def everything(self) -> list[ObjectKey]:
+        self.missing.must_be_complete()
+        return self.cache.everything()
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Json | None:
+        return self.cache.get(resource, namespace, name)
 
 
 def _context(ports: Ports, settings: Settings, engine: Engine, keyrings: Keyrings) -> ControllerContext[Settings]:
@@ -93,14 +124,15 @@ def _context(ports: Ports, settings: Settings, engine: Engine, keyrings: Keyring
         signer=Signer(keyrings, settings.iss),
         namespace=settings.own_namespace,
         external_urls=settings.public_urls,
-        ca_pem=_read(settings.ca_file),
+        ca_pem=_follow_ca(settings.ca_file, ports.files, engine.worklist.look_at_all_again),
+        files=ports.files,
         settings=settings,
         look_again=engine.worklist.look_again,
         look_at_all_again=engine.worklist.look_at_all_again,
     )
 
 
-def _care(ports: Ports, settings: Settings, keyrings: Keyrings, objects: ObjectCache, kinds: Sequence[Kind]) -> KeyCare:
+def _care(ports: Ports, settings: Settings, keyrings: Keyrings, objects: AllObjects, kinds: Sequence[Kind]) -> KeyCare:
     return KeyCare(
         keyrings,
         objects,
@@ -129,10 +161,24 @@ def _keys_part(keyrings: Keyrings, care: KeyCare) -> ControllerPart:
     )
 
 
-def _read(path: Path | None) -> str | None:
+def _follow_ca(path: Path | None, files: RenewedFiles, changed: Callable[[], None]) -> Callable[[], str | None]:
+    """Return a function that returns the CA bundle as the file holds it. The Secrets follow it."""
     if path is None:
-        return None
+        return no_ca
+    current: list[str] = []
+
+    def use(pem: str) -> None:
+        current[:] = [pem]
+        changed()
+
+    use(files.add(path, "--ca-file", pem_bundle, use))
+    return lambda: current[0]
+
+
+def pem_bundle(content: bytes) -> str:
+    """Return the text of a bundle of certificates; raises ValueError if it holds none, or a broken one."""
     try:
-        return path.read_text()
-    except OSError as error:
-        raise InvalidSettingError(f"--ca-file {path} cannot be read: {error.strerror}") from error
+        x509.load_pem_x509_certificates(content)
+        return content.decode()
+    except ValueError:
+        raise ValueError("it holds no certificate, or a broken one; use a PEM file of the CA") from None

@@ -1,8 +1,9 @@
 """Compose the parts of one exchange replica from the features."""
 
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from tallystick.cli.settings import Settings
 from tallystick.errors import NotYetError
@@ -18,6 +19,7 @@ from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.ports import Cluster, Ids
 from tallystick.runtime.metrics import Metrics
+from tallystick.runtime.renewed_files import RenewedFiles
 from tallystick.tokens.callers import Callers
 from tallystick.tokens.introspection import Introspection
 from tallystick.tokens.keyrings import Keyrings
@@ -37,6 +39,7 @@ class Ports:
     ctx: Context
     metrics: Metrics
     ids: Ids
+    files: RenewedFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ def compose_exchange(ports: Ports, settings: Settings, features: Sequence[Featur
         token_types=types,
         wrong_types=WrongTypes(verifier, judges, ctx),
         settings=settings,
+        files=ports.files,
     )
     parts = exchange_parts([feature.exchange for feature in features], of_features, judges)
     context = AppContext(
@@ -79,7 +83,7 @@ def compose_exchange(ports: Ports, settings: Settings, features: Sequence[Featur
         callers=callers,
         keys=keyrings,
         why_not_ready=lambda: _why_not_ready(keyrings),
-        ready={name: value for part in parts for name, value in part.ready.items()},
+        ready=ChainMap(*(cast("MutableMapping[str, str]", part.ready) for part in parts)),
         metrics=ports.metrics,
         senders=Senders(verifier, callers, ctx.clock, FailureLimiter(ctx.clock), FailureLimiter(ctx.clock)),
         ids=ports.ids,

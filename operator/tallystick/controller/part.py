@@ -11,6 +11,7 @@ from tallystick.objects.ports import Cache, Cluster
 from tallystick.objects.result import Result
 from tallystick.runtime.chores import Chore
 from tallystick.runtime.gauges import Gauge, Reading
+from tallystick.runtime.renewed_files import RenewedFiles
 from tallystick.schema.meta import Resource
 from tallystick.tokens.signer import Signer
 
@@ -36,7 +37,8 @@ class ControllerContext(Generic[S]):
         signer: Signs and verifies tokens.
         namespace: The operator's own namespace.
         external_urls: The URLs of the exchange; at least one, and the first is the default.
-        ca_pem: The CA of the exchange's certificate (PEM), for Secrets; None if it has none of its own.
+        ca_pem: Returns the CA of the exchange's certificate (PEM), for Secrets; None if it has none of its own.
+        files: Reads files again that another program renews, on each replica.
         settings: The feature's own settings.
         look_again: Reconciles one object again, after the objects that have changed.
         look_at_all_again: Reconciles every object again, after the objects that have changed.
@@ -48,10 +50,11 @@ class ControllerContext(Generic[S]):
     signer: Signer
     namespace: str
     external_urls: tuple[str, ...]
-    ca_pem: str | None
+    ca_pem: Callable[[], str | None]
     settings: S
     look_again: Callable[[Resource, str, str], None]
     look_at_all_again: Callable[[], None]
+    files: RenewedFiles = field(default_factory=RenewedFiles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

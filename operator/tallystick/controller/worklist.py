@@ -6,7 +6,6 @@ kopf watch --> cache --> queue --> reconciler --> conditional writes
                  +-------------- result of a write ----+
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -19,6 +18,7 @@ from tallystick.objects.kind import Kind
 from tallystick.objects.ports import Clock
 from tallystick.objects.result import Result
 from tallystick.runtime.metrics import Metrics
+from tallystick.runtime.parts import run_together
 from tallystick.schema.meta import Resource
 
 
@@ -92,9 +92,12 @@ class Worklist:
     async def run(self, reconcilers: Mapping[Resource, ObjectReconciler], workers: int) -> None:
         """Reconcile objects until canceled."""
         self._reconcilers = reconcilers
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._queue.run(self._work, workers))
-            group.create_task(self._heap.run(self._queue.add))
+        await run_together(
+            {
+                "the workers": partial(self._queue.run, self._work, workers),
+                "the expiry heap": partial(self._heap.run, self._queue.add),
+            }
+        )
 
     async def _work(self, key: ObjectKey) -> None:
         resource, namespace, name = key

@@ -10,6 +10,7 @@ from tallystick.exchange.endpoint import Route
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.ports import Cluster, Ids
+from tallystick.runtime.renewed_files import RenewedFiles
 from tallystick.tokens.signer import Signer
 from tallystick.tokens.token_type import Judge, TokenType
 from tallystick.tokens.wrong_types import WrongTypes
@@ -46,6 +47,7 @@ class ExchangeContext(Generic[S]):
         token_types: The types of tokens of all features.
         wrong_types: Rejects tokens of other types where one type is exchanged.
         settings: The settings of the feature.
+        files: Reads files again that another program renews.
     """
 
     ctx: Context
@@ -59,6 +61,7 @@ class ExchangeContext(Generic[S]):
     token_types: tuple[TokenType, ...]
     wrong_types: WrongTypes
     settings: S
+    files: RenewedFiles = field(default_factory=RenewedFiles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

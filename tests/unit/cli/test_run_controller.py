@@ -52,7 +52,7 @@ def test_a_call_that_is_not_answered_ends_in_time_and_one_for_the_lease_before_i
         clients.append(cluster)
         return cluster
 
-    monkeypatch.setattr(root, "serve_health", call_instead)
+    monkeypatch.setattr(root, "live", call_instead)
     with socket.create_server((LOOPBACK, 0)) as silent:
         kubeconfig = kubeconfig_of(silent.getsockname()[1], tmp_path)
         settings = load_settings(FEATURES, kubeconfig=kubeconfig, public_urls=("https://trust.example.com",))

@@ -1,12 +1,24 @@
-"""What the exchange's process does when it cannot go on: it ends, so that a fresh one begins."""
+"""What the exchange's process does when it cannot go on: whichever part ends, it ends, so that a fresh one begins."""
 
 import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import pytest
 
-from tallystick.cli.run_exchange import _ExchangeProcess, keep_keyring
+from tallystick.cli.lifetime import Lifetime
+from tallystick.cli.run_exchange import Running, keep_keyring, live
 from tallystick.crypto.keyring import KeyringError
 from tallystick.errors import InvalidSettingError
+from tallystick.exchange.listener import Listener
+from tallystick.exchange.part import BackgroundTask
+from tallystick.exchange.server import ServeSettings
+from tallystick.exchange.tls import ServerCertificate
+from tallystick.localplane.pki import prepare_serving
+from tallystick.runtime.events import EventRecorder
+from tests.worlds.replica import Replica
+from tests.worlds.wire import LOOPBACK, PLAIN
 
 
 class Broken:
@@ -19,6 +31,44 @@ class Broken:
         raise self._error
 
 
+async def endless() -> None:
+    await asyncio.Event().wait()
+
+
+async def ending() -> None:
+    await asyncio.sleep(0)
+
+
+async def a_bug(*_: object) -> None:
+    raise ValueError("a bug")
+
+
+class World:
+    """The parts of a replica, of which a test replaces one."""
+
+    def __init__(self) -> None:
+        self.replica, self.life, self.finished = Replica(), Lifetime(), False
+        self.events = EventRecorder(self.replica.cluster, self.replica.clock, "tallystick-exchange")
+        self.keyring: Callable[[], Awaitable[None]] = endless
+        self.background: Callable[[], Awaitable[None]] = endless
+
+    async def finish(self) -> None:
+        self.finished = True
+
+    async def status(self, serving: ServeSettings = PLAIN) -> int:
+        """Run the process to its end, and return its exit status."""
+        running = Running(
+            app=self.replica.app,
+            parts={"the keyring": self.keyring},
+            background=[BackgroundTask(run=self.background, finish=self.finish)],
+            events=self.events,
+        )
+        with self.life.until_stopped():
+            async with asyncio.timeout(10):
+                await live(self.life, running, serving)
+        return self.life.exit_status
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -28,35 +78,61 @@ class Broken:
     ],
 )
 async def test_a_keyring_that_can_never_be_read_ends_the_process(error):
-    stop = asyncio.Event()
-    process = _ExchangeProcess(stop)
+    world = World()
+    world.keyring = lambda: keep_keyring(Broken(error))
 
-    await asyncio.wait_for(process.keep(lambda: keep_keyring(Broken(error))), 5)
-
-    assert (stop.is_set(), process.exit_status) == (True, 1)
+    assert await world.status() == 1
 
 
-async def test_a_background_task_that_returns_ends_the_process():
-    stop = asyncio.Event()
-    process = _ExchangeProcess(stop)
+@pytest.mark.parametrize("work", [pytest.param(ending, id="it returns"), pytest.param(a_bug, id="it fails")])
+async def test_a_background_task_of_a_feature_that_ends_ends_the_process(work):
+    world = World()
+    world.background = work
 
-    process.start(lambda: asyncio.sleep(0))
-
-    await asyncio.wait_for(stop.wait(), 5)
-    assert process.exit_status == 1
+    assert await world.status() == 1
+    assert world.finished
 
 
-async def test_a_background_task_that_is_cancelled_at_the_end_leaves_the_exit_status():
-    stop, begun = asyncio.Event(), asyncio.Event()
-    process = _ExchangeProcess(stop)
+@pytest.mark.parametrize("work", [pytest.param(ending, id="it returns"), pytest.param(a_bug, id="it fails")])
+async def test_events_that_are_written_no_more_end_the_process(work, monkeypatch):
+    world = World()
+    monkeypatch.setattr(world.events, "run", work)
 
-    async def work() -> None:
-        begun.set()
-        await asyncio.Event().wait()
+    assert await world.status() == 1
 
-    process.start(work)
-    await asyncio.wait_for(begun.wait(), 5)
-    process.cancel()
-    await asyncio.wait(process._tasks, timeout=5)
 
-    assert (stop.is_set(), process.exit_status) == (False, 0)
+async def test_a_look_at_the_certificate_that_fails_ends_the_process(monkeypatch, tmp_path):
+    monkeypatch.setattr(ServerCertificate, "watch", a_bug)
+    _, pair = prepare_serving(tmp_path / "pair", LOOPBACK, now=datetime.now(UTC))
+
+    assert await World().status(ServeSettings(LOOPBACK, 0, pair.certificate, pair.key)) == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda listening: listening.close(), id="closed"),
+        pytest.param(lambda listening: os.close(listening.detach()), id="taken away"),
+        pytest.param(lambda listening: listening.shutdown(2), id="shut down"),
+    ],
+)
+async def test_a_socket_that_listens_no_more_ends_the_process(damage, monkeypatch):
+    watch = Listener.watch
+
+    async def watch_damaged(self: Listener) -> None:
+        for listening in self._listeners:
+            asyncio.get_running_loop().remove_reader(listening)
+            damage(listening)
+        await watch(self)
+
+    monkeypatch.setattr(Listener, "watch", watch_damaged)
+
+    assert await World().status() == 1
+
+
+async def test_a_process_that_is_stopped_ends_with_status_0():
+    world = World()
+    asyncio.get_running_loop().call_soon(world.life.stop)
+
+    assert await world.status() == 0
+    assert world.finished

@@ -312,10 +312,8 @@ async def test_work_that_fails_ends_the_run_with_its_error():
         raise ConflictError("no")
 
     replica = Replica("a", FakeCluster())
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.raises(ConflictError):
         await replica.elector.run(work, lambda: replica.note("lost"))
-
-    assert caught.group_contains(ConflictError)
 
 
 @in_virtual_time

@@ -1,6 +1,7 @@
 """The server: certificates that are renewed, connections that are bounded, an end that loses nothing."""
 
 import asyncio
+import os
 import shutil
 import socket
 import ssl
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from tallystick.errors import InvalidSettingError
 from tallystick.exchange.middlewares import translated
@@ -101,6 +103,36 @@ async def test_a_broken_pair_is_not_taken_and_the_old_one_stays(certificates, tm
 
     assert (taken, shown) == (False, der_of(certificates[0]))
     assert (taken_when_mended, shown_when_mended) == (True, der_of(certificates[1]))
+
+
+def test_a_pair_with_the_time_and_size_of_the_former_one_is_loaded(certificates, tmp_path):
+    cert_file, key_file = put(certificates[0], tmp_path)
+    certificate = ServerCertificate(cert_file, key_file)
+    longest = max(path.stat().st_size for pair in certificates for path in (pair.certificate, pair.key))
+    for path in (cert_file, key_file):
+        path.write_bytes(path.read_bytes().ljust(longest, b"\n"))
+    certificate.reload_if_changed()
+    before = cert_file.stat(), key_file.stat()
+
+    sources = certificates[1].certificate, certificates[1].key
+    for source, path, former in zip(sources, (cert_file, key_file), before, strict=True):
+        path.write_bytes(source.read_bytes().ljust(longest, b"\n"))
+        os.utime(path, ns=(former.st_atime_ns, former.st_mtime_ns))
+
+    assert [path.stat().st_size for path in (cert_file, key_file)] == [longest, longest]
+    assert certificate.reload_if_changed() is True
+
+
+def test_a_broken_pair_is_warned_of_once(certificates, tmp_path):
+    cert_file, key_file = put(certificates[0], tmp_path)
+    certificate = ServerCertificate(cert_file, key_file)
+    cert_file.write_text("half a certi")
+
+    with capture_logs() as lines:
+        for _ in range(3):
+            certificate.reload_if_changed()
+
+    assert [line["log_level"] for line in lines] == ["warning"]
 
 
 def test_files_that_did_not_change_are_not_loaded_again(certificates, tmp_path):

@@ -3,6 +3,8 @@
 import io
 import json
 import stat
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -97,7 +99,7 @@ def test_a_file_is_appended_to_flushed_and_readable_by_its_owner_alone(tmp_path)
     path.chmod(0o600)
     (tmp_path / "new.log").unlink(missing_ok=True)
 
-    with open_audit(str(path)) as stream, open_audit(str(tmp_path / "new.log")):
+    with closing(open_audit(str(path))) as stream, closing(open_audit(str(tmp_path / "new.log"))):
         AuditLog(stream, FakeClock(), "exchange").record("redeem", "ok")
         written = path.read_text().splitlines()
 
@@ -110,3 +112,51 @@ def test_a_dash_is_standard_output(capsys):
     AuditLog(open_audit("-"), FakeClock(), "exchange").record("redeem", "ok")
 
     assert json.loads(capsys.readouterr().out)["outcome"] == "ok"
+
+
+def a_line_to(audit: AuditLog, path: Path) -> list[str]:
+    """Record a line, and return the actions that the file of this name holds then."""
+    audit.record("redeem", "ok")
+    return [json.loads(line)["outcome"] for line in path.read_text().splitlines()]
+
+
+def moved_and_created(path: Path) -> None:
+    path.rename(path.with_suffix(".1"))
+    path.touch(mode=0o600)
+
+
+@pytest.mark.parametrize(
+    "rotate",
+    [
+        pytest.param(lambda path: path.rename(path.with_suffix(".1")), id="moved away"),
+        pytest.param(lambda path: path.unlink(), id="deleted"),
+        pytest.param(moved_and_created, id="moved and created"),
+        pytest.param(lambda path: path.write_text(""), id="copied and truncated"),
+    ],
+)
+def test_after_a_rotation_lines_go_to_the_file_of_the_name(tmp_path, rotate):
+    path = tmp_path / "audit.log"
+    with closing(open_audit(str(path))) as stream:
+        audit = AuditLog(stream, FakeClock(), "exchange")
+        before = a_line_to(audit, path)
+        rotate(path)
+        after = a_line_to(audit, path)
+        more = a_line_to(audit, path)
+
+    assert (before, after, more, audit.failures) == (["ok"], ["ok"], ["ok", "ok"], 0)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_line_is_not_lost_if_the_rotated_file_cannot_be_opened(tmp_path):
+    folder = tmp_path / "log"
+    folder.mkdir()
+    path = folder / "audit.log"
+    with closing(open_audit(str(path))) as stream:
+        audit = AuditLog(stream, FakeClock(), "exchange")
+        folder.rename(tmp_path / "gone")
+        audit.record("redeem", "ok")
+        lost = not (tmp_path / "gone" / "audit.log").read_text()
+        folder.mkdir()
+        again = a_line_to(audit, path)
+
+    assert (lost, audit.failures, again) == (False, 0, ["ok"])

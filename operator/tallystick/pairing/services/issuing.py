@@ -25,6 +25,7 @@ from tallystick.pairing.domain.tokens import (
     pairing_secret,
     pairing_secret_name,
 )
+from tallystick.tokens.authority import CaPem, no_ca
 from tallystick.tokens.claims import digest
 from tallystick.tokens.signer import Signer
 
@@ -32,13 +33,13 @@ from tallystick.tokens.signer import Signer
 class PairingIssuer:
     """Signs pairing tokens and master tokens, and recognizes those that it has signed."""
 
-    def __init__(self, signer: Signer, policy: PairingPolicy, *, ca_pem: str | None = None) -> None:
+    def __init__(self, signer: Signer, policy: PairingPolicy, *, ca_pem: CaPem = no_ca) -> None:
         """Store the ports and settings.
 
         Args:
             signer: Signs and verifies.
             policy: The settings.
-            ca_pem: The CA of the exchange's certificate, for the Secret. None if clients trust a public CA.
+            ca_pem: Returns the CA of the exchange's certificate, for the Secret. None if clients trust a public CA.
         """
         self._signer = signer
         self._ca_pem = ca_pem
@@ -57,7 +58,7 @@ class PairingIssuer:
         """Sign a pairing token and return its Secret. The same claims give the same bytes (RFC 6979)."""
         claims = pairing_claims(grant, self._signer.issuer)
         signed = self._signer.sign(claims, profile=PAIRING, key_id=grant.key_id)
-        return pairing_secret(token, grant, signed, self._ca_pem)
+        return pairing_secret(token, grant, signed, self._ca_pem())
 
     def claims_digest(self, grant: PairingTokenClaims) -> str:
         """Return the fingerprint of the claims."""

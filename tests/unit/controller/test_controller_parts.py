@@ -1,0 +1,113 @@
+"""Each part of the controller that can end: whichever ends in whatever way, the controller ends, with its name."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tallystick.controller.controller import Controller, ControllerSettings, Engine
+from tallystick.controller.expiry import ExpiryHeap
+from tallystick.controller.kinds import MissingKinds
+from tallystick.controller.lease import LeaderElector, LeaseName
+from tallystick.controller.part import ControllerPart
+from tallystick.controller.relist import Relister
+from tallystick.controller.work_queue import WorkQueue
+from tallystick.controller.worklist import Worklist
+from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
+from tallystick.registry import KINDS
+from tallystick.runtime import chores
+from tallystick.runtime.chores import Chore
+from tallystick.runtime.events import EventRecorder
+from tallystick.runtime.metrics import make_metrics
+from tallystick.schema.builtin import LEASES
+from tests.builders import NOON
+from tests.fakes import FakeClock, FakeCluster
+from tests.virtual_time import LoopClock, in_virtual_time
+
+MEMBERS = {
+    "the events": (EventRecorder, "run"),
+    "the re-list": (Controller, "_sync"),
+    "the comparison of kinds that are back": (MissingKinds, "next_returned"),
+    "the re-list of a kind": (Relister, "run"),
+    "the Lease": (LeaderElector, "_acquire"),
+    "the renewal of the Lease": (LeaderElector, "_renew_until_lost"),
+    "the work of the leader": (Controller, "_lead"),
+    "the work queue": (Worklist, "run"),
+    "the workers": (WorkQueue, "run"),
+    "the expiry heap": (ExpiryHeap, "run"),
+    "a chore": (chores, "attempt"),
+}
+
+
+async def returns(*_: object) -> None:
+    return None
+
+
+async def is_canceled(*_: object) -> None:
+    raise asyncio.CancelledError
+
+
+async def fails(*_: object) -> None:
+    raise ValueError("a bug")
+
+
+# These are functions that a part calls: that they return is no end of the part.
+NO_PARTS = {"the comparison of kinds that are back", "the Lease", "a chore"}
+WAYS = {"it returns": returns, "another cancels it": is_canceled, "it fails": fails}
+CASES = [
+    pytest.param(member, way, id=f"{member}: {how}")
+    for member in MEMBERS
+    for how, way in WAYS.items()
+    if not (way is returns and member in NO_PARTS)
+]
+
+
+def a_controller(cluster: FakeCluster) -> Controller:
+    metrics = make_metrics(KINDS)
+    engine = Engine(
+        cluster=cluster,
+        worklist=Worklist(KINDS, FakeClock(NOON), metrics),
+        events=EventRecorder(cluster, FakeClock(NOON), "tallystick-controller"),
+        elector=LeaderElector(cluster, LoopClock(), LeaseName("tallystick-system", "tallystick-controller", "one")),
+        make_keyring=returns,
+    )
+    part = ControllerPart(reconcilers={}, chores=(Chore(every=1.0, run=returns, what="rest"),))
+    return Controller(engine, ControllerSettings(), parts=[part])
+
+
+@pytest.mark.parametrize(("member", "way"), CASES)
+def test_the_end_of_a_part_is_the_end_of_the_controller_and_the_lease_is_free(
+    member: str, way: Callable[..., Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(*MEMBERS[member], way)
+    cluster = FakeCluster()
+
+    @in_virtual_time
+    async def run() -> None:
+        async with asyncio.timeout(30):
+            await a_controller(cluster).run()
+
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - each member has its own
+        run()
+
+    assert not isinstance(raised.value, TimeoutError)
+    lease = cluster.peek(LEASES, "tallystick-system", "tallystick-controller")
+    assert lease is None or lease["spec"]["holderIdentity"] == ""
+
+
+@in_virtual_time
+async def test_a_kind_that_is_back_is_compared_with_the_cache_and_its_objects_are_looked_at() -> None:
+    cluster = FakeCluster()
+    controller = a_controller(cluster)
+    body = cluster.put(PAIRING_TOKENS, {"metadata": {"namespace": "edge", "name": "gone"}, "spec": {}})
+    controller.observe(PAIRING_TOKENS, "ADDED", body)
+    cluster.remove(PAIRING_TOKENS, "edge", "gone")
+    task = asyncio.create_task(controller._read_returned())
+
+    controller._engine.missing.update({PAIRING_TOKENS})
+    controller._engine.missing.update({})
+    await asyncio.sleep(1)
+    task.cancel()
+
+    controller._engine.missing.must_be_complete()
+    assert controller.is_news(PAIRING_TOKENS, "MODIFIED", body)
