@@ -12,7 +12,6 @@ from tallystick.controller.controller import LEASE, Controller, ControllerSettin
 from tallystick.controller.lease import LeaderElector, LeaseName
 from tallystick.controller.part import ControllerContext, ControllerPart
 from tallystick.controller.worklist import Worklist
-from tallystick.errors import InvalidSettingError
 from tallystick.feature import Feature, kinds_of
 from tallystick.objects.context import Context
 from tallystick.objects.kind import Kind
@@ -20,6 +19,7 @@ from tallystick.objects.ports import Audit, Clock, Cluster
 from tallystick.objects.server_clock import ServerClock
 from tallystick.runtime.chores import Chore, FirstRun
 from tallystick.runtime.events import EventRecorder
+from tallystick.runtime.files import read_setting_file
 from tallystick.runtime.metrics import Metrics
 from tallystick.tokens.key_care import KeyCare, KeyPolicy
 from tallystick.tokens.keyrings import REFRESH_SECONDS, Keyrings
@@ -130,9 +130,4 @@ def _keys_part(keyrings: Keyrings, care: KeyCare) -> ControllerPart:
 
 
 def _read(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise InvalidSettingError(f"--ca-file {path} cannot be read: {error.strerror}") from error
+    return None if path is None else read_setting_file("--ca-file", path)
