@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from tallystick.exchange.server import ServeSettings, listening
 from tallystick.localplane.pki import KeyPair, prepare_serving
-from tallystick.pairing.client.pair import pair
+from tallystick.pairing.command_line import pair
 from tests.fakes import FakeClock
 from tests.worlds.replica import Replica
 

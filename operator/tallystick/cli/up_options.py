@@ -1,5 +1,6 @@
 """The options of `tallystick up`, which are checked before anything starts."""
 
+import errno
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -77,7 +78,9 @@ def checked_connection(options: UpOptions) -> Connection | None:
     except InvalidSettingError as error:
         if options.data_dir is not None:
             require_not_held(options.data_dir)
-        raise UpError(f"{error}; tokens contain the address, so keep it the same for one --data-dir") from error
+        busy = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE
+        fixed = "; tokens contain the address, so keep it the same for one --data-dir" if busy else ""
+        raise UpError(f"{error}{fixed}") from error
     return connection
 
 

@@ -1,6 +1,7 @@
 """Addresses to listen on, as HOST:PORT: read them, open them, and explain why one cannot be used."""
 
 import errno
+import os
 import re
 import socket
 from collections.abc import Sequence
@@ -138,7 +139,8 @@ def why_not_bound(error: OSError, address: Address, flag: str) -> str:
         return f"this user may not listen on {address}; choose a port above 1023 with {flag}"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{address.host} is not an address of this machine; choose one of its own with {flag}"
-    return f"cannot listen on {address} ({error.strerror}); choose another address with {flag}"
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return f"cannot listen on {address} ({reason}); choose another address with {flag}"
 
 
 def names_of_this_machine() -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from tests.worlds.replica import Replica
 
 __all__ = ["certificates"]
 
-PAIR = "import typer; from tallystick.pairing.client.pair import pair; typer.run(pair)"
+PAIR = "import typer; from tallystick.pairing.command_line import pair; typer.run(pair)"
 BEARER = pytest.mark.parametrize("options", [(), ("--no-dpop",)], ids=["with a key", "bearer"])
 
 
