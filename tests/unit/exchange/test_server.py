@@ -1,6 +1,7 @@
 """The server: certificates that are renewed, connections that are bounded, an end that loses nothing."""
 
 import asyncio
+import os
 import shutil
 import socket
 import ssl
@@ -125,6 +126,14 @@ async def test_a_certificate_that_cannot_be_loaded_is_a_setting_to_mend(tmp_path
     (tmp_path / "tls.crt").write_text("nothing")
 
     with pytest.raises(InvalidSettingError, match="both must be PEM"):
+        async with listening(Replica().app, ServeSettings(LOOPBACK, 0, tmp_path / "tls.crt", tmp_path / "tls.crt")):
+            pass
+
+
+async def test_a_fifo_in_place_of_a_certificate_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "tls.crt")
+
+    with pytest.raises(InvalidSettingError, match=r"cannot be loaded \(not a regular file\)"):
         async with listening(Replica().app, ServeSettings(LOOPBACK, 0, tmp_path / "tls.crt", tmp_path / "tls.crt")):
             pass
 
