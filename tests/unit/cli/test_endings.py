@@ -2,9 +2,12 @@
 
 import ast
 import os
+import shlex
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -94,6 +97,23 @@ def test_an_operating_system_error_that_no_command_explains_is_one_line(run, mon
         1,
         "error: /some/file: Permission denied; check the path, its permissions and the space on its disk\n",
     )
+
+
+def test_what_up_prints_can_be_pasted_into_a_shell(monkeypatch, capsys, tmp_path):
+    kubeconfig = tmp_path / "it's a $folder" / "kubeconfig"
+
+    @contextmanager
+    def started(*_: object):
+        yield SimpleNamespace(kubeconfig=kubeconfig, ca_file=tmp_path / "ca.crt")
+
+    monkeypatch.setattr("tallystick.cli.up.up", started)
+    monkeypatch.setattr("tallystick.cli.up.stay_up", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["tallystick", "up"])
+    with pytest.raises(SystemExit):
+        main()
+
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("export ")]
+    assert shlex.split(line) == ["export", f"KUBECONFIG={kubeconfig}"]
 
 
 @pytest.mark.parametrize("name", ["--version", "--help", "up --help"])
