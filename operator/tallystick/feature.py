@@ -5,7 +5,7 @@ Plain values: the composition roots pass them on. No module registers itself by 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,27 +15,11 @@ from tallystick.exchange.part import ExchangeContext, ExchangePart
 from tallystick.install.installation import Installation
 from tallystick.install.part import InstallPart
 from tallystick.objects.kind import Kind
+from tallystick.runtime.flags import Command, Flag
 from tallystick.runtime.gauges import Gauge
 from tallystick.tokens.token_type import TokenType
 
 S = TypeVar("S", bound=BaseModel)
-
-Command = Literal["controller", "exchange", "up", "manifests"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flag:
-    """A command-line flag of one setting.
-
-    Attributes:
-        name: The name of the setting; the flag is the same with `--` and hyphens.
-        option: The annotation that typer reads: a type, or `Annotated[type, typer.Option(help=...)]`.
-        default: Its value if it is not given. None leaves the setting to its variable or its default.
-    """
-
-    name: str
-    option: Any
-    default: object = None
 
 
 class NoSettings(BaseModel):

@@ -46,7 +46,7 @@ def test_a_data_folder_survives_a_kill_and_a_restart_and_all_children_end(tmp_pa
     with subprocess.Popen([sys.executable, "-c", PLANE, str(folder)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         pids = json.loads(holder.stdout.readline())
-        kubeconfig = (folder / "kubeconfig").read_bytes()
+        kubeconfig = (folder / "pki" / "admin.kubeconfig").read_bytes()
         with pytest.raises(PlaneError, match=f"in use by process {holder.pid}"):
             ControlPlane.start(PlaneOptions(data_dir=folder), report=silent)
         holder.kill()

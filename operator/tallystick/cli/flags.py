@@ -4,13 +4,25 @@ A command declares its own flags as parameters. It reads the ones that `with_fla
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Protocol, get_type_hints
 
 import typer
 
-from tallystick.feature import Command, Feature, Flag
+from tallystick.runtime.flags import Command, Flag
+
+OPERATOR_NAMESPACE = "tallystick-system"
+
+
+class HasFlags(Protocol):
+    """A feature, or its part of the command line."""
+
+    @property
+    def flags(self) -> Mapping[Command, tuple[Flag, ...]]:
+        """The flags of its settings, by command."""
+        ...
+
 
 _ANY_COMMAND = (
     Flag(
@@ -74,12 +86,12 @@ _LOGS = (
 )
 
 
-def flags_of(features: Iterable[Feature[Any]], command: Command) -> tuple[Flag, ...]:
+def flags_of(features: Iterable[HasFlags], command: Command) -> tuple[Flag, ...]:
     """Return the flags that features add to a command."""
     return tuple(flag for feature in features for flag in feature.flags.get(command, ()))
 
 
-def process_flags(features: Iterable[Feature[Any]], command: Command) -> tuple[Flag, ...]:
+def process_flags(features: Iterable[HasFlags], command: Command) -> tuple[Flag, ...]:
     """Return the flags that both processes have, and those of the features."""
     return (*_ANY_COMMAND, *flags_of(features, command), *_LOGS)
 

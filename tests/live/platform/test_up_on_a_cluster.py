@@ -24,9 +24,9 @@ def cluster() -> Iterator[ControlPlane]:
         yield plane
 
 
-def started(cluster: ControlPlane, folder: Path, context: str, **variables: str) -> UpProcess:
+def started(cluster: ControlPlane, folder: Path, context: str, listen: str = "", **variables: str) -> UpProcess:
     environment = {"KUBECONFIG": str(cluster.kubeconfig), **variables}
-    listen = f"127.0.0.1:{free_ports(1)[0]}"
+    listen = listen or f"127.0.0.1:{free_ports(1)[0]}"
     flags = ("--context", context)
     return UpProcess.start(folder, listen, cluster.binaries.kubectl, *flags, environment=environment)
 
@@ -81,9 +81,27 @@ def test_up_installs_and_runs_on_the_cluster_of_a_context_and_leaves_it_running(
     assert set(to_cluster.targets) == {f"CONNECT {HIDDEN}:443"}
 
 
+def test_a_second_start_on_the_same_folder_works_and_two_at_once_are_refused(
+    cluster: ControlPlane, tmp_path: Path
+) -> None:
+    listen = f"localhost:{free_ports(1)[0]}"
+    first = started(cluster, tmp_path / "up", "tallystick", listen).await_ready()
+    beside = started(cluster, tmp_path / "up", "tallystick")
+    refused = beside.process.wait(timeout=120.0)
+    said = beside.output.read_text()
+    ready, ended = first.curl("/readyz")[0], first.interrupt()
+
+    second = started(cluster, tmp_path / "up", "tallystick", listen).await_ready()
+
+    assert (refused, ready, ended) == (1, 200, 0)
+    assert f"error: {tmp_path / 'up'} is in use by process {first.process.pid}" in said
+    assert second.url == f"https://{listen}"
+    assert (second.curl("/readyz")[0], second.interrupt()) == (200, 0)
+
+
 def test_a_context_that_does_not_exist_is_reported_with_what_to_do(cluster: ControlPlane, tmp_path: Path) -> None:
     run = started(cluster, tmp_path / "up", "elsewhere")
 
     assert run.process.wait(timeout=120.0) == 1
-    assert "error: no usable connection to a cluster" in run.output.read_text()
-    assert "elsewhere" in run.output.read_text()
+    assert "error: --context elsewhere cannot be used" in run.output.read_text()
+    assert "kubectl config get-contexts" in run.output.read_text()

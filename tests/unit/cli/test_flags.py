@@ -8,8 +8,8 @@ import typer
 from typer.testing import CliRunner
 
 from tallystick.cli.flags import flags_of, process_flags, with_flags
-from tallystick.feature import Command, Flag
 from tallystick.registry import FEATURES
+from tallystick.runtime.flags import Command, Flag
 
 COLOR = Flag(name="toy_color", option=Annotated[str, typer.Option(help="The color of new toys.")], default="red")
 SIZE = Flag(name="size", option=int | None)

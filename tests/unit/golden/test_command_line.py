@@ -15,10 +15,9 @@ COMMANDS = [pytest.param(path, id=" ".join(("tallystick", *path))) for path in p
 @pytest.fixture
 def plain_help(monkeypatch: pytest.MonkeyPatch) -> None:
     """Print help 100 columns wide and without colors, whatever the environment says."""
-    for name in ("FORCE_COLOR", "COLUMNS", "TERM"):
+    for name in ("FORCE_COLOR", "TERM"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 100)
-    monkeypatch.setattr("typer.rich_utils.FORCE_TERMINAL", False)
+    monkeypatch.setenv("COLUMNS", "100")
 
 
 def file_of(path: tuple[str, ...]) -> str:

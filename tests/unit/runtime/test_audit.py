@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import stat
 from contextlib import closing
 from pathlib import Path
@@ -106,6 +107,13 @@ def test_a_file_is_appended_to_flushed_and_readable_by_its_owner_alone(tmp_path)
     assert written[0] == "before"
     assert json.loads(written[1])["action"] == "redeem"
     assert stat.S_IMODE((tmp_path / "new.log").stat().st_mode) == 0o600
+
+
+def test_a_fifo_without_a_reader_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+
+    with pytest.raises(OSError, match="No such device or address"):
+        open_audit(str(tmp_path / "fifo"))
 
 
 def test_a_dash_is_standard_output(capsys):

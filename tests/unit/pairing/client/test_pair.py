@@ -1,92 +1,21 @@
 """`tallystick pair`: where a pairing token is sent, and what is left on disk and on the terminal."""
 
-import asyncio
-import socket
 import stat
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import typer
 from aiohttp import web
-from click.testing import Result
-from typer.testing import CliRunner
 
 from tallystick.crypto.keys import SigningKey
 from tallystick.crypto.tokens import verify
-from tallystick.exchange.server import ServeSettings, listening
-from tallystick.localplane.pki import KeyPair, prepare_serving
-from tallystick.pairing.client.pair import pair
+from tallystick.localplane.pki import prepare_serving
 from tallystick.pairing.domain.tokens import MASTER
 from tests.fakes import FakeClock
+from tests.worlds.pair_site import LOOPBACK, Site, a_site, certificates
 from tests.worlds.replica import Replica
 
-LOOPBACK = "127.0.0.1"
-
-
-@dataclass
-class Site:
-    """A replica that is reached over TLS, a folder to work in, and what a user would type."""
-
-    replica: Replica
-    folder: Path
-    authority: Path
-    posts: list[int] = field(default_factory=list)
-    lose_answers: int = 0
-
-    async def on_answer(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Note an answer to a POST; lose it with its connection as long as that is asked for."""
-        if request.method != "POST":
-            return
-        self.posts.append(response.status)
-        if len(self.posts) <= self.lose_answers and request.transport is not None:
-            request.transport.abort()
-
-    @property
-    def out(self) -> Path:
-        return self.folder / "master-token"
-
-    async def pair(self, token: str, *options: str, **changes: str | None) -> Result:
-        """Run the command in a thread; the server runs on this one's loop."""
-        token_file = self.folder / "pairing-token"
-        token_file.write_text(f"{token}\n")
-        given = {
-            "token-file": str(token_file),
-            "issuer": self.replica.issuer,
-            "ca-file": str(self.authority),
-            "out": str(self.out),
-        } | {name.replace("_", "-"): value for name, value in changes.items()}
-        arguments = [part for name, value in given.items() if value is not None for part in (f"--{name}", value)]
-        stdin = token if given["token-file"] == "-" else None
-        app = typer.Typer(pretty_exceptions_enable=False)
-        app.command()(pair)
-        result = await asyncio.to_thread(CliRunner().invoke, app, [*arguments, *options], input=stdin)
-        # Whatever happens, the value of the pairing token is not shown.
-        assert token not in result.output
-        return result
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory) -> Iterator[tuple[KeyPair, KeyPair]]:
-    """The authority of the server's certificate, and the certificate."""
-    return prepare_serving(tmp_path_factory.mktemp("certificates") / "pki", "exchange", now=datetime.now(UTC))
-
-
-@asynccontextmanager
-async def a_site(certificates, folder: Path, app: web.Application | None = None) -> AsyncIterator[Site]:
-    """Serve a replica, or another app in its name, on a free port that is part of its issuer."""
-    authority, serving = certificates
-    with socket.create_server((LOOPBACK, 0)) as free:
-        port = free.getsockname()[1]
-    replica = Replica(issuer=f"https://{LOOPBACK}:{port}", clock=FakeClock(datetime.now(UTC)))
-    settings = ServeSettings(LOOPBACK, port, serving.certificate, serving.key)
-    site = Site(replica, folder, authority.certificate)
-    replica.app.on_response_prepare.append(site.on_answer)
-    async with listening(app or replica.app, settings):
-        yield site
+__all__ = ["certificates"]
 
 
 async def test_pairing_writes_a_master_token_bound_to_a_new_key(certificates, tmp_path):

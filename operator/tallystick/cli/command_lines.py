@@ -1,0 +1,6 @@
+"""What the features add to the command line. A test compares it with the registry, which imports whole features."""
+
+from tallystick.pairing.command_line import COMMAND_LINE as PAIRING
+from tallystick.runtime.flags import CommandLine
+
+COMMAND_LINES: tuple[CommandLine, ...] = (PAIRING,)

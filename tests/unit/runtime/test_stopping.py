@@ -1,0 +1,57 @@
+"""A signal ends a command, and what the command has begun is undone."""
+
+import signal
+
+import pytest
+
+from tallystick.runtime.stopping import STOP_SIGNALS, Stopped, signals_deferred, undone_by_signals
+
+
+def handlers() -> list[object]:
+    return [signal.getsignal(number) for number in STOP_SIGNALS]
+
+
+def stop(number: int, done: list[bool]) -> None:
+    """Begin a work that a signal ends, with another signal during the cleanup."""
+    with undone_by_signals():
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            done.append(True)
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_signal_raises_once_and_a_second_one_does_not_disturb_the_cleanup(number):
+    before, done = handlers(), []
+
+    with pytest.raises(Stopped) as stopped:
+        stop(number, done)
+
+    assert (stopped.value.code, done) == (128 + number, [True])
+    assert handlers() == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with undone_by_signals():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, former)
+
+
+def finish(done: list[bool]) -> None:
+    with undone_by_signals(), signals_deferred():
+        signal.raise_signal(signal.SIGTERM)
+        done.append(True)
+
+
+def test_a_signal_waits_for_the_end_of_a_deferred_block():
+    done = []
+
+    with pytest.raises(Stopped):
+        finish(done)
+
+    assert done == [True]
