@@ -35,7 +35,9 @@ class MasterWorld:
         """One look of a fresh controller; without an object at the name of one."""
         name = next((master.metadata.name for master in self._pairing.masters()), "mtok-none")
         ctx = self._pairing._ctx(self._pairing.server_clock)
-        return await MasterTokens(self.cluster, self._pairing._seen(), ctx).reconcile(NAMESPACE, name)
+        return await MasterTokens(self.cluster, self._pairing._seen(), self._pairing.signer, ctx).reconcile(
+            NAMESPACE, name
+        )
 
     def edit(self, **spec: Any) -> Json:
         return self._pairing.edit(MASTER_TOKENS, self.object().metadata.name, **spec)

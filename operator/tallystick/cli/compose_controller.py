@@ -1,13 +1,11 @@
 """Compose a controller from its engine, the features, and the rotation and removal of signing keys."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tallystick.cli.settings import Settings
-from tallystick.controller.cache import ObjectCache
 from tallystick.controller.controller import LEASE, Controller, ControllerSettings, Engine
 from tallystick.controller.lease import LeaderElector, LeaseName
 from tallystick.controller.part import ControllerContext, ControllerPart
@@ -21,7 +19,7 @@ from tallystick.objects.server_clock import ServerClock
 from tallystick.runtime.chores import Chore, FirstRun
 from tallystick.runtime.events import EventRecorder
 from tallystick.runtime.metrics import Metrics
-from tallystick.tokens.key_care import KeyCare, KeyPolicy
+from tallystick.tokens.key_care import KeyCare, KeyPolicy, Served
 from tallystick.tokens.keyrings import REFRESH_SECONDS, Keyrings
 from tallystick.tokens.signer import Signer
 
@@ -51,10 +49,17 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A controller, and the members that its features add to the response of `/readyz`."""
+    """A controller, and what it answers at `/readyz`.
+
+    Attributes:
+        controller: The controller.
+        why_not_ready: Returns the reason why it cannot lead, or why it can issue no token; None if it can.
+        ready: Returns the members of the response that the features and the care for the keys add.
+    """
 
     controller: Controller
-    ready: dict[str, str]
+    why_not_ready: Callable[[], str | None]
+    ready: Callable[[], dict[str, str]]
 
 
 def compose_controller(ports: Ports, settings: Settings, features: Sequence[Feature[Any]]) -> Composed:
@@ -69,20 +74,25 @@ def compose_controller(ports: Ports, settings: Settings, features: Sequence[Feat
     events = EventRecorder(
         ports.cluster, ports.clock, "tallystick-controller", on_suppressed=ports.metrics.events_suppressed.inc
     )
+    care = _care(ports, settings, keyrings, worklist, kinds)
     engine = Engine(
         cluster=ports.cluster,
         worklist=worklist,
         events=events,
         elector=LeaderElector(ports.lease_cluster, ports.clock, LeaseName(namespace, LEASE, settings.identity)),
-        make_keyring=partial(keyrings.ensure, settings.signing_algorithm),
+        make_keyring=care.start,
     )
     context = _context(ports, settings, engine, keyrings)
     parts = [feature.controller(context) for feature in features]
     for part in parts:
         ports.metrics.read_gauges(part.readings)
-    care = _care(ports, settings, keyrings, worklist.cache, kinds)
-    controller = Controller(engine, ControllerSettings(settings.watch_namespaces), [*parts, _keys_part(keyrings, care)])
-    return Composed(controller, {name: value for part in parts for name, value in part.ready.items()})
+    controller = Controller(engine, ControllerSettings(settings.watch_namespaces), [*parts, _keys_part(care)])
+    ready = {name: value for part in parts for name, value in part.ready.items()}
+    return Composed(
+        controller,
+        why_not_ready=lambda: controller.why_not_ready or care.why_not_ready,
+        ready=lambda: {**ready, **care.remarks},
+    )
 
 
 def _context(ports: Ports, settings: Settings, engine: Engine, keyrings: Keyrings) -> ControllerContext[Settings]:
@@ -100,23 +110,29 @@ def _context(ports: Ports, settings: Settings, engine: Engine, keyrings: Keyring
     )
 
 
-def _care(ports: Ports, settings: Settings, keyrings: Keyrings, objects: ObjectCache, kinds: Sequence[Kind]) -> KeyCare:
-    return KeyCare(
+def _care(ports: Ports, settings: Settings, keyrings: Keyrings, worklist: Worklist, kinds: Sequence[Kind]) -> KeyCare:
+    metrics = ports.metrics
+    care = KeyCare(
         keyrings,
-        objects,
-        kinds,
+        Served(
+            cluster=ports.cluster, kinds=kinds, objects=worklist.cache, namespaces=settings.watch_namespaces or ("",)
+        ),
         KeyPolicy(settings.signing_algorithm, settings.key_max_age),
         clock=ports.clock,
         audit=ports.audit,
-        on_age=ports.metrics.keyring_age.set,
+        on_age=metrics.keyring_age.set,
+        on_change=worklist.look_at_all_again,
     )
+    metrics.keyring_lost.set_function(lambda: float(keyrings.loss is not None))
+    metrics.missing_keys.set_function(lambda: float(len(care.missing)))
+    return care
 
 
-def _keys_part(keyrings: Keyrings, care: KeyCare) -> ControllerPart:
+def _keys_part(care: KeyCare) -> ControllerPart:
     return ControllerPart(
         reconcilers={},
         chores=(
-            Chore(every=REFRESH_SECONDS, run=keyrings.refresh, what="read the keyring"),
+            Chore(every=REFRESH_SECONDS, run=care.look, what="read the keyring"),
             Chore(
                 every=KEY_CARE_SECONDS,
                 run=care.run,

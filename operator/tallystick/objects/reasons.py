@@ -12,5 +12,14 @@ class SharedReason(StrEnum):
     SECRET_CONFLICT = "SecretConflict"  # noqa: S105 - a reason
     """The Secret exists, and it is not one that the operator has written for this object. It does not change it."""
 
+    KEYRING_MISSING = "KeyringMissing"
+    """The Secret with the signing keys does not exist, and valid tokens name its keys."""
+
+    KEYRING_UNUSABLE = "KeyringUnusable"
+    """The Secret with the signing keys is damaged, or holds the keys of another issuer."""
+
+    SIGNING_KEY_MISSING = "SigningKeyMissing"
+    """The Secret with the signing keys lacks the key that signed a token of the object."""
+
     CLAIMS_CHANGED = "ClaimsChanged"
     """The Secret lacks a token that the operator cannot sign again, because its settings or keys have changed."""

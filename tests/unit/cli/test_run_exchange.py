@@ -4,25 +4,33 @@ import asyncio
 
 import pytest
 
+from tallystick.cli import run_exchange
 from tallystick.cli.run_exchange import _ExchangeProcess, keep_keyring
 from tallystick.crypto.keyring import KeyringError
 from tallystick.errors import InvalidSettingError
+from tallystick.objects.ports import NotFoundError
 
 
 class Broken:
     """A keyring that cannot be read."""
 
-    def __init__(self, error: Exception) -> None:
+    was_read = False
+
+    def __init__(self, error: Exception, stop: asyncio.Event | None = None) -> None:
         self._error = error
+        self._stop = stop
+        self.reads = 0
 
     async def refresh(self) -> None:
+        self.reads += 1
+        if self._stop is not None and self.reads > 1:
+            self._stop.set()
         raise self._error
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        pytest.param(KeyringError("damaged"), id="a keyring that was damaged"),
         pytest.param(InvalidSettingError("another issuer"), id="a keyring of another issuer"),
         pytest.param(RuntimeError("a bug"), id="a bug"),
     ],
@@ -34,6 +42,30 @@ async def test_a_keyring_that_can_never_be_read_ends_the_process(error):
     await asyncio.wait_for(process.keep(lambda: keep_keyring(Broken(error))), 5)
 
     assert (stop.is_set(), process.exit_status) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "was_read"),
+    [
+        pytest.param(KeyringError("damaged"), False, id="damaged from the start"),
+        pytest.param(KeyringError("damaged"), True, id="damaged"),
+        pytest.param(NotFoundError("gone"), True, id="deleted"),
+        pytest.param(InvalidSettingError("another issuer"), True, id="replaced by that of another issuer"),
+    ],
+)
+async def test_a_keyring_that_can_be_restored_is_read_again(error, was_read, monkeypatch):
+    monkeypatch.setattr(run_exchange, "REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(run_exchange, "FIRST_REFRESH_SECONDS", 0.0)
+    stop, read_again = asyncio.Event(), asyncio.Event()
+    process, broken = _ExchangeProcess(stop), Broken(error, read_again)
+    broken.was_read = was_read
+
+    process.start(lambda: keep_keyring(broken))
+    await asyncio.wait_for(read_again.wait(), 5)
+    process.cancel()
+    await asyncio.wait(process._tasks, timeout=5)
+
+    assert (stop.is_set(), process.exit_status) == (False, 0)
 
 
 async def test_a_background_task_that_returns_ends_the_process():
