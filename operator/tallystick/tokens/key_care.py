@@ -24,7 +24,7 @@ from tallystick.tokens.keyrings import Keyrings
 from tallystick.tokens.keys_in_use import UNREADABLE, UncountedError, keys_in_use
 from tallystick.tokens.lost_keys import missing_keys_text
 
-# While the keyring is lost, the objects are counted again after this time: the last token that names a key may be gone.
+# While keys are lost, the objects are counted again after this time: the last token that names a key may be gone.
 RECOUNT_SECONDS = 60.0
 
 log = structlog.get_logger("tallystick.keys")
@@ -107,6 +107,7 @@ class KeyCare:
         self._on_change = on_change
         self._first: Keyring | None = None
         self._recount_at = 0.0
+        self._missing_at = 0.0
         self._uncounted = ""
         self._known: tuple[str, frozenset[str]] | None = None
         self.missing: frozenset[str] = frozenset()
@@ -212,6 +213,9 @@ class KeyCare:
                 await self._find_missing()
             if not first_report:
                 self._on_change()
+        elif self.missing and self._clock.monotonic() >= self._missing_at + RECOUNT_SECONDS:
+            with suppress(UncountedError):
+                await self._find_missing()  # the last token of a missing key may be gone
         if keyrings.ids and keyrings.noted_missing != self.missing:
             await self._note_missing()
 
@@ -224,6 +228,7 @@ class KeyCare:
     async def _find_missing(self) -> set[str]:
         """Compare the keys that valid tokens name with the keyring, and return the former. May raise NotYetError."""
         in_use = await self._cached()
+        self._missing_at = self._clock.monotonic()
         missing = frozenset(in_use - self._keyrings.ids)
         if missing and missing != self.missing:
             log.error("signing keys are lost", text=missing_keys_text(missing))
