@@ -21,7 +21,7 @@ def stopped_etcd(plane: ControlPlane) -> Iterator[Path]:
     """Stop etcd and the API server for the length of the block, and give the folder of the data."""
     plane.kill_apiserver()
     plane._children[ETCD].stop(grace=10.0)
-    yield plane._home.layout.root / "etcd"
+    yield plane._home.layout.etcd
     plane._spawn(ETCD, etcd_command(plane.binaries, plane.pki, plane._home.layout, plane._ports, durable=False))
     plane.restart_apiserver()
 

@@ -1,4 +1,4 @@
-"""`tallystick up` stays up while the signing keys are lost: without its control plane, an administrator cannot restore them."""
+"""`tallystick up` stays up while the signing keys are lost, so that an administrator can restore them."""
 
 import json
 import threading
