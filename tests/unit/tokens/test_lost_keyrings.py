@@ -380,3 +380,20 @@ async def test_i25_a_key_is_removed_only_if_a_fresh_listing_of_every_kind_names_
 
     assert FIRST in {entry.key.key_id for entry in stored_keyring(installation.secret).entries}
     assert installation.clock.now() > NOON
+
+
+async def test_a_missing_key_is_no_longer_reported_when_the_last_token_that_names_it_is_gone(installation):
+    installation.put_keyring("second")
+    installation.put(MASTER_TOKENS, raw_master_token())
+    await installation.care.start()
+    (master,) = installation.cluster.all(MASTER_TOKENS)
+    meta = master["metadata"]
+    installation.cache.forget(MASTER_TOKENS, meta["namespace"], meta["name"], meta["uid"])
+
+    await installation.care.look()
+    still = installation.care.missing
+    installation.clock.advance(RECOUNT_SECONDS)
+    await installation.care.look()
+
+    assert (still, installation.care.missing) == ({FIRST}, frozenset())
+    assert installation.secret["metadata"]["annotations"] == {}
