@@ -16,6 +16,7 @@ import urllib3
 
 from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.crypto.keys import SigningKey
+from tallystick.install.installation import CONTROLLER
 from tests.harness.connections import (
     a_connection,
     connected,
@@ -172,7 +173,7 @@ def gauge(text: str, name: str) -> float:
 
 
 def audited(system: System, action: str) -> int:
-    return (system.up.folder / "audit-tallystick-controller.jsonl").read_text().count(f'"action":"{action}"')
+    return (system.up.folder / f"audit-{CONTROLLER}.jsonl").read_text().count(f'"action":"{action}"')
 
 
 def test_a_lost_keyring_is_reported_everywhere_and_comes_back_from_its_backup(
