@@ -18,6 +18,7 @@ from tallystick.pairing.domain.tokens import master_token_name, pairing_token_id
 from tallystick.pairing.domain.use_cases import use_cases
 from tallystick.schema.meta import API_VERSION
 from tallystick.schema.times import rfc3339
+from tallystick.tokens.lost_keys import KeysLostError
 from tests.fakes import NOON
 
 Json = dict[str, Any]
@@ -171,12 +172,15 @@ def a_keyring(*names: str, issuer: str = ISSUER, now: datetime = NOON) -> Keyrin
 
 
 class HeldKeys:
-    """The `Keys` port: a keyring in a variable; None for one that cannot be read."""
+    """The `Keys` port: a keyring in a variable; None for one that cannot be read. A `loss` stands in its place."""
 
     def __init__(self, keyring: Keyring | None = None) -> None:
         self.held: Keyring | None = keyring or a_keyring()
+        self.loss: KeysLostError | None = None
 
     def keyring(self) -> Keyring:
+        if self.loss is not None:
+            raise self.loss.again()
         if self.held is None:
             raise NotYetError("temporarily_unavailable", "the signing keys cannot be read now; ask again")
         return self.held

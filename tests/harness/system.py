@@ -49,6 +49,7 @@ def running(
     between: Between | None = None,
     root: Sequence[str] = ROOT,
     variables: Mapping[str, str] | None = None,
+    listen: str = "",
 ) -> Iterator[System]:
     """Start controller and exchange on a plane, and end them.
 
@@ -59,13 +60,14 @@ def running(
         between: the only way to the API server that the processes have; None: they are led there directly.
         root: another composition root for the processes.
         variables: further variables of their environment.
+        listen: the address of the exchange, which the tokens of an earlier system name; '' takes a free one.
     """
     clock_file = private_folder(folder) / "clock"
     clock_file.write_text("0")
     environment = {clock.VARIABLE: str(clock_file), "PYTHONPATH": str(REPOSITORY), **(variables or {})}
     if failpoint:
         environment[failpoints.VARIABLE] = failpoint
-    options = UpOptions(listen=f"127.0.0.1:{free_ports(1)[0]}", root=root, environment=environment)
+    options = UpOptions(listen=listen or f"127.0.0.1:{free_ports(1)[0]}", root=root, environment=environment)
     way = between.kubeconfig(plane.kubeconfig, folder / "kubeconfig") if between else plane.kubeconfig
     up = Up(options, folder, Connection(kubeconfig=way), way)
     try:

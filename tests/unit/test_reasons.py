@@ -40,7 +40,8 @@ def sources() -> list[tuple[str, ast.Module]]:
     return [
         (name, tree)
         for name, tree in modules()
-        if name.startswith(("objects/", "pairing/", "connections/")) and not name.endswith(("reasons.py", "feature.py"))
+        if name.startswith(("objects/", "pairing/", "connections/", "tokens/"))
+        and not name.endswith(("reasons.py", "feature.py"))
     ]
 
 

@@ -15,7 +15,7 @@ from tallystick.crypto.keys import SigningKey
 from tallystick.errors import NotYetError
 from tallystick.exchange.app import api_of, make_app
 from tallystick.exchange.app_context import AppContext
-from tallystick.exchange.failure_limits import FailureLimiter, FailureLimits
+from tallystick.exchange.limits import FailureLimiter, FailureLimits
 from tallystick.exchange.oauth_endpoints import REVOKE
 from tallystick.exchange.part import BackgroundTask, ExchangeContext, exchange_parts
 from tallystick.exchange.senders import Senders
@@ -94,6 +94,7 @@ class Replica:
     clock: FakeClock = field(default_factory=FakeClock)
     limits: FailureLimits = GENEROUS
     not_ready: str | None = None
+    remarks: dict[str, str] = field(default_factory=dict)
     keys_known: bool = True
 
     def __post_init__(self) -> None:
@@ -152,6 +153,7 @@ class Replica:
             keys=self,
             why_not_ready=lambda: self.not_ready,
             ready={name: value for part in parts for name, value in part.ready.items()},
+            remarks=lambda: self.remarks,
             metrics=self.metrics,
             senders=Senders(
                 verifier,

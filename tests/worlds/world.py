@@ -203,7 +203,7 @@ class World:
     async def reconcile_master(self) -> Result:
         """A fresh controller's look at the one MasterToken."""
         (master,) = self.masters()
-        reconciler = MasterTokens(self.cluster, self._seen(), self._ctx(self.server_clock))
+        reconciler = MasterTokens(self.cluster, self._seen(), self.signer, self._ctx(self.server_clock))
         return await reconciler.reconcile(NAMESPACE, master.metadata.name)
 
     async def issue(self, **changes: Any) -> str:

@@ -1,4 +1,7 @@
-"""What the features add to the command line. A test compares it with the registry, which imports whole features."""
+"""The parts of the command line that the features add.
+
+A test compares them with the registry, which imports whole features.
+"""
 
 from tallystick.pairing.command_line import COMMAND_LINE as PAIRING
 from tallystick.runtime.flags import CommandLine

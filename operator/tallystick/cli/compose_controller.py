@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ from cryptography import x509
 from prometheus_client import CollectorRegistry
 
 from tallystick.cli.settings import Settings
-from tallystick.controller.cache import ObjectCache, ObjectKey
 from tallystick.controller.controller import LEASE, Controller, ControllerSettings, Engine
 from tallystick.controller.kinds import MissingKinds
 from tallystick.controller.lease import LeaderElector, LeaseName
@@ -19,15 +17,14 @@ from tallystick.controller.worklist import Worklist
 from tallystick.feature import Feature, kinds_of
 from tallystick.objects.context import Context
 from tallystick.objects.kind import Kind
-from tallystick.objects.ports import Audit, Clock, Cluster, Json
+from tallystick.objects.ports import Audit, Clock, Cluster
 from tallystick.objects.server_clock import ServerClock
 from tallystick.runtime.chores import Chore, FirstRun
 from tallystick.runtime.events import EventRecorder
 from tallystick.runtime.metrics import Metrics
 from tallystick.runtime.renewed_files import RenewedFiles
-from tallystick.schema.meta import Resource
 from tallystick.tokens.authority import no_ca
-from tallystick.tokens.key_care import AllObjects, KeyCare, KeyPolicy
+from tallystick.tokens.key_care import KeyCare, KeyPolicy, Served
 from tallystick.tokens.keyrings import REFRESH_SECONDS, Keyrings
 from tallystick.tokens.signer import Signer
 
@@ -64,12 +61,19 @@ class Composed:
     controller: Controller
     registry: CollectorRegistry
     missing: MissingKinds
+    _care: KeyCare
     _parts: Sequence[ControllerPart]
+
+    @property
+    def why_not_ready(self) -> str | None:
+        """The reason why it cannot lead, or why it can issue no token; None if it can."""
+        return self.controller.why_not_ready or self._care.why_not_ready
 
     def ready(self) -> dict[str, str]:
         """Return the further members of the response of `/readyz`."""
         missing = {} if self.missing.text is None else {"missing": self.missing.text}
-        return {name: value for part in self._parts for name, value in part.ready.items()} | missing
+        features = {name: value for part in self._parts for name, value in part.ready.items()}
+        return {**features, **self._care.remarks, **missing}
 
 
 def compose_controller(ports: Ports, settings: Settings, features: Sequence[Feature[Any]]) -> Composed:
@@ -84,36 +88,21 @@ def compose_controller(ports: Ports, settings: Settings, features: Sequence[Feat
     events = EventRecorder(
         ports.cluster, ports.clock, "tallystick-controller", on_suppressed=ports.metrics.events_suppressed.inc
     )
+    care = _care(ports, settings, keyrings, worklist, kinds)
     engine = Engine(
         cluster=ports.cluster,
         worklist=worklist,
         events=events,
         elector=LeaderElector(ports.lease_cluster, ports.clock, LeaseName(namespace, LEASE, settings.identity)),
-        make_keyring=partial(keyrings.ensure, settings.signing_algorithm),
+        make_keyring=care.start,
     )
     context = _context(ports, settings, engine, keyrings)
     parts = [feature.controller(context) for feature in features]
     for part in parts:
         ports.metrics.read_gauges(part.readings)
-    care = _care(ports, settings, keyrings, _AllObjects(worklist.cache, engine.missing), kinds)
-    controller = Controller(engine, ControllerSettings(settings.watch_namespaces), [*parts, _keys_part(keyrings, care)])
+    controller = Controller(engine, ControllerSettings(settings.watch_namespaces), [*parts, _keys_part(care)])
     ports.metrics.missing_kinds.set_function(lambda: len(engine.missing))
-    return Composed(controller, ports.metrics.registry, engine.missing, parts)
-
-
-@dataclass(frozen=True, slots=True)
-class _AllObjects:
-    """The cache, if it can be complete. A signing key that a missing object may name must not be removed."""
-
-    cache: ObjectCache
-    missing: MissingKinds
-
-    def everything(self) -> list[ObjectKey]:
-        self.missing.must_be_complete()
-        return self.cache.everything()
-
-    def get(self, resource: Resource, namespace: str, name: str) -> Json | None:
-        return self.cache.get(resource, namespace, name)
+    return Composed(controller, ports.metrics.registry, engine.missing, care, parts)
 
 
 def _context(ports: Ports, settings: Settings, engine: Engine, keyrings: Keyrings) -> ControllerContext[Settings]:
@@ -132,23 +121,29 @@ def _context(ports: Ports, settings: Settings, engine: Engine, keyrings: Keyring
     )
 
 
-def _care(ports: Ports, settings: Settings, keyrings: Keyrings, objects: AllObjects, kinds: Sequence[Kind]) -> KeyCare:
-    return KeyCare(
+def _care(ports: Ports, settings: Settings, keyrings: Keyrings, worklist: Worklist, kinds: Sequence[Kind]) -> KeyCare:
+    metrics = ports.metrics
+    care = KeyCare(
         keyrings,
-        objects,
-        kinds,
+        Served(
+            cluster=ports.cluster, kinds=kinds, objects=worklist.cache, namespaces=settings.watch_namespaces or ("",)
+        ),
         KeyPolicy(settings.signing_algorithm, settings.key_max_age),
         clock=ports.clock,
         audit=ports.audit,
-        on_age=ports.metrics.keyring_age.set,
+        on_age=metrics.keyring_age.set,
+        on_change=worklist.look_at_all_again,
     )
+    metrics.keyring_lost.set_function(lambda: float(keyrings.loss is not None))
+    metrics.missing_keys.set_function(lambda: float(len(care.missing)))
+    return care
 
 
-def _keys_part(keyrings: Keyrings, care: KeyCare) -> ControllerPart:
+def _keys_part(care: KeyCare) -> ControllerPart:
     return ControllerPart(
         reconcilers={},
         chores=(
-            Chore(every=REFRESH_SECONDS, run=keyrings.refresh, what="read the keyring"),
+            Chore(every=REFRESH_SECONDS, run=care.look, what="read the keyring"),
             Chore(
                 every=KEY_CARE_SECONDS,
                 run=care.run,

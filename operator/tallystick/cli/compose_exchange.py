@@ -10,7 +10,7 @@ from tallystick.errors import NotYetError
 from tallystick.exchange.app import api_of
 from tallystick.exchange.app_context import AppContext
 from tallystick.exchange.endpoint import Route
-from tallystick.exchange.failure_limits import FailureLimiter
+from tallystick.exchange.limits import FailureLimiter
 from tallystick.exchange.oauth_endpoints import REVOKE
 from tallystick.exchange.part import BackgroundTask, ExchangeContext, exchange_parts
 from tallystick.exchange.senders import Senders
@@ -23,6 +23,7 @@ from tallystick.runtime.renewed_files import RenewedFiles
 from tallystick.tokens.callers import Callers
 from tallystick.tokens.introspection import Introspection
 from tallystick.tokens.keyrings import Keyrings
+from tallystick.tokens.lost_keys import missing_keys_text
 from tallystick.tokens.proofs import Proofs
 from tallystick.tokens.revocation import Revocation
 from tallystick.tokens.signer import Signer, Verifier
@@ -84,10 +85,13 @@ def compose_exchange(ports: Ports, settings: Settings, features: Sequence[Featur
         keys=keyrings,
         why_not_ready=lambda: _why_not_ready(keyrings),
         ready=ChainMap(*(cast("MutableMapping[str, str]", part.ready) for part in parts)),
+        remarks=lambda: _remarks(keyrings),
         metrics=ports.metrics,
         senders=Senders(verifier, callers, ctx.clock, FailureLimiter(ctx.clock), FailureLimiter(ctx.clock)),
         ids=ports.ids,
     )
+    ports.metrics.keyring_lost.set_function(lambda: float(keyrings.loss is not None))
+    ports.metrics.missing_keys.set_function(lambda: float(len(keyrings.noted_missing)))
     routes = [route for part in parts for route in part.routes]
     return Replica(context, routes, [task for part in parts for task in part.background])
 
@@ -96,6 +100,14 @@ def _revocation_proofs(settings: Settings, ctx: Context) -> Proofs:
     """Accept proofs for each public URL of the revocation endpoint, and for the one in the discovery document."""
     bases = dict.fromkeys((settings.iss, *settings.public_urls))
     return Proofs(tuple(base + REVOKE.path for base in bases), ctx.clock, ctx.audit, "revoke")
+
+
+def _remarks(keyrings: Keyrings) -> dict[str, str]:
+    """Report lost keys, and the missing ones as the leader has noted them: the exchange itself lists no objects."""
+    if keyrings.loss is not None:
+        return {"keyring": keyrings.loss.reason}
+    missing = keyrings.noted_missing
+    return {"signingKeys": missing_keys_text(missing)} if missing else {}
 
 
 def _why_not_ready(keyrings: Keyrings) -> str | None:

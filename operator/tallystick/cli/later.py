@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-SIGNING_KEYS_HELP = "List and rotate the signing keys of an installation."
+SIGNING_KEYS_HELP = "List, rotate, back up and restore the signing keys."
 
 
 class SigningKeys(TyperGroup):

@@ -26,6 +26,7 @@ class AppContext:
         token_types: The types of tokens whose hints a caller may send.
         why_not_ready: Returns the reason why the replica cannot serve, or None if it can.
         ready: Members that features add to the response of `/readyz`.
+        remarks: Returns the members that report lost signing keys.
     """
 
     api: Api
@@ -37,6 +38,7 @@ class AppContext:
     keys: Keys
     why_not_ready: Callable[[], str | None]
     ready: Mapping[str, str]
+    remarks: Callable[[], Mapping[str, str]]
     metrics: Metrics
     senders: Senders
     ids: Ids

@@ -8,9 +8,8 @@ from collections.abc import Collection, Mapping, Set
 from typing import Any
 
 from tallystick.crypto.dpop import MAX_PROOF_LENGTH
-from tallystick.exchange.phrases import phrase_of
 from tallystick.exchange.requests import DPOP, FORM
-from tallystick.exchange.responses import CACHED, HTTP_ERRORS, JSON, NOT_YET_CODES, PROBLEM, problem_type
+from tallystick.exchange.responses import CACHED, HTTP_ERRORS, JSON, NOT_YET_CODES, PROBLEM, phrase_of, problem_type
 from tallystick.exchange.transport import BROKEN
 
 Json = dict[str, Any]

@@ -15,7 +15,6 @@ from aiohttp import web
 
 from tallystick.crypto.keyring import JWKS_MAX_AGE
 from tallystick.errors import ExchangeRefusedError, NotYetError, ProblemError
-from tallystick.exchange.phrases import phrase_of
 from tallystick.exchange.requests import BODY_SECONDS, INVALID_BEARER
 from tallystick.objects.ports import ClusterError
 
@@ -48,6 +47,18 @@ HTTP_ERRORS = {
 }
 OUTCOMES = frozenset({"ok", "server_error"}) | NOT_YET_CODES | {code for code, _ in HTTP_ERRORS.values()}
 """The values of the metric label `outcome` that each endpoint can have."""
+# Python 3.13 took over the names of RFC 9110 15.5.
+_RENAMED = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+
+
+def phrase_of(status: int) -> str:
+    """Return the phrase of a status, the same on each version of Python."""
+    return _RENAMED.get(status) or HTTPStatus(status).phrase
 
 
 @dataclass(frozen=True, slots=True)

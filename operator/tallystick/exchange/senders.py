@@ -10,7 +10,7 @@ from aiohttp import web
 
 from tallystick.errors import ExchangeRefusedError
 from tallystick.exchange.endpoint import Endpoint
-from tallystick.exchange.failure_limits import FailureLimiter, source_of
+from tallystick.exchange.limits import FailureLimiter, source_of
 from tallystick.exchange.requests import bearer_of, read_form
 from tallystick.objects.ports import Clock
 from tallystick.tokens.callers import Callers

@@ -114,7 +114,7 @@ def fixed_header(user: User) -> str | None:
     """
     if user.token_file:
         try:
-            content = Path(user.token_file).read_text("utf-8").strip()
+            content = Path(user.token_file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             content, problem = "", _why(error)
         else:

@@ -88,7 +88,7 @@ def read_kubeconfig(paths: Iterable[Path], *, all_exist: bool) -> Kubeconfig:
     merged = Kubeconfig()
     for path in dict.fromkeys(paths):
         try:
-            text = path.read_text("utf-8-sig")
+            text = path.read_text(encoding="utf-8-sig")
         except FileNotFoundError as error:
             if all_exist:
                 raise KubeconfigError(f"{path} does not exist") from error

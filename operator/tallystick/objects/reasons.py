@@ -15,5 +15,14 @@ class SharedReason(StrEnum):
     WRITE_REJECTED = "WriteRejected"
     """The API server rejects a request of the operator for this object: a quota, a policy, a webhook or RBAC."""
 
+    KEYRING_MISSING = "KeyringMissing"
+    """The Secret with the signing keys does not exist, and valid tokens name its keys."""
+
+    KEYRING_UNUSABLE = "KeyringUnusable"
+    """The Secret with the signing keys is damaged, or holds the keys of another issuer."""
+
+    SIGNING_KEY_MISSING = "SigningKeyMissing"
+    """The Secret with the signing keys lacks the key that signed a token of the object."""
+
     CLAIMS_CHANGED = "ClaimsChanged"
     """The Secret lacks a token that the operator cannot sign again, because its settings or keys have changed."""

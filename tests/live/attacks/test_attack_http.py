@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tallystick.crypto.keys import SigningKey
-from tallystick.exchange.failure_limits import FailureLimits
+from tallystick.exchange.limits import FailureLimits
 from tallystick.exchange.listener import HANDSHAKE_SECONDS
 from tallystick.exchange.requests import BODY_SECONDS
 from tallystick.exchange.transport import IDLE_SECONDS, LINGER_SECONDS, STALL_SECONDS

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tallystick.cli import run_exchange
 from tallystick.cli.lifetime import Lifetime
 from tallystick.cli.run_exchange import Running, keep_keyring, live
 from tallystick.crypto.keyring import KeyringError
@@ -16,6 +17,7 @@ from tallystick.exchange.part import BackgroundTask
 from tallystick.exchange.server import ServeSettings
 from tallystick.exchange.tls import ServerCertificate
 from tallystick.localplane.pki import prepare_serving
+from tallystick.objects.ports import NotFoundError
 from tallystick.runtime.events import EventRecorder
 from tests.worlds.replica import Replica
 from tests.worlds.wire import LOOPBACK, PLAIN
@@ -24,10 +26,17 @@ from tests.worlds.wire import LOOPBACK, PLAIN
 class Broken:
     """A keyring that cannot be read."""
 
-    def __init__(self, error: Exception) -> None:
+    was_read = False
+
+    def __init__(self, error: Exception, stop: asyncio.Event | None = None) -> None:
         self._error = error
+        self._stop = stop
+        self.reads = 0
 
     async def refresh(self) -> None:
+        self.reads += 1
+        if self._stop is not None and self.reads > 1:
+            self._stop.set()
         raise self._error
 
 
@@ -72,7 +81,6 @@ class World:
 @pytest.mark.parametrize(
     "error",
     [
-        pytest.param(KeyringError("damaged"), id="a keyring that was damaged"),
         pytest.param(InvalidSettingError("another issuer"), id="a keyring of another issuer"),
         pytest.param(RuntimeError("a bug"), id="a bug"),
     ],
@@ -82,6 +90,30 @@ async def test_a_keyring_that_can_never_be_read_ends_the_process(error):
     world.keyring = lambda: keep_keyring(Broken(error))
 
     assert await world.status() == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "was_read"),
+    [
+        pytest.param(KeyringError("damaged"), False, id="damaged from the start"),
+        pytest.param(KeyringError("damaged"), True, id="damaged"),
+        pytest.param(NotFoundError("gone"), True, id="deleted"),
+        pytest.param(InvalidSettingError("another issuer"), True, id="replaced by that of another issuer"),
+    ],
+)
+async def test_a_keyring_that_can_be_restored_is_read_again(error, was_read, monkeypatch):
+    monkeypatch.setattr(run_exchange, "REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(run_exchange, "FIRST_REFRESH_SECONDS", 0.0)
+    world, read_again = World(), asyncio.Event()
+    broken = Broken(error, read_again)
+    broken.was_read = was_read
+    world.keyring = lambda: keep_keyring(broken)
+
+    running = asyncio.create_task(world.status())
+    await asyncio.wait_for(read_again.wait(), 60)
+    world.life.stop()
+
+    assert await running == 0
 
 
 @pytest.mark.parametrize("work", [pytest.param(ending, id="it returns"), pytest.param(a_bug, id="it fails")])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tallystick.exchange.failure_limits import FailureLimiter, FailureLimits, source_of
+from tallystick.exchange.limits import FailureLimiter, FailureLimits, source_of
 from tallystick.exchange.senders import Senders
 from tests.fakes import FakeClock
 from tests.worlds.heartbeats import beat

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 from tallystick.exchange import listener as door
-from tallystick.exchange.connection_limits import ConnectionLimits
+from tallystick.exchange.limits import ConnectionLimits
 from tallystick.exchange.server import ServeSettings, listening
 from tallystick.localplane.pki import prepare_serving
 from tests.worlds.replica import Replica

@@ -14,7 +14,7 @@ from aiohttp import ClientResponse, web
 from tallystick.connections.web.heartbeat_endpoint import REFUSALS
 from tallystick.crypto.keys import SigningKey
 from tallystick.exchange.app import api_of
-from tallystick.exchange.failure_limits import FailureLimits
+from tallystick.exchange.limits import FailureLimits
 from tallystick.exchange.openapi import openapi, openapi_text
 from tallystick.exchange.responses import HTTP_ERRORS, NOT_YET_CODES
 from tallystick.objects.ports import UnavailableError

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from tallystick.exchange import listener as door
-from tallystick.exchange.connection_limits import ConnectionLimits
+from tallystick.exchange.limits import ConnectionLimits
 from tallystick.exchange.listener import HANDSHAKE_SECONDS, Listener
 from tallystick.exchange.requests import BODY_SECONDS
 from tallystick.exchange.server import ServeSettings

@@ -27,7 +27,7 @@ from tallystick.registry import FEATURES, KINDS
 from tallystick.runtime.audit import AuditLog
 from tallystick.runtime.metrics import CODE_CLASSES, RESULTS, VERBS, reconciled_kinds
 from tallystick.schema.builtin import SECRETS
-from tallystick.tokens.key_care import KeyCare, KeyPolicy
+from tallystick.tokens.key_care import KeyCare, KeyPolicy, Served
 from tallystick.tokens.keyrings import Keyrings
 from tests.builders import ISSUER
 from tests.fakes import AuditLine, FakeClock, FakeCluster, MemoryAudit
@@ -96,13 +96,17 @@ def written_by(component: str, lines: Iterable[AuditLine]) -> list[str]:
 
 
 async def care_for_keys_twice() -> list[AuditLine]:
-    """Let the leader rotate a key that is older than 90 days, and drop it when nothing needs it any more."""
+    """Let the leader create a key, rotate it after 90 days, and drop it when nothing needs it any more."""
     clock, audit = FakeClock(), MemoryAudit()
-    keyrings = Keyrings(FakeCluster(clock=clock), clock, namespace="tallystick-system", issuer=ISSUER)
-    care = KeyCare(keyrings, ObjectCache(KINDS), KINDS, KeyPolicy(), clock=clock, audit=audit, on_age=lambda _: None)
+    cluster = FakeCluster(clock=clock)
+    keyrings = Keyrings(cluster, clock, namespace="tallystick-system", issuer=ISSUER)
+    served = Served(cluster=cluster, kinds=KINDS, objects=ObjectCache(KINDS))
+    care = KeyCare(
+        keyrings, served, KeyPolicy(), clock=clock, audit=audit, on_age=lambda _: None, on_change=lambda: None
+    )
     for days in (0, 91, 1):
         clock.advance(timedelta(days=days).total_seconds())
-        await keyrings.ensure("ES256")
+        await care.look()
         await care.run()
     return audit.lines
 

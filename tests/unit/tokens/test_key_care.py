@@ -9,7 +9,7 @@ from tallystick.crypto.keyring import Keyring
 from tallystick.errors import NotYetError
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 from tallystick.registry import KINDS
-from tallystick.tokens.key_care import KeyCare, KeyPolicy
+from tallystick.tokens.key_care import KeyCare, KeyPolicy, Served
 from tallystick.tokens.keyrings import Keyrings
 from tests.builders import ISSUER, raw_pairing_token
 from tests.fakes import FakeClock, FakeCluster, MemoryAudit
@@ -25,13 +25,23 @@ class Cared:
         self.cache = ObjectCache(KINDS)
         self.ages: list[float] = []
         policy = KeyPolicy(max_age=30 * DAY)
+        self.changes = 0
         self.care = KeyCare(
-            self.keyrings, self.cache, KINDS, policy, clock=self.clock, audit=self.audit, on_age=self.ages.append
+            self.keyrings,
+            Served(cluster=self.cluster, kinds=KINDS, objects=self.cache),
+            policy,
+            clock=self.clock,
+            audit=self.audit,
+            on_age=self.ages.append,
+            on_change=self.note_change,
         )
+
+    def note_change(self) -> None:
+        self.changes += 1
 
     async def days_later(self, days: int) -> Keyring:
         self.clock.advance((days * DAY).total_seconds())
-        await self.keyrings.ensure("ES256")
+        await self.care.look()
         await self.care.run()
         return self.keyrings.keyring()
 
@@ -55,7 +65,7 @@ async def test_a_young_key_is_left_alone_and_its_age_is_published(cared: Cared) 
     await cared.days_later(0)
     await cared.days_later(30)
 
-    assert cared.actions() == []
+    assert cared.actions() == ["create-keyring"]
     assert cared.ages == [0.0, (30 * DAY).total_seconds()]
 
 
@@ -64,7 +74,7 @@ async def test_an_old_key_is_rotated_and_the_one_before_it_is_retired(cared: Car
     rotated = await cared.days_later(31)
     retired = await cared.days_later(1)
 
-    assert cared.actions() == ["rotate-key", "retire-key"]
+    assert cared.actions() == ["create-keyring", "rotate-key", "retire-key"]
     assert [entry.key.key_id for entry in rotated.entries][:1] == [first.entries[0].key.key_id]
     assert len(rotated.entries) == 2
     assert retired.entries == rotated.entries[1:]

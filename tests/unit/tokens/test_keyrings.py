@@ -5,13 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from tallystick.crypto.keyring import PUBLISH_FOR, KeyringError, RotationPendingError
+from tallystick.crypto.keyring import PUBLISH_FOR, Keyring, KeyringError, RotationPendingError
+from tallystick.crypto.keys import SigningKey
 from tallystick.errors import InvalidSettingError, NotYetError
 from tallystick.objects.ports import ConflictError, NotFoundError, UnavailableError
 from tallystick.schema.builtin import SECRETS
 from tallystick.tokens.keyrings import Keyrings, stored_keyring
 from tests.builders import ISSUER
-from tests.fakes import FakeClock, FakeCluster
+from tests.fakes import NOON, FakeClock, FakeCluster
 
 NAMESPACE, NAME = "tallystick", "tallystick-keyring"
 
@@ -31,6 +32,14 @@ def make(cluster, clock):
     return lambda issuer=ISSUER: Keyrings(cluster, clock, namespace=NAMESPACE, issuer=issuer)
 
 
+async def ensure(keyrings):
+    """Read the keyring, or create the first one, as a leader does of which no object names a key."""
+    try:
+        await keyrings.refresh()
+    except NotFoundError:
+        await keyrings.create(Keyring.first(keyrings.issuer, SigningKey.generate("ES256"), NOON))
+
+
 def ids(keyring):
     return [entry.key.key_id for entry in keyring.entries]
 
@@ -42,8 +51,8 @@ def stored(cluster):
 async def test_the_first_leader_makes_the_keyring_once(cluster, make):
     first, second = make(), make()
 
-    await first.ensure("ES256")
-    await second.ensure("ES256")
+    await ensure(first)
+    await ensure(second)
 
     assert ids(first.keyring()) == ids(second.keyring()) == ids(stored(cluster))
     assert len(cluster.writes()) == 1
@@ -53,13 +62,13 @@ async def test_the_first_leader_makes_the_keyring_once(cluster, make):
 async def test_of_two_leaders_that_try_at_once_both_use_the_one_that_was_stored(cluster, make):
     winner, loser = make(), make()
     theirs = make()
-    await theirs.ensure("ES256")
+    await ensure(theirs)
     made = cluster.peek(SECRETS, NAMESPACE, NAME)
     cluster.remove(SECRETS, NAMESPACE, NAME)
     cluster.before_next("create", "secrets", lambda: cluster.put(SECRETS, made))
 
-    await loser.ensure("ES256")
-    await winner.ensure("ES256")
+    await ensure(loser)
+    await ensure(winner)
 
     assert ids(loser.keyring()) == ids(winner.keyring()) == ids(theirs.keyring())
 
@@ -69,19 +78,19 @@ async def test_a_lost_answer_of_the_create_makes_no_second_keyring(cluster, make
     cluster.fail_next("create", "secrets", UnavailableError("down"), applied=True)
 
     with pytest.raises(UnavailableError):
-        await keyrings.ensure("ES256")
-    await keyrings.ensure("ES256")
+        await ensure(keyrings)
+    await ensure(keyrings)
 
     assert ids(keyrings.keyring()) == ids(stored(cluster))
     assert len([call for call in cluster.writes() if call.verb == "create"]) == 1
 
 
 async def test_a_keyring_of_another_issuer_is_refused_and_left_alone(cluster, make):
-    await make().ensure("ES256")
+    await ensure(make())
     before = cluster.peek(SECRETS, NAMESPACE, NAME)
 
     with pytest.raises(InvalidSettingError) as refusal:
-        await make("https://moved.example.com").ensure("ES256")
+        await ensure(make("https://moved.example.com"))
 
     assert str(refusal.value) == (
         f"the keyring in Secret {NAMESPACE}/{NAME} has issuer {ISSUER}, not https://moved.example.com; "
@@ -102,7 +111,7 @@ async def test_before_the_leader_made_it_there_is_none(make):
 @pytest.mark.parametrize(("seconds", "trusted"), [(0, True), (60, True), (60.5, False)])
 async def test_a_reading_is_trusted_for_a_minute(make, clock, seconds, trusted):
     keyrings = make()
-    await keyrings.ensure("ES256")
+    await ensure(keyrings)
     clock.advance(seconds)
 
     if trusted:
@@ -114,7 +123,7 @@ async def test_a_reading_is_trusted_for_a_minute(make, clock, seconds, trusted):
 
 async def test_a_rotation_publishes_a_key_that_does_not_sign_yet(cluster, make, clock):
     keyrings = make()
-    await keyrings.ensure("ES256")
+    await ensure(keyrings)
     (old,) = ids(keyrings.keyring())
 
     rotated = await keyrings.rotate("ES256")
@@ -127,7 +136,7 @@ async def test_a_rotation_publishes_a_key_that_does_not_sign_yet(cluster, make, 
 
 async def test_a_second_rotation_waits_for_the_first(cluster, make):
     keyrings = make()
-    await keyrings.ensure("ES256")
+    await ensure(keyrings)
     await keyrings.rotate("ES256")
 
     with pytest.raises(RotationPendingError):
@@ -137,7 +146,7 @@ async def test_a_second_rotation_waits_for_the_first(cluster, make):
 
 
 async def test_of_two_rotations_at_once_one_is_stored(cluster, make):
-    await make().ensure("ES256")
+    await ensure(make())
 
     def touch() -> None:
         cluster.edit(SECRETS, NAMESPACE, NAME, lambda body: body.update(touched=1))
@@ -152,7 +161,7 @@ async def test_of_two_rotations_at_once_one_is_stored(cluster, make):
 
 
 async def test_a_rotation_keeps_what_others_wrote_on_the_secret(cluster, make):
-    await make().ensure("ES256")
+    await ensure(make())
     cluster.edit(SECRETS, NAMESPACE, NAME, lambda body: body["metadata"].update(annotations={"backup": "yes"}))
 
     await make().rotate("ES256")
@@ -162,7 +171,7 @@ async def test_a_rotation_keeps_what_others_wrote_on_the_secret(cluster, make):
 
 async def test_the_key_is_rotated_when_it_is_older_than_it_may_be_and_no_sooner(cluster, make, clock):
     keyrings = make()
-    await keyrings.ensure("ES256")
+    await ensure(keyrings)
     clock.advance(timedelta(days=90).total_seconds())
     await keyrings.refresh()
 
@@ -177,7 +186,7 @@ async def test_the_key_is_rotated_when_it_is_older_than_it_may_be_and_no_sooner(
 
 async def a_superseded_key(make, clock):
     keyrings = make()
-    await keyrings.ensure("ES256")
+    await ensure(keyrings)
     rotated = await keyrings.rotate("ES256")
     clock.advance((PUBLISH_FOR + timedelta(hours=1)).total_seconds())
     return keyrings, *ids(rotated)
@@ -224,19 +233,19 @@ async def test_a_damaged_keyring_is_not_replaced_but_reported(cluster, make, dat
     cluster.put(SECRETS, {"metadata": {"name": NAME, "namespace": NAMESPACE}, "data": data})
 
     with pytest.raises(KeyringError):
-        await make().ensure("ES256")
+        await ensure(make())
 
     assert cluster.writes() == []
 
 
 async def test_no_error_holds_key_material(cluster, make):
-    await make().ensure("ES256")
+    await ensure(make())
     text = base64.b64decode(cluster.peek(SECRETS, NAMESPACE, NAME)["data"]["keyring.json"]).decode()
     cut = base64.b64encode(text[:-20].encode()).decode()
     cluster.edit(SECRETS, NAMESPACE, NAME, lambda body: body["data"].update({"keyring.json": cut}))
 
     with pytest.raises(KeyringError) as damaged:
-        await make().ensure("ES256")
+        await ensure(make())
 
     assert "PRIVATE" not in str(damaged.value)
     assert text[80:110] not in str(damaged.value)

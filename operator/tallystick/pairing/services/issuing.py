@@ -1,6 +1,6 @@
 """Issue pairing tokens and master tokens: sign the recorded claims, and write the Secret of a PairingToken."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ from tallystick.pairing.domain.tokens import (
 )
 from tallystick.tokens.authority import CaPem, no_ca
 from tallystick.tokens.claims import digest
+from tallystick.tokens.lost_keys import KeysLostError
 from tallystick.tokens.signer import Signer
 
 
@@ -49,6 +50,10 @@ class PairingIssuer:
     def keyring(self) -> Keyring:
         """The last keyring that was read."""
         return self._signer.keyring
+
+    def loss(self, key_ids: Set[str] = frozenset()) -> KeysLostError | None:
+        """Return why tokens of these keys cannot be signed again, or none can be signed; None if they can."""
+        return self._signer.loss(key_ids)
 
     def verify(self, unverified_jwt: str, now: datetime) -> VerifiedClaims:
         """Verify a pairing token; raises ExpiredTokenError or InvalidTokenError."""

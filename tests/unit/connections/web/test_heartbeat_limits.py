@@ -2,7 +2,7 @@
 
 import pytest
 
-from tallystick.exchange.failure_limits import FailureLimits
+from tallystick.exchange.limits import FailureLimits
 from tests.worlds import connected as connections
 from tests.worlds.heartbeats import GOOD, JSON, PATH, beat, shown
 from tests.worlds.replica import Replica

@@ -13,7 +13,7 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from tallystick.pairing.client.pair import pair
+from tallystick.pairing.command_line import pair
 from tests.harness.connect_proxy import connect_proxy
 from tests.harness.odd_certificates import CLIENT, Issued, authority, issue
 from tests.harness.whoami_server import whoami_server

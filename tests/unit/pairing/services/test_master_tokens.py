@@ -82,7 +82,9 @@ async def test_a_pairing_token_that_the_watch_has_missed_does_not_revoke(world):
     name = await redeemed(world)
     cache = world._seen()
     cache.forget(PAIRING_TOKENS, NAMESPACE, NAME, world.token().metadata.uid)
-    controller = MasterTokens(world.cluster, cache, Context(world.clock, world.server_clock, world.audit, world.events))
+    controller = MasterTokens(
+        world.cluster, cache, world.signer, Context(world.clock, world.server_clock, world.audit, world.events)
+    )
 
     await controller.reconcile(NAMESPACE, name)
 
