@@ -27,7 +27,9 @@ class MasterWorld:
     def restart(self) -> None:
         """Start a controller that knows nothing but what the API server tells."""
         self._cache = ObjectCache(KINDS)
-        self._controller = MasterTokens(self.cluster, self._cache, self._pairing._ctx(self._pairing.server_clock))
+        self._controller = MasterTokens(
+            self.cluster, self._cache, self._pairing.signer, self._pairing._ctx(self._pairing.server_clock)
+        )
 
     async def settle(self) -> None:
         await self._pairing.replica().redeem(await self._pairing.issue(masterToken={"ttl": f"{LIFETIME}s"}))

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable
 
 import structlog
 
-from tallystick.errors import NotYetError
 from tallystick.schema.meta import Resource
 
 log = structlog.get_logger("tallystick.kinds")
@@ -60,11 +59,6 @@ class MissingKinds:
         if not self._missing:
             return None
         return f"the API server does not serve {', '.join(_names(self._missing))}; install the CRDs of this version"
-
-    def must_be_complete(self) -> None:
-        """Raise NotYetError if the cache may lack objects that exist, or will be restored with their kind."""
-        if incomplete := self._missing | self._returned:
-            raise NotYetError("KindMissing", f"the objects of {', '.join(_names(incomplete))} are not read yet")
 
     def _look_at(self, kinds: Iterable[Resource]) -> None:
         if kinds := frozenset(kinds):

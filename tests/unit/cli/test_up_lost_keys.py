@@ -43,8 +43,8 @@ def url() -> Iterator[str]:
     [("/503/lost", REPORT), ("/503/busy", ""), ("/503/html", ""), ("/200/busy", ""), ("/500/html", "")],
 )
 def test_only_a_process_that_reports_lost_keys_is_not_waited_for(url, page, report):
-    assert _lost_keys(url + page, None) == report
+    assert _lost_keys(url + page) == report
 
 
 def test_a_process_that_does_not_answer_yet_is_waited_for(url):
-    assert _lost_keys("http://127.0.0.1:1/readyz", None) == ""
+    assert _lost_keys("http://127.0.0.1:1/readyz") == ""
