@@ -78,7 +78,7 @@ class Trail:
         is issued, whatever is missing from the log is not to come.
         """
         name = f"sentinel-{self.mark().place}"
-        body = a_pairing_token(namespace, name)
+        body = a_pairing_token(namespace, name, ttl="24h")  # it must not expire during a long test
         api.create(body).must_succeed()
         wait_for_state(api, body, "Active")
         return [write for write in self.writes(namespace, since=since) if name not in write]

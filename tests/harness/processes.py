@@ -11,7 +11,7 @@ Fact = TypeVar("Fact")
 FIRST_PAUSE, LONGEST_PAUSE, SHARE = 0.02, 0.2, 0.05
 
 
-def poll(fact: Callable[[], Fact], *, seconds: float = 60.0) -> Fact:
+def poll(fact: Callable[[], Fact], *, seconds: float = 120.0) -> Fact:
     """Ask until the answer is true, and return it; fail if it is false when asked after `seconds`.
 
     How long an answer takes does not count: on a busy machine one that was asked for in time may come late.

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import pytest
 
-SOAK_TIMEOUT_SECONDS = 1800
+SOAK_TIMEOUT_SECONDS = 3600
 FIGURE = "figure"
 
 

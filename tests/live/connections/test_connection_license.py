@@ -88,7 +88,9 @@ class World:
             os.kill(pid, signal.SIGCONT)
 
     def metrics(self) -> dict[str, float]:
-        page = urllib3.request("GET", f"http://127.0.0.1:{self.system.up._health_port}/metrics", retries=False)
+        page = urllib3.request(
+            "GET", f"http://127.0.0.1:{self.system.up._health_port}/metrics", retries=False, timeout=60.0
+        )
         lines = re.findall(r"^(tallystick_\S+) (\S+)$", page.data.decode(), re.MULTILINE)
         return {name: float(value) for name, value in lines}
 

@@ -48,7 +48,7 @@ def everything(site: Site, system: System, holders: set[tuple[str, str]]) -> Sin
     }
     found["exchange /metrics"] = site.exchange.pool.request("GET", f"{up.url}/metrics").data
     found["controller /metrics"] = urllib3.request(
-        "GET", f"http://127.0.0.1:{up._health_port}/metrics", retries=False
+        "GET", f"http://127.0.0.1:{up._health_port}/metrics", retries=False, timeout=60.0
     ).data
     return found
 

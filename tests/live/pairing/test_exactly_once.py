@@ -118,11 +118,12 @@ def test_fifty_requests_of_one_key_get_the_very_same_token(
         token = site.issue(name)
         shown = [crowd[0].proof(keys[0]) for _ in range(CROWD)]
 
-        answers = _shoot(crowd, token, shown).results
+        first = _shoot(crowd, token, shown).results
 
-        statuses = Counter(answer.status for answer in answers)
+        answers = [_repeated(client, token, keys[0], one) for client, one in zip(crowd, first, strict=True)]
         different = {answer.body["access_token"] for answer in answers if answer.status == 200}
-        assert statuses == {200: CROWD}
+        assert {answer.status for answer in first} <= {200, 503}
+        assert {answer.status for answer in answers} == {200}
         assert len(different) == 1
         assert _masters_of(site, name) == [answers[0].body["token_id"]]
     figure(f"{rounds} rounds of {CROWD} requests, {rounds * CROWD} answers, {rounds} different tokens")
@@ -134,6 +135,13 @@ def _shoot(crowd: Sequence[Exchange], token: str, proofs: Sequence[str]) -> Toge
     with ThreadPoolExecutor(len(crowd)) as threads:
         list(threads.map(lambda client: poll(lambda: client.get("/healthz").status == 200), crowd))
     return at_once([partial(client.redeem, token, proof=proof) for client, proof in zip(crowd, proofs, strict=True)])
+
+
+def _repeated(client: Exchange, token: str, key: SigningKey, answer: HttpAnswer) -> HttpAnswer:
+    """Return the answer that is no 503: a good client repeats its request, with the same key, while it is busy."""
+    answers = [answer]
+    poll(lambda: answers[-1].status != 503 or answers.append(client.redeem(token, key=key)))
+    return answers[-1]
 
 
 def _swaps(crowd: Sequence[Exchange]) -> float:

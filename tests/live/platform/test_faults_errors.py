@@ -288,7 +288,9 @@ def test_a_write_whose_answer_is_lost_is_done_once_and_burns_nothing(
             assert_one_to_one(story, case, without_key_too=quick)
             written = trail.writes(story.site.namespace, since=since, user=USERS[EXCHANGE])
             writes += len(written)
-            assert collections.Counter(w.split(" ")[1] for w in written if not w.endswith(")")) == {
+            stored = [w.split(" ")[1] for w in written if not w.endswith(")")]
+            # A repeated request without a key is a second use. It is reported in an event.
+            assert collections.Counter(one for one in stored if one != "events") == {
                 "pairingtokens/status": 2,
                 "mastertokens": 2,
             }, (case, written)

@@ -90,7 +90,9 @@ class Installation:
         return self.kept_keys()
 
     def _age_of_the_newest(self) -> float:
-        page = urllib3.request("GET", f"http://127.0.0.1:{self.system.up._health_port}/metrics", retries=False)
+        page = urllib3.request(
+            "GET", f"http://127.0.0.1:{self.system.up._health_port}/metrics", retries=False, timeout=60.0
+        )
         (line,) = (line for line in page.data.decode().splitlines() if line.startswith(KEYRING_AGE))
         return float(line.removeprefix(KEYRING_AGE))
 
