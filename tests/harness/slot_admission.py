@@ -1,7 +1,7 @@
-"""Which texts refuse a write of a ConnectionConfiguration, written by hand from the CEL of its rules.
+"""Which texts refuse a write of a ConnectionConfiguration, written by hand from the CEL of its rules and policies.
 
-That is `api/connection_configuration_rules.py`, for the fields that the slot machine writes. The real API must answer
-the same.
+Those are in `api/connection_configuration_rules.py` and `admission.py`, for the fields that the slot machine writes.
+The real API must answer the same.
 """
 
 from collections.abc import Iterator
@@ -27,8 +27,19 @@ END_NOT_RECORDED = (
 OUTLIVED = (
     "the remaining token expires within seconds; wait until status.tokens reports it as Revoked, then edit spec.tokens"
 )
+END_BEFORE_ISSUE = "must not be before the newest token was issued"
 IMMUTABLE_TYPE = "deploymentType is immutable: it is part of each token; create a separate ConnectionConfiguration"
-OF_EDITS = (NO_SLOT, LIMIT, NOT_UNIQUE, ONLY_ACTIVE, STILL_REVOKED, STILL_REMOVED, END_NOT_RECORDED, IMMUTABLE_TYPE)
+OF_EDITS = (
+    NO_SLOT,
+    LIMIT,
+    NOT_UNIQUE,
+    ONLY_ACTIVE,
+    STILL_REVOKED,
+    STILL_REMOVED,
+    END_NOT_RECORDED,
+    END_BEFORE_ISSUE,
+    IMMUTABLE_TYPE,
+)
 RARELY = (OUTLIVED,)  # it takes an edit in the last seconds of a licence
 OF_STATUSES = (
     "status.lastSerial cannot be lowered",
@@ -42,7 +53,16 @@ OF_STATUSES = (
 def refusals(before: Json | None, after: Json) -> frozenset[str]:
     """Say which of the texts answer a write; none: it is stored. `before` is None for a create."""
     broken = [*_of_itself(after), *(_of_an_edit(before, after) if before else ())]
+    # A policy is asked about what the schema has allowed.
+    if before and not broken and _ends_before_issue(before, after):
+        return frozenset({END_BEFORE_ISSUE})
     return frozenset(broken)
+
+
+def _ends_before_issue(before: Json, after: Json) -> bool:
+    end = license_of(after)
+    issued = [datetime.fromisoformat(token["issuedTime"]) for token in tokens_of(before)]
+    return end is not None and end != license_of(before) and any(end < time for time in issued)
 
 
 def _of_itself(after: Json) -> Iterator[str]:

@@ -30,11 +30,12 @@ class ReviewingCluster(FaultyCluster):
         self.reviews: list[Json] = []
         self.status: Json = {"authenticated": True, "audiences": [ISSUER], "user": {"username": GATEWAY, "uid": "u1"}}
         self.allowed = True
-        self.probe: Json | Exception = RefusedError("not asked for")
+        self.forged: Json | Exception = RefusedError("not asked for")
+        self.unnamed: Json | Exception = RefusedError("not asked for")
 
     async def create(self, resource: Resource, body: Json, *, dry_run: bool = False) -> Json:
         if dry_run and resource == PAIRING_TOKENS:
-            return self._probed()
+            return _given(self.forged if "requestedBy" in body["spec"] else self.unnamed)
         answers = {
             TOKEN_REVIEWS: {"status": self.status},
             SUBJECT_ACCESS_REVIEWS: {"status": {"allowed": self.allowed}},
@@ -47,7 +48,8 @@ class ReviewingCluster(FaultyCluster):
         await super().create(resource, {**body, **named})  # so that faults can be injected here too
         return {**body, **answers[resource]}
 
-    def _probed(self) -> Json:
-        if isinstance(self.probe, Exception):
-            raise self.probe
-        return self.probe
+
+def _given(answer: Json | Exception) -> Json:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

@@ -13,6 +13,10 @@ from tallystick.schema.meta import Resource
 
 Json = dict[str, Any]
 
+# The API server's defaults, written out. A selection has one owner: without them, it would differ from the stored one,
+# and `kubectl apply --server-side` of the same manifests would be a conflict with the installer.
+_MATCH_DEFAULTS: Json = {"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}}
+
 API_VERSION = "admissionregistration.k8s.io/v1"
 
 
@@ -60,6 +64,7 @@ def rule(operations: list[str], *resources: Resource, subresource: str = "") -> 
         "apiVersions": ["*"],
         "operations": operations,
         "resources": [resource.plural + suffix for resource in resources],
+        "scope": "*",
     }
 
 
@@ -67,13 +72,14 @@ def policy(
     kind: str, part: str, spec: Json, installation: Installation, *, actions: Sequence[str] = ("Deny",)
 ) -> list[Json]:
     """Build a policy with its binding. The binding puts it in force, in the namespaces that it selects."""
+    spec = {**spec, "matchConstraints": _MATCH_DEFAULTS | spec["matchConstraints"]}
     name = installation.cluster_name(part)
     binding: Json = {"policyName": name}
     if kind == "ValidatingAdmissionPolicy":
         binding["validationActions"] = list(actions)
     if installation.watch_namespaces:
         names = sorted({*installation.watch_namespaces, installation.namespace})
-        binding["matchResources"] = {"namespaceSelector": named(names)}
+        binding["matchResources"] = _MATCH_DEFAULTS | {"namespaceSelector": named(names)}
     return [
         {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec},
         {"apiVersion": API_VERSION, "kind": f"{kind}Binding", "metadata": {"name": name}, "spec": binding},

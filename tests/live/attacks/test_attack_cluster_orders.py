@@ -44,6 +44,9 @@ NEVER_ISSUED = (
 )
 
 
+KEEP_REQUESTER = ". To keep the requester, remove the field"
+
+
 def _signed(field: str) -> str:
     return (
         f"spec: Forbidden: {field} is part of the signed token; raise spec.serial in the same edit to issue a new one"
@@ -64,7 +67,7 @@ EDITS: dict[str, tuple[str, Json, str]] = {
         {"masterToken": {"ttl": "87600h", "deletionPolicy": "Revoke"}},
         _signed("masterToken.ttl"),
     ),
-    "be the requester": ("active", {"requestedBy": "bob"}, _signed("requestedBy")),
+    "be the requester": ("active", {"requestedBy": "bob"}, _signed("requestedBy") + KEEP_REQUESTER),
     "skip a serial": (
         "active",
         {"serial": 3},
@@ -146,7 +149,7 @@ def ordered(victims: Victims, victim: str, change: Json) -> Json:
 @pytest.mark.parametrize("way", [*WAYS, KUBECTL_APPLY], ids=lambda way: way.name)
 @pytest.mark.parametrize("user", ["ann", "bob"])
 def test_a_use_case_is_not_slipped_in_with_a_new_serial(cast: Cast, victims: Victims, user: str, way: Way) -> None:
-    before, change = world(cast.site), {"serial": 2, "useCase": "federated-repo", "requestedBy": "star"}
+    before, change = world(cast.site), {"serial": 2, "useCase": "federated-repo", "requestedBy": "ann"}
 
     answer = way.write(cast.actor(user), live(cast, victims, "active"), ordered(victims, "active", change), "")
 

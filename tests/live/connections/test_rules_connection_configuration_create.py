@@ -29,6 +29,7 @@ from tests.live.connections.rules_connection_configuration import (
     connection,
     defaulted,
 )
+from tests.live.texts import LINES, NOTES
 
 __all__ = ["connection"]
 
@@ -37,7 +38,25 @@ Json = dict[str, Any]
 RECOMMEND_BOUNDS = "recommendAfter must be between 1s and 87600h"
 REQUIRE_BOUNDS = "requireAfter must be between 1s and 87600h"
 
+NO_NOTE = (
+    "must not contain control characters other than line breaks and tabs, private-use characters, or characters that "
+    "change the direction of text"
+)
+NO_LINE = (
+    "must not contain line breaks, tabs, other control characters, private-use characters, or characters that change "
+    "the direction of text"
+)
+
 CREATE_REFUSED = [
+    *(
+        Refused(f"{field} {text!r}", {}, KUBERNETES | {field: text}, f"{field} {refusal}")
+        for field, refusal in (("description", NO_NOTE), ("displayName", NO_LINE))
+        for text in ("red \x1b[31m alert", "over\rwritten", "\u202edesrever", "\ue000")
+    ),
+    *(
+        Refused(f"displayName {text!r}", {}, KUBERNETES | {"displayName": text}, f"displayName {NO_LINE}")
+        for text in ("two\nlines", "tab\tbed", "one\r\ntwo")
+    ),
     Refused("three slots", {}, KUBERNETES | {"tokens": slots("a", "b", "c")}, TWO_AT_MOST),
     Refused("the same slot twice", {}, KUBERNETES | {"tokens": slots("a", "a")}, UNIQUE),
     Refused("a proxy of Kubernetes", {}, PROXY | KUBERNETES, PROXY_ONLY),
@@ -94,7 +113,7 @@ SCHEMA_REFUSED = [
     *(
         Refused(f"{field} {value[:12]!r} of {len(value)}", {}, KUBERNETES | {field: value}, f"spec.{field}")
         for field, longest in (("displayName", 256), ("description", 1024))
-        for value in ("red \x1b[31m alert", "two\nlines", "tab\tbed", "\u202edesrever", "\x7f", "x" * (longest + 1))
+        for value in ("\x7f", "a\u0085line", "x" * (longest + 1))
     ),
     *(
         Refused(f"licence until {end!r}", {}, KUBERNETES | {"licenseExpiresAt": end}, "spec.licenseExpiresAt")
@@ -160,6 +179,8 @@ CREATE_ALLOWED = [
             "secretName": "dc.west",
         },
     ),
+    *(Allowed(f"description {note!r}", {}, KUBERNETES | {"description": note}) for note in NOTES),
+    *(Allowed(f"displayName {line!r}", {}, KUBERNETES | {"displayName": line}) for line in LINES),
     Allowed("a partial proxy", {}, PROXY),
     Allowed("two slots at once", {}, SLOTS_AB),
     Allowed("a licence that is over", {}, KUBERNETES | {"licenseExpiresAt": "2000-01-01T00:00:00Z"}),

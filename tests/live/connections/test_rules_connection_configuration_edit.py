@@ -42,6 +42,7 @@ TYPE_STAYS = "deploymentType is immutable: it is part of each token; create a se
 UNRECORDED = (
     "the previous licenseExpiresAt is not recorded yet; wait until status.tokens[].notAfter shows it, then change it"
 )
+TYPO, BEFORE_ISSUE = "2020-01-01T00:00:00Z", "must not be before the newest token was issued"
 SECRET_STAYS = "secretName is immutable"
 OUTLIVED = (
     "the remaining token expires within seconds; wait until status.tokens reports it as Revoked, then edit spec.tokens"
@@ -162,6 +163,29 @@ EDIT_REFUSED = [
             ("a pending token lacks it", [record("b", 2, "Pending"), record("default", notAfter=END)]),
         )
     ),
+    *(
+        RefusedEdit(
+            f"a licence {verb} before the newest token was issued, {state}",
+            before,
+            tokens,
+            KUBERNETES | {"licenseExpiresAt": TYPO},
+            f"licenseExpiresAt {TYPO} {BEFORE_ISSUE} at 2029-01-01T12:00:00Z; to revoke all tokens at once",
+        )
+        for verb, before in (("set", KUBERNETES), ("moved", LICENSED))
+        for state, tokens in (
+            ("active", [record("default", notAfter=END)]),
+            ("pending", [record("default", 1, "Pending", notAfter=END)]),
+            ("beside an older one", [record("b", 2), record("default", issuedTime="2019-01-01T12:00:00Z")]),
+            ("revoked since", [revoked("default")]),
+        )
+    ),
+    RefusedEdit(
+        "a licence set a second before the newest token was issued",
+        KUBERNETES,
+        [record("default")],
+        KUBERNETES | {"licenseExpiresAt": "2029-01-01T11:59:59Z"},
+        BEFORE_ISSUE,
+    ),
     RefusedEdit(
         "reminders out of order",
         KUBERNETES | {"rotationPolicy": {"requireAfter": "5000h"}},
@@ -251,6 +275,19 @@ EDIT_ALLOWED = [
     AllowedEdit("names for people", KUBERNETES, [record("default")], KUBERNETES | {"displayName": "Küche"}),
     AllowedEdit("a proxy set", {"deploymentType": "ReverseProxy"}, [record("default")], PROXY),
     AllowedEdit("a licence set", KUBERNETES, [record("default")], LICENSED),
+    AllowedEdit(
+        "a licence set to the second of the issue",
+        KUBERNETES,
+        [record("default")],
+        KUBERNETES | {"licenseExpiresAt": "2029-01-01T12:00:00Z"},
+    ),
+    AllowedEdit("a licence that is over, before any token", KUBERNETES, [], KUBERNETES | {"licenseExpiresAt": TYPO}),
+    AllowedEdit(
+        "a note beside a licence that is over",
+        KUBERNETES | {"licenseExpiresAt": TYPO},
+        [revoked("default", reason="LicenseExpired")],
+        KUBERNETES | {"licenseExpiresAt": TYPO, "description": "over"},
+    ),
     AllowedEdit(
         "an unrecorded licence shortened", LICENSED, [record("default")], LICENSED | {"licenseExpiresAt": EARLIER}
     ),

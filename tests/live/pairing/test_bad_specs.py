@@ -30,7 +30,10 @@ PROJECT_TTL = "spec: Invalid value: ttl must be between 10s and 87600h for purpo
 MASTER_TTL = "spec.masterToken: Invalid value: masterToken.ttl must be between 1m and 87600h"
 GO_DURATION = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
 DNS_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-PRINTABLE = r"^[^\p{Cc}\p{Cf}\p{Co}]*$"
+NO_NOTE = (
+    "spec.description: Invalid value: description must not contain control characters other than line breaks and tabs, "
+    "private-use characters, or characters that change the direction of text"
+)
 UNCHECKED = (
     "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; "
     "correct the existing errors to complete validation"
@@ -44,12 +47,9 @@ def no_match(field: str, shown: str, pattern: str) -> str:
     return f"spec.{field}: Invalid value: \"{shown}\": spec.{field} in body should match '{pattern}'"
 
 
-def no_string(field: str, shown: str) -> str:
-    """The stamp of the requester needs an object of the schema's types, and comes before the schema itself."""
-    name = "requester.tallystick.tallystick-system.tallystick.dev"
+def no_string(field: str, found: str = "integer") -> str:
     return (
-        f"policy '{name}' with binding '{name}' denied request: error applying patch: failed to convert original "
-        f"object to typed object: .spec.{field}: expected string, got &value.valueUnstructured{{Value:{shown}}}"
+        f'[spec.{field}: Invalid value: "{found}": spec.{field} in body must be of type string: "{found}", {UNCHECKED}]'
     )
 
 
@@ -59,12 +59,12 @@ def too_long(field: str, most: int) -> str:
 
 # What is asked for beside a good order, and the answer. None takes a field out.
 BAD_SPECS: dict[str, tuple[Json, str]] = {
-    "ttl as the number 0": ({"ttl": 0}, no_string("ttl", "0")),
-    "ttl below 0 as a number": ({"ttl": -1}, no_string("ttl", "-1")),
-    "ttl as the number 1": ({"ttl": 1}, no_string("ttl", "1")),
-    "ttl as a float": ({"ttl": 1.5}, no_string("ttl", "1.5")),
-    "ttl as 2^31": ({"ttl": 2**31}, no_string("ttl", "2147483648")),
-    "ttl as a truth": ({"ttl": True}, no_string("ttl", "true")),
+    "ttl as the number 0": ({"ttl": 0}, no_string("ttl")),
+    "ttl below 0 as a number": ({"ttl": -1}, no_string("ttl")),
+    "ttl as the number 1": ({"ttl": 1}, no_string("ttl")),
+    "ttl as a float": ({"ttl": 1.5}, no_string("ttl", "number")),
+    "ttl as 2^31": ({"ttl": 2**31}, no_string("ttl")),
+    "ttl as a truth": ({"ttl": True}, no_string("ttl", "boolean")),
     "ttl of 0 s": ({"ttl": "0s"}, SERVICE_TTL),
     "ttl of 1 s": ({"ttl": "1s"}, SERVICE_TTL),
     "ttl of 2^31 s": ({"ttl": "2147483648s"}, SERVICE_TTL),
@@ -88,10 +88,9 @@ BAD_SPECS: dict[str, tuple[Json, str]] = {
     "Secret with a hidden character": ({"secretName": "a\u200bb"}, no_match("secretName", r"a\u200bb", DNS_NAME)),
     "Secret named too long": ({"secretName": "a" * 254}, too_long("secretName", 253)),
     "account named ..": ({"serviceAccountName": ".."}, no_match("serviceAccountName", "..", DNS_NAME)),
-    "note with an escape": ({"description": "\x1b[2J"}, no_match("description", r"\x1b[2J", PRINTABLE)),
-    "note of two lines": ({"description": "a\nb"}, no_match("description", r"a\nb", PRINTABLE)),
-    "note with a NUL": ({"description": "a\x00b"}, no_match("description", r"a\x00b", PRINTABLE)),
-    "note that runs backwards": ({"description": "a\u202eb"}, no_match("description", r"a\u202eb", PRINTABLE)),
+    "note with an escape": ({"description": "\x1b[2J"}, NO_NOTE),
+    "note with a NUL": ({"description": "a\x00b"}, NO_NOTE),
+    "note that runs backwards": ({"description": "a\u202eb"}, NO_NOTE),
     "note too long": ({"description": "x" * 1025}, too_long("description", 1024)),
     "serial 0": (
         {"serial": 0},

@@ -16,10 +16,17 @@ from tests.harness.rule_cases import (
 )
 from tests.harness.writers import CREATE, Writer
 from tests.live.pairing.rules_pairing_token import DEVICES, SERVICE, SPEC_SCHEMA, URL, token
+from tests.live.texts import NOTES
 
 __all__ = ["token"]
 
 Json = dict[str, Any]
+
+NO_NOTE = (
+    "must not contain control characters other than line breaks and tabs, private-use characters, or characters that "
+    "change the direction of text"
+)
+NO_NAME = "must not contain control characters, invisible or private-use characters"
 
 CREATE_REFUSED = [
     Refused("service without a use case", {}, {"purpose": "Service"}, "useCase is required when purpose is Service"),
@@ -76,6 +83,14 @@ CREATE_REFUSED = [
         )
         for ttl in ("59s", "87600h1s", "99999999999999h")
     ),
+    *(
+        Refused(f"note {note!r}", {}, SERVICE | {"description": note}, f"description {NO_NOTE}")
+        for note in ("red \x1b[31m alert", "over\rwritten", "\u202edesrever", "\ue000")
+    ),
+    *(
+        Refused(f"requester {name!r}", {}, SERVICE | {"requestedBy": name}, f"requestedBy {NO_NAME}")
+        for name in ("mal\u202elory", "two\nlines", "zero\u200bwidth", "\ue000")
+    ),
 ]
 
 # What the schema refuses has the server's words.
@@ -93,8 +108,8 @@ SCHEMA_REFUSED = [
         ("baseURL", "https://trust.example.com?x=1"),
         ("baseURL", "https://trüst.example.com"),
         ("baseURL", f"{URL}\n"),
-        ("description", "red \x1b[31m alert"),
-        ("description", "two\nlines"),
+        ("description", "\x7f"),
+        ("description", "a\u0085line"),
         ("description", "x" * 1025),
         ("secretName", "Not_A_Name"),
         ("serial", 0),
@@ -120,6 +135,7 @@ CREATE_ALLOWED = [
             "serviceAccountName": "builder",
         },
     ),
+    *(Allowed(f"note {note!r}", {}, SERVICE | {"description": note}) for note in NOTES),
     Allowed("the least of a project", {}, DEVICES),
     Allowed("a project that ends", {}, DEVICES | {"ttl": "87600h"}),
     Allowed("the shortest ttl", {}, SERVICE | {"ttl": "10s"}),

@@ -151,10 +151,41 @@ def test_a_user_who_may_edit_can_revoke_a_master_token(exchange: Api, users: Any
 
 
 @every_creator
-def test_a_forged_requester_is_replaced_by_the_real_one(users: Any, build: Any, writer: Writer) -> None:
-    answer = writer.create(users[0], build(SERVICE | {"requestedBy": "admin"}))
+def test_a_forged_requester_is_refused(admin: Api, users: Any, build: Any, writer: Writer) -> None:
+    """The second apply of the same file gets the answer of the first, and its advice helps."""
+    body = build(SERVICE | {"requestedBy": "admin"})
 
-    assert answer.must_succeed()["spec"]["requestedBy"] == "ann"
+    first, second = (writer.create(users[0], body) for _ in range(2))
+
+    assert f"{VALIDATION_REJECTS_FORGED} to ann" in first.message
+    assert second.message == first.message
+    assert admin.find(body) is None
+    stored = writer.create(users[0], body | {"spec": SERVICE}).must_succeed()
+    assert stored["spec"]["requestedBy"] == "ann"
+
+
+@every_creator
+@pytest.mark.parametrize("absent", [{}, {"requestedBy": ""}], ids=["no field", "an empty field"])
+def test_a_requester_that_is_absent_is_set(users: Any, build: Any, writer: Writer, absent: Json) -> None:
+    body = build(SERVICE | absent)
+
+    first, second = (writer.create(users[0], body) for _ in range(2))
+
+    assert first.must_succeed()["spec"]["requestedBy"] == "ann"
+    assert "already exists" in second.message if writer.name == "create" else second.succeeded, second.message
+
+
+@every_writer
+def test_ones_own_name_is_stored_and_the_same_file_applies_again(users: Any, build: Any, writer: Writer) -> None:
+    ann, bob, _ = users
+    body = build(SERVICE | {"requestedBy": "ann"})
+    stored = writer.create(ann, body).must_succeed()
+
+    answers = [writer.edit(user, body, body) for user in (ann, bob)]
+
+    assert stored["spec"]["requestedBy"] == "ann"
+    assert [answer.message for answer in answers] == ["", ""]
+    assert [answer.body["metadata"]["generation"] for answer in answers] == [1, 1]
 
 
 @every_writer
@@ -184,13 +215,35 @@ def test_the_requester_of_an_issued_token_cannot_be_changed(users: Any, build: A
 def test_a_user_who_raises_the_serial_is_the_requester_from_then_on(users: Any, build: Any, writer: Writer) -> None:
     ann, bob, cem = users
     body = build(SERVICE)
-    second, third = (body | {"spec": SERVICE | more} for more in ({"serial": 2}, {"serial": 3, "requestedBy": "ann"}))
+    second, third = (body | {"spec": SERVICE | more} for more in ({"serial": 2}, {"serial": 3, "requestedBy": "bob"}))
     writer.create(ann, body).must_succeed()
 
     by_bob = writer.edit(bob, body, second).must_succeed()["spec"]["requestedBy"]
     by_cem = writer.edit(cem, second, third).must_succeed()["spec"]["requestedBy"]
 
     assert (by_bob, by_cem) == ("bob", "cem")
+
+
+@every_writer
+def test_a_new_serial_in_the_name_of_a_third_user_is_refused(users: Any, build: Any, writer: Writer) -> None:
+    ann, bob, _ = users
+    body = build(SERVICE)
+    writer.create(ann, body).must_succeed()
+
+    answer = writer.edit(bob, body, body | {"spec": SERVICE | {"serial": 2, "requestedBy": "cem"}})
+
+    assert f"{VALIDATION_REJECTS_FORGED} to bob" in answer.message
+
+
+def test_a_serial_that_is_written_as_a_fraction_is_a_new_serial(users: Any, build: Any) -> None:
+    """JSON has one type of number. The API server stores 2.0 as 2, so it must be stamped as 2 is."""
+    ann, bob, _ = users
+    body = build(SERVICE)
+    ann.create(body).must_succeed()
+
+    raised = bob.merge(body, {"spec": {"serial": 2.0}}).must_succeed()["spec"]
+
+    assert (raised["serial"], raised["requestedBy"]) == (2, "bob")
 
 
 def test_the_exchange_alone_speaks_for_others_and_names_them(admin: Api, installed: Installation, build: Any) -> None:
@@ -203,13 +256,15 @@ def test_the_exchange_alone_speaks_for_others_and_names_them(admin: Api, install
     assert VALIDATION_REJECTS_FORGED in unnamed.message
 
 
-def test_the_controllers_probe_comes_back_with_its_own_name(controller: Api, installed: Installation) -> None:
-    spec = {"purpose": "DeviceProject", "projectKey": "probe", "requestedBy": "nobody"}
+def test_the_controllers_probes_are_refused_and_stamped(controller: Api, installed: Installation) -> None:
+    spec = {"purpose": "DeviceProject", "projectKey": "probe"}
     metadata = {"name": "probe", "namespace": installed.namespace}
     probe = {"apiVersion": API_VERSION, "kind": "PairingToken", "metadata": metadata, "spec": spec}
 
     stored = controller.create(probe, dry_run=True).must_succeed()
+    forged = controller.create(probe | {"spec": spec | {"requestedBy": "nobody"}}, dry_run=True)
 
+    assert VALIDATION_REJECTS_FORGED in forged.message
     assert stored["spec"]["requestedBy"] == installed.service_account("controller")
 
 

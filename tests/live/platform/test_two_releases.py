@@ -8,7 +8,7 @@ import pytest
 from tallystick.cli.settings import feature_settings
 from tallystick.install.installation import Installation
 from tallystick.localplane.plane import ControlPlane
-from tallystick.pairing.domain.requester import RequesterMode
+from tallystick.pairing.domain.requester import VALIDATION_REJECTS_FORGED, RequesterMode
 from tallystick.schema.meta import API_VERSION, GROUP
 from tests.harness.api import Api
 from tests.harness.grants import grant
@@ -69,10 +69,12 @@ def test_a_release_has_rights_in_its_own_namespaces_alone(
     assert admin.allowed(user, "create", "leases", namespace="one-system", group="coordination.k8s.io")
 
 
-def test_in_policy_mode_the_requester_is_stamped(admin: Api) -> None:
-    stored = admin.create(token("stamped", "mine", SERVICE | {"requestedBy": "mallory"})).must_succeed()
+def test_in_policy_mode_the_requester_is_stamped_and_guarded(admin: Api) -> None:
+    forged = admin.create(token("forged", "mine", SERVICE | {"requestedBy": "mallory"}))
+    stored = admin.create(token("stamped", "mine", SERVICE)).must_succeed()
 
-    assert stored["spec"]["requestedBy"] != "mallory"
+    assert VALIDATION_REJECTS_FORGED in forged.message
+    assert stored["spec"]["requestedBy"] not in {"", "mallory"}
 
 
 def test_in_service_account_mode_the_requester_is_neither_stamped_nor_guarded(admin: Api) -> None:

@@ -29,12 +29,14 @@ def parts(mode: RequesterMode = RequesterMode.POLICY) -> list[InstallPart]:
 class Target:
     """An API server on which what is applied comes into force some seconds later."""
 
-    def __init__(self, *, crds: float = 0, writers: float = 0, guard: float = 0, stamp: float = 0) -> None:
+    def __init__(
+        self, *, crds: float = 0, writers: float = 0, guard: float = 0, requester: float = 0, stamp: float = 0
+    ) -> None:
         self.applied: list[Json] = []
         self.unserved: set[str] = set()
         self.refused: set[str] = set()
         self.served_from = self.silent_until = 0.0
-        self._from = {"crds": crds, "writers": writers, "guard": guard, "stamp": stamp}
+        self._from = {"crds": crds, "writers": writers, "guard": guard, "requester": requester, "stamp": stamp}
 
     def _in_force(self, part: str) -> bool:
         return asyncio.get_running_loop().time() >= self._from[part]
@@ -62,11 +64,10 @@ class Target:
         return self._stamped(body)
 
     def _stamped(self, body: Json) -> Json:
-        if self._in_force("stamp"):
-            return body | {"spec": {**body["spec"], "requestedBy": "admin"}}
-        if self._in_force("guard"):
+        spec = ({"requestedBy": "admin"} if self._in_force("stamp") else {}) | body["spec"]
+        if spec.get("requestedBy") != "admin" and self._in_force("requester"):
             raise RefusedError(f"denied: {VALIDATION_REJECTS_FORGED}")
-        return body
+        return body | {"spec": spec}
 
     async def apply(self, resource: Resource, body: Json) -> Json:
         if resource.kind in self.unserved:
@@ -96,13 +97,14 @@ async def test_crds_come_first_then_rights_then_policies() -> None:
         "waiting until CRD connectionconfigurations.tallystick.dev is established",
         "waiting until only the operator can create MasterTokens and write a status",
         "waiting until the validation of requesters and use cases is in force",
+        "waiting until a forged requester is rejected",
         "waiting until the mutation of the requester is in force",
     ]
 
 
 @in_virtual_time
 async def test_it_returns_only_when_everything_behaves() -> None:
-    target = Target(crds=1, writers=3, guard=5, stamp=8)
+    target = Target(crds=1, writers=3, guard=5, requester=6, stamp=8)
 
     await install(target, INSTALLATION, KINDS, parts(), silently)
 
@@ -115,6 +117,7 @@ async def test_it_returns_only_when_everything_behaves() -> None:
         ("crds", "CRD pairingtokens.tallystick.dev is established"),
         ("writers", "only the operator can create MasterTokens and write a status"),
         ("guard", "the validation of requesters and use cases is in force"),
+        ("requester", "a forged requester is rejected"),
         ("stamp", "the mutation of the requester is in force"),
     ],
 )

@@ -9,6 +9,8 @@ from tests.fakes import FakeClock
 from tests.worlds.reviews import ReviewingCluster
 
 CONTROLLER = "system:serviceaccount:ts:controller"
+REFUSED = RefusedError(f"denied the request: {VALIDATION_REJECTS_FORGED} to {CONTROLLER}")
+STAMPED = {"spec": {"requestedBy": CONTROLLER}}
 
 
 @pytest.fixture
@@ -20,25 +22,39 @@ def a_requester(cluster, mode=RequesterMode.POLICY):
     return RequesterProbe(cluster, mode=mode, namespace="tallystick")
 
 
+def protect(cluster):
+    cluster.forged, cluster.unnamed = REFUSED, STAMPED
+
+
+def expose(cluster):
+    cluster.forged = {"spec": {"requestedBy": FORGED}}
+
+
 @pytest.mark.parametrize(
-    ("answer", "protected"),
+    ("forged", "unnamed", "protected"),
     [
-        pytest.param({"spec": {"requestedBy": CONTROLLER}}, True, id="our own name came back"),
-        pytest.param(
-            RefusedError(f"denied the request: {VALIDATION_REJECTS_FORGED}"), True, id="the guard's own words"
+        pytest.param(REFUSED, STAMPED, True, id="a forged name is refused and an absent one comes back as our own"),
+        pytest.param({"spec": {"requestedBy": FORGED}}, STAMPED, False, id="a forged name is stored"),
+        pytest.param(STAMPED, STAMPED, False, id="a forged name is overwritten"),
+        pytest.param({"spec": {}}, STAMPED, False, id="a forged name is dropped"),
+        pytest.param(REFUSED, REFUSED, False, id="an absent name is refused"),
+        pytest.param(REFUSED, {"spec": {}}, False, id="an absent name stays absent"),
+        pytest.param(REFUSED, {"spec": {"requestedBy": ""}}, False, id="an absent name comes back empty"),
+        pytest.param(REFUSED, {"spec": {"requestedBy": "somebody"}}, False, id="an absent name comes back as another"),
+        *(
+            pytest.param(*answers, False, id=f"{case}, {probe}")
+            for case, refusal in (
+                ("another policy refuses", RefusedError("denied by somebody else's policy")),
+                ("RBAC refuses", RefusedError("pairingtokens is forbidden: no RBAC")),
+                ("no answer", UnavailableError(VALIDATION_REJECTS_FORGED)),
+                ("an answer that makes no sense", ConflictError("modified")),
+            )
+            for probe, answers in (("forged", (refusal, STAMPED)), ("unnamed", (REFUSED, refusal)))
         ),
-        pytest.param({"spec": {"requestedBy": FORGED}}, False, id="the forged name came back"),
-        pytest.param({"spec": {"requestedBy": "somebody"}}, False, id="another name came back"),
-        pytest.param({"spec": {"requestedBy": ""}}, False, id="an empty name came back"),
-        pytest.param({"spec": {}}, False, id="no name came back"),
-        pytest.param(RefusedError("denied by somebody else's policy"), False, id="another policy refused"),
-        pytest.param(RefusedError("pairingtokens is forbidden: no RBAC"), False, id="RBAC refused"),
-        pytest.param(UnavailableError(VALIDATION_REJECTS_FORGED), False, id="no answer"),
-        pytest.param(ConflictError("modified"), False, id="an answer that makes no sense"),
     ],
 )
-async def test_s4_the_requester_is_protected_only_if(cluster, answer, protected):
-    cluster.probe = answer
+async def test_s4_the_requester_is_protected_only_if(cluster, forged, unnamed, protected):
+    cluster.forged, cluster.unnamed = forged, unnamed
     requester = a_requester(cluster)
 
     assert await requester.probe() is protected
@@ -51,10 +67,10 @@ async def test_s4_nothing_is_trusted_before_the_first_probe(cluster):
 
 async def test_s4_protection_that_was_lost_is_noticed(cluster):
     requester = a_requester(cluster)
-    cluster.probe = RefusedError(VALIDATION_REJECTS_FORGED)
+    protect(cluster)
     await requester.probe()
 
-    cluster.probe = {"spec": {"requestedBy": FORGED}}
+    expose(cluster)
 
     assert await requester.probe() is False
 
@@ -62,7 +78,7 @@ async def test_s4_protection_that_was_lost_is_noticed(cluster):
 @pytest.mark.parametrize("silence", [UnavailableError("down"), RefusedError("pairingtokens is forbidden: no RBAC")])
 async def test_s4_while_an_api_server_starts_again_nothing_is_known_and_nothing_is_said(cluster, silence):
     requester = a_requester(cluster)
-    cluster.probe = silence
+    cluster.forged = silence
 
     seen = [(await requester.probe(), requester.may_be_an_outage) for _ in range(4)]
 
@@ -72,17 +88,17 @@ async def test_s4_while_an_api_server_starts_again_nothing_is_known_and_nothing_
 
 async def test_s4_a_policy_that_is_missing_is_no_outage(cluster):
     requester = a_requester(cluster)
-    cluster.probe = UnavailableError("down")
+    cluster.forged = UnavailableError("down")
     await requester.probe()
 
-    cluster.probe = {"spec": {"requestedBy": FORGED}}
+    expose(cluster)
     await requester.probe()
 
     assert requester.may_be_an_outage is False
 
 
 async def test_s4_an_own_name_that_cannot_be_learnt_proves_nothing(cluster):
-    cluster.probe = {"spec": {"requestedBy": CONTROLLER}}
+    protect(cluster)
     cluster.fail_next("create", "selfsubjectreviews", UnavailableError("down"))
 
     assert await a_requester(cluster).probe() is False
@@ -95,20 +111,22 @@ async def test_s4_in_service_account_mode_there_is_nothing_to_protect_and_nothin
     assert cluster.calls == []
 
 
-async def test_s4_the_probe_is_a_forged_device_project_token_that_is_never_stored(cluster):
-    asked = []
+async def test_s4_the_probes_are_two_device_project_tokens_that_are_never_stored(cluster):
+    protect(cluster)
+    asked, create = [], cluster.create
 
-    async def create(resource, body, *, dry_run=False):
+    async def recorded(resource, body, *, dry_run=False):
         asked.append((resource.kind, body, dry_run))
-        raise RefusedError(VALIDATION_REJECTS_FORGED)
+        return await create(resource, body, dry_run=dry_run)
 
-    cluster.create = create
+    cluster.create = recorded
 
     await a_requester(cluster).probe()
 
-    ((kind, body, dry_run),) = asked
-    assert (kind, dry_run, body["metadata"]["namespace"]) == ("PairingToken", True, "tallystick")
-    assert body["spec"] == {"purpose": "DeviceProject", "projectKey": "probe", "requestedBy": FORGED}
+    probes = [(body, dry_run) for kind, body, dry_run in asked if kind == "PairingToken"]
+    project = {"purpose": "DeviceProject", "projectKey": "probe"}
+    assert [body["spec"] for body, _ in probes] == [project | {"requestedBy": FORGED}, project]
+    assert all(dry_run and body["metadata"]["namespace"] == "tallystick" for body, dry_run in probes)
 
 
 class Watched:
@@ -137,7 +155,7 @@ class Watched:
 
 async def test_s4_a_requester_that_is_protected_is_probed_once_a_minute(cluster):
     watched = Watched(cluster)
-    cluster.probe = RefusedError(VALIDATION_REJECTS_FORGED)
+    protect(cluster)
 
     sent = []
     for _ in range(13):
@@ -149,7 +167,7 @@ async def test_s4_a_requester_that_is_protected_is_probed_once_a_minute(cluster)
 
 async def test_s4_a_requester_that_is_not_protected_is_probed_at_every_call(cluster):
     watched = Watched(cluster)
-    cluster.probe = {"spec": {"requestedBy": FORGED}}
+    expose(cluster)
 
     assert [await watched.run() for _ in range(3)] == [1, 1, 1]
     assert watched.looks == 0
@@ -157,10 +175,10 @@ async def test_s4_a_requester_that_is_not_protected_is_probed_at_every_call(clus
 
 async def test_s4_all_objects_are_looked_at_again_once_protection_is_proved(cluster):
     watched = Watched(cluster)
-    cluster.probe = {"spec": {"requestedBy": FORGED}}
+    expose(cluster)
     await watched.run()
 
-    cluster.probe = RefusedError(VALIDATION_REJECTS_FORGED)
+    protect(cluster)
     await watched.run()
     watched.clock.advance(60.0)
     await watched.run()
