@@ -16,10 +16,12 @@ from tallystick.objects.redaction import one_line
 
 # A condition holds 1,024 characters and an event 1,024 bytes. The advice must fit, too.
 WORDS_BYTES = 640
-# Responses with status 500 in a row, before an object reports them. An API server that restarts sends fewer.
+# Responses with status 500 or a denial by RBAC in a row, before an object reports them. An API server that restarts
+# sends fewer: until it has read the roles, it denies what they permit.
 MOST_FAILURES = 3
 REMEMBERED = 10_000
 
+_BY_RBAC = r'User "[^"]*" cannot '
 # The words of Kubernetes for each cause, and the next action. The first one that matches counts.
 _ADVICE = (
     (r"exceeded quota|insufficient quota|failed quota", "raise the quota, or delete objects that it counts"),
@@ -28,7 +30,7 @@ _ADVICE = (
         "change this policy or webhook so that it permits the ServiceAccounts of the operator",
     ),
     (
-        r'User "[^"]*" cannot ',
+        _BY_RBAC,
         "grant the permission again: apply the output of tallystick manifests",
     ),
     (r"too large|too long|must have at most", "make the object smaller"),
@@ -77,6 +79,8 @@ class Obstacles:
             case NotYetError():
                 # Any other reason is that of a response of the exchange, or of a state that lasts for seconds.
                 return _of_reason(error.reason, error) if isinstance(error.reason, StrEnum) else None
+            case RefusedError() if re.search(_BY_RBAC, str(error)):
+                return self._failure(uid, error)
             case RefusedError():
                 is_reported = not isinstance(error, NamespaceTerminatingError)
                 return Obstacle(SharedReason.WRITE_REJECTED, _retried(rejection_text(error)), is_reported=is_reported)
@@ -89,14 +93,15 @@ class Obstacles:
         """Forget the failures of an object for which all requests have succeeded."""
         self._failures.pop(uid, None)
 
-    def _failure(self, uid: str, error: UnavailableError) -> Obstacle | None:
+    def _failure(self, uid: str, error: ClusterError) -> Obstacle | None:
         count = self._failures.pop(uid, 0) + 1
         self._failures[uid] = count
         if len(self._failures) > REMEMBERED:
             self._failures.popitem(last=False)
         if count < MOST_FAILURES:
             return None
-        return Obstacle(SharedReason.WRITE_REJECTED, _retried(rejection_text(error)), error.retry_after)
+        retry_after = error.retry_after if isinstance(error, UnavailableError) else 0.0
+        return Obstacle(SharedReason.WRITE_REJECTED, _retried(rejection_text(error)), retry_after)
 
 
 def _of_reason(reason: StrEnum, error: NotYetError) -> Obstacle:

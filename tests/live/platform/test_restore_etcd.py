@@ -16,6 +16,11 @@ from tests.live.platform.test_backup import GOOD, KEYRING, Fleet
 __all__ = ["own_plane"]
 
 
+def without_ca(data: dict[str, str]) -> dict[str, str]:
+    """Each system of the test has a CA of its own. The Secrets follow it."""
+    return {key: value for key, value in data.items() if key != "ca.crt"}
+
+
 @contextmanager
 def stopped_etcd(plane: ControlPlane) -> Iterator[Path]:
     """Stop etcd and the API server for the length of the block, and give the folder of the data."""
@@ -48,5 +53,5 @@ def test_after_etcd_is_restored_all_tokens_of_the_snapshot_are_valid_again(
     with OwnSystem.of(running(own_plane, tmp_path / "after", listen=listen)) as system:
         restored = fleet.of_system(system)
         restored.all_say(*GOOD)
-        assert restored.secrets == secrets
+        assert [without_ca(one) for one in restored.secrets] == [without_ca(one) for one in secrets]
         poll(lambda: restored.answers() == [True, True, True])

@@ -83,3 +83,14 @@ def test_the_failures_of_a_bounded_number_of_objects_are_remembered():
         obstacles.found(str(number), FAILURE)
 
     assert len(obstacles._failures) == REMEMBERED
+
+
+def test_a_denial_by_rbac_is_reported_if_it_lasts_because_an_api_server_that_starts_has_not_read_the_roles():
+    words = 'secrets is forbidden: User "system:serviceaccount:ts:controller" cannot create resource "secrets"'
+    obstacles = Obstacles()
+
+    found = [obstacles.found("uid", RefusedError(words)) for _ in range(MOST_FAILURES)]
+
+    assert found[:-1] == [None] * (MOST_FAILURES - 1)
+    assert found[-1].reason == SharedReason.WRITE_REJECTED
+    assert "grant the permission again: apply the output of tallystick manifests" in found[-1].message

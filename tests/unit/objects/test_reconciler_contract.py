@@ -216,12 +216,6 @@ REFUSALS = [
         "change this policy or webhook so that it permits the ServiceAccounts of the operator",
         id="a webhook",
     ),
-    pytest.param(
-        'secrets is forbidden: User "system:serviceaccount:tallystick-system:controller" cannot create resource '
-        '"secrets" in API group "" in the namespace "edge"',
-        "grant the permission again: apply the output of tallystick manifests",
-        id="RBAC",
-    ),
     pytest.param("Request entity too large: limit is 3145728", "make the object smaller", id="too large"),
     pytest.param(
         'Secret "x" is invalid: metadata.name: Invalid value', "remove the cause that the API server names", id="422"
