@@ -299,6 +299,6 @@ def test_a_redemption_whose_record_would_be_refused_consumes_nothing_and_succeed
         "the pairing token was not redeemed, because the service cannot record it now; try again later"
     }
     assert (state, len(told)) == (("Active", 1), 1)
-    assert "exceeded quota: none" in told[0]["message"]
+    assert "quota: none" in told[0]["message"]
     assert redeemed.status == 200
     assert site.state_of() == ("Used", 1)
