@@ -154,8 +154,10 @@ class World:
         return base64.b64decode(self.cluster.peek(SECRETS, NAMESPACE, SECRET)["data"]["token"]).decode()
 
     def ready(self, token: PairingToken | MasterToken | None = None) -> tuple[str, str]:
-        """Status and reason of the condition Ready."""
+        """Status and reason of the condition Ready; of an object that has ended, the type Ended and its reason."""
         found = {condition.type: condition for condition in (token or self.token()).status.conditions}
+        if "Ended" in found:
+            return "Ended", found["Ended"].reason
         return found["Ready"].status.value, found["Ready"].reason
 
     def is_stalled(self) -> bool:

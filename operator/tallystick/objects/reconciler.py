@@ -240,7 +240,7 @@ class Reconciler(Generic[K]):
         self._ctx.events.warn(seen.raw, reason.value, message)
 
     def warn_readiness(self, seen: Observed[K]) -> None:
-        """Write a Warning event with the reason and message of the object's condition Ready."""
+        """Write a Warning event with the reason and message of the object's condition Ready or Ended."""
         readiness = self._describe(seen.object, self._ctx.clock.now()).readiness
         self.warn(seen, readiness.reason, readiness.message)
 
@@ -314,5 +314,5 @@ class Reconciler(Generic[K]):
 
 
 def _ready(of: ApiObject) -> tuple[str, str] | None:
-    found: list[Condition] = [condition for condition in of.status.conditions if condition.type == "Ready"]
+    found: list[Condition] = [condition for condition in of.status.conditions if condition.type in ("Ready", "Ended")]
     return (found[0].reason, found[0].message) if found else None

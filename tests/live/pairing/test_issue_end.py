@@ -58,15 +58,14 @@ def test_a_token_that_no_one_redeemed_expires_and_says_what_to_do(admin: Api, sy
     before, after = expired(admin, system, body)
 
     wait_until_gone(admin, secret_of(body))
-    assert condition(after, "Ready")["status"] == "False"
-    assert condition(after, "Stalled")["status"] == "True"
-    assert condition(after, "Ready")["message"] == (
+    assert (condition(after, "Ready"), condition(after, "Stalled")) == ({}, {})
+    assert condition(after, "Ended")["message"] == (
         "the token expired: no client redeemed it within 10 seconds; raise spec.serial to 2 to issue a new one"
     )
     assert after["status"]["tokenID"] == before["status"]["tokenID"]
     (event,) = poll(lambda: admin.find_all("Event", namespace))
     assert (event["type"], event["reason"]) == ("Warning", "Expired")
-    assert event["message"] == condition(after, "Ready")["message"]
+    assert event["message"] == condition(after, "Ended")["message"]
 
 
 def test_an_expiry_costs_a_status_and_the_deletion_of_the_secret(
@@ -143,7 +142,7 @@ def test_a_revoked_token_says_so_and_its_secret_is_gone(admin: Api, namespace: s
     wait_until_gone(admin, secret_of(body))
     assert (after["status"]["revokedThrough"], after["status"]["serial"]) == (1, 1)
     assert after["status"]["revokedTime"]
-    assert condition(after, "Ready")["message"] == (
+    assert condition(after, "Ended")["message"] == (
         "the token and its master token are revoked; "
         "raise spec.serial to 2 and set spec.revoked to false to issue a new one"
     )

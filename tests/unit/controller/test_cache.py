@@ -48,6 +48,17 @@ def test_a_master_token_is_found_by_the_pairing_token_that_it_came_from() -> Non
     assert cache.depending_on(MASTER_TOKENS, "p-1") == [("edge", "mtok-1")]
 
 
+def test_a_changed_master_token_touches_itself_and_the_pairing_token_that_reports_its_end() -> None:
+    cache = ObjectCache(KINDS)
+    redeemed = an_object("mtok-1", spec={"pairingTokenRef": {"name": "site-a", "uid": "p-1"}})
+
+    assert cache.touched_by(MASTER_TOKENS, redeemed) == [
+        (MASTER_TOKENS, "edge", "mtok-1"),
+        (PAIRING_TOKENS, "edge", "site-a"),
+    ]
+    assert cache.touched_by(MASTER_TOKENS, an_object("mtok-2", spec={})) == [(MASTER_TOKENS, "edge", "mtok-2")]
+
+
 def test_a_changed_pairing_token_touches_itself_and_its_master_tokens() -> None:
     cache = ObjectCache(KINDS)
     cache.observe(MASTER_TOKENS, "ADDED", an_object("mtok-1", spec={"pairingTokenRef": {"uid": "uid-of-site-a"}}))

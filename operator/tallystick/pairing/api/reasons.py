@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class PairingTokenReason(StrEnum):
-    """Reasons of the conditions Ready, Stalled and Reconciling of a PairingToken."""
+    """Reasons of the conditions Ready, Ended, Stalled and Reconciling of a PairingToken."""
 
     ISSUING = "Issuing"
     """The controller issues the token of the current `spec.serial`."""
@@ -16,7 +16,19 @@ class PairingTokenReason(StrEnum):
     """The Secret holds the token, and the token can be redeemed."""
 
     PAIRED = "Paired"
-    """The token was redeemed."""
+    """The token was redeemed, and its master token has not ended."""
+
+    MASTER_TOKEN_REVOKED = "MasterTokenRevoked"  # noqa: S105 - a reason
+    """The token was redeemed, and its master token is revoked."""
+
+    MASTER_TOKEN_EXPIRED = "MasterTokenExpired"  # noqa: S105 - a reason
+    """The token was redeemed, and its master token has expired."""
+
+    MASTER_TOKEN_MISSING = "MasterTokenMissing"  # noqa: S105 - a reason
+    """The token was redeemed, and its MasterToken does not exist: it was deleted, or it could not be created."""
+
+    DELETED = "Deleted"
+    """The object is being deleted, so the exchange rejects its token."""
 
     EXPIRED = "Expired"
     """The token expired before it was redeemed."""
@@ -44,13 +56,16 @@ class PairingTokenReason(StrEnum):
 
 
 class MasterTokenReason(StrEnum):
-    """Reasons of the conditions Ready and Stalled of a MasterToken."""
+    """Reasons of the conditions Ready, Ended and Reconciling of a MasterToken."""
 
     ACTIVE = "Active"
     """The master token is valid."""
 
     EXPIRED = "Expired"
     """The master token has expired."""
+
+    DELETED = "Deleted"
+    """The object is being deleted, so the exchange rejects its token."""
 
     REVOKED = "Revoked"
     """The master token, or the PairingToken that it came from, is revoked."""

@@ -4,7 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from tallystick.connections.domain.next_step import Activate, Done, Input, RecordPlan, WriteSecret, next_step
+from tallystick.connections.domain.next_step import (
+    Activate,
+    Done,
+    Input,
+    RecordPlan,
+    RemoveSecret,
+    WriteSecret,
+    next_step,
+)
 from tallystick.connections.domain.slots import plan
 from tallystick.objects.held_secrets import HeldSecret
 from tallystick.schema.times import rfc3339
@@ -86,9 +94,10 @@ def test_the_end_of_a_license_that_was_moved_is_recorded():
 
 
 @pytest.mark.parametrize("secret", [None, OTHER])
-def test_r36_an_object_that_is_going_ends_its_tokens_and_leaves_the_secret_to_the_garbage_collector(secret):
+def test_r36_an_object_that_is_being_deleted_revokes_its_tokens_and_then_loses_its_secret(secret):
     assert isinstance(step(a_token(), secret=secret, deleting=True), RecordPlan)
-    assert isinstance(step(a_token(state="Revoked"), secret=secret, deleting=True), Done)
+    ended = step(a_token(state="Revoked"), secret=secret, deleting=True)
+    assert isinstance(ended, RemoveSecret if secret is not None else Done)
 
 
 def test_a_record_in_another_order_is_put_in_order():

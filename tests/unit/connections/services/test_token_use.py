@@ -191,8 +191,13 @@ async def test_r39_r41_a_token_is_good_in_its_own_deployment_type_alone(place, i
         ),
         pytest.param(
             lambda c: connections.record(c, notAfter=PAST),
-            "the license of edge/dc-west has expired",
+            "the license of edge/dc-west expired at 2030-01-01T12:00:00Z",
             id="the licence was over, and was taken out",
+        ),
+        pytest.param(
+            lambda c: connections.record(c, state="Revoked", reason="LicenseExpired", notAfter=PAST),
+            "the license of edge/dc-west expired at 2030-01-01T12:00:00Z",
+            id="the end of the license is on record",
         ),
         pytest.param(connections.gone, "the token is not valid", id="gone"),
         pytest.param(connections.made_again, "the token is not valid", id="made anew"),

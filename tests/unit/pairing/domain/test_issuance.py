@@ -21,6 +21,7 @@ from tests.builders import OTHER_UID, UID, a_pairing_token, issued_status, used_
 from tests.fakes import NOON
 
 INTACT = "as issued"
+RETAIN = {"deletionPolicy": "Retain"}
 
 
 def a_secret(*, owner_uid: str | None = UID, content_digest: str = INTACT, immutable: bool = False) -> HeldSecret:
@@ -64,9 +65,25 @@ def step(token, *, secret=None, expected_digest=INTACT, seconds=0):
             Done(),
             id="a revocation on record rests",
         ),
-        pytest.param(a_pairing_token(deleting=True), Done(), id="an object that is going needs nothing"),
+        pytest.param(a_pairing_token(deleting=True), Revoke(), id="a deletion revokes, also before the issue"),
+        pytest.param(a_pairing_token(status=used_status(), deleting=True), Revoke(), id="and after Used"),
         pytest.param(
-            a_pairing_token(status=issued_status(), revoked=True, deleting=True), Done(), id="not even a revocation"
+            a_pairing_token(status=issued_status(state="Revoked"), deleting=True),
+            Done(),
+            id="and rests then",
+        ),
+        pytest.param(
+            a_pairing_token(status=issued_status(), deleting=True, masterToken=RETAIN),
+            Expire(),
+            id="a retaining deletion ends an Active token alone",
+        ),
+        pytest.param(
+            a_pairing_token(status=used_status(), deleting=True, masterToken=RETAIN),
+            Done(),
+            id="a retaining deletion leaves Used",
+        ),
+        pytest.param(
+            a_pairing_token(deleting=True, masterToken=RETAIN), Done(), id="a retaining deletion issues nothing"
         ),
         pytest.param(
             a_pairing_token(status=issued_status(state="Revoked")), Done(), id="Revoked without a Secret rests"
@@ -83,6 +100,12 @@ def test_the_secret_of_a_used_token_is_removed(state):
     secret = a_secret()
 
     assert step(a_pairing_token(status=issued_status(state=state)), secret=secret) == RemoveSecret(secret)
+
+
+def test_the_secret_of_an_object_that_is_being_deleted_is_removed_whatever_its_state():
+    secret = a_secret()
+
+    assert step(a_pairing_token(deleting=True, masterToken=RETAIN), secret=secret) == RemoveSecret(secret)
 
 
 @pytest.mark.parametrize("owner", [None, OTHER_UID])

@@ -22,7 +22,7 @@ async def test_r85_expiry_costs_a_status_and_a_deletion(world):
     await world.reconcile()
 
     assert sorted(world.writes()) == sorted(END)
-    assert (world.token().status.state, world.ready(), world.secret()) == ("Expired", ("False", "Expired"), None)
+    assert (world.token().status.state, world.ready(), world.secret()) == ("Expired", ("Ended", "Expired"), None)
     assert world.events.reasons() == ["Expired"]
     assert outcome.requeue_at is None
 
@@ -183,7 +183,7 @@ async def test_s7_spec_revoked_is_recorded(world, status, writes):
     recorded = world.token().status
     assert world.writes() == writes
     assert (recorded.state, recorded.serial, recorded.revoked_through, recorded.revoked_time) == ("Revoked", 1, 1, NOON)
-    assert (world.ready(), world.secret()) == (("True", "Revoked"), None)
+    assert (world.ready(), world.secret()) == (("Ended", "Revoked"), None)
     assert world.events.reasons() == ["Revoked"]
     assert world.audit.decisions() == [("revoke", "ok")]
 

@@ -163,10 +163,8 @@ async def test_an_unfinished_token_that_has_expired_meanwhile_is_not_issued_agai
     assert world.secret() is None
 
 
-async def test_an_object_that_is_gone_or_going_costs_nothing(world):
-    world.apply(deleting=True)
-    await world.reconcile()
-
+async def test_an_object_that_is_gone_costs_nothing(world):
+    world.apply()
     world.cluster.remove(PAIRING_TOKENS, NAMESPACE, NAME)
     await world.reconcile()
 

@@ -148,10 +148,13 @@ async def test_the_time_of_revocation_stays(world):
     assert (master.status.revoked_time, master.status.observed_generation) == (NOON, 9)
 
 
-async def test_one_that_is_going_costs_nothing(world):
+async def test_one_that_a_finalizer_holds_is_recorded_as_revoked(world):
     await redeemed(world)
 
     ends.master_going(world)
     await world.reconcile_master()
+    await world.reconcile_master()
 
-    assert world.cluster.calls == []
+    (master,) = world.masters()
+    assert world.writes() == ONE_STATUS
+    assert (master.status.state, world.ready(master)) == ("Revoked", ("False", "Deleted"))
