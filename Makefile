@@ -14,7 +14,7 @@ BUSY ?= $(shell getconf _NPROCESSORS_ONLN)
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-unit test-busy soak bench mutations check format crds goldens plane clean
+.PHONY: help demo quick test test-unit test-busy soak bench mutations kstatus check format crds goldens plane clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -42,6 +42,9 @@ bench: .venv/ready ## Measure the operator beside bare clients (15 minutes): a t
 
 mutations: .venv/ready ## Remove each security rule from a copy of the code: its tests must fail (5 minutes); ARGS=--live for live ones.
 	@$(RUN)/python -m tests.mutations $(ARGS)
+
+kstatus: .venv/ready ## Compute the table of docs/status.md with the Go code of kstatus (needs Go; builds for some minutes).
+	@$(RUN)/python -m tests.kstatus
 
 check: .venv/ready ## Lint, types and the rule of imports.
 	@$(RUN)/ruff check
