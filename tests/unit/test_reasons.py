@@ -31,7 +31,7 @@ OTHER_WORDS = {
 }
 TAKE_A_REASON = {"ready", "reconciling", "stalled", "DesiredCondition", "stall", "wait", "warn", "Unissuable"}
 # Condition types are not reasons, and an example of an object (`typical`) holds what the API server returns.
-TYPES = {"LicenseValid"}
+TYPES = {"LicenseValid", "RotationOverdue"}
 
 
 @functools.cache

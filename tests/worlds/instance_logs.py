@@ -2,6 +2,7 @@
 
 import pytest
 
+from tallystick.connections.api.connection_configuration import CONNECTION_CONFIGURATIONS
 from tallystick.connections.domain.instance_maps import stored_records
 from tallystick.connections.services.instance_log import InstanceLog
 from tallystick.schema.builtin import CONFIG_MAPS
@@ -16,6 +17,9 @@ SEEN = int(NOON.timestamp())
 
 
 def a_log(cluster, clock, replica=REPLICA, events=None):
+    """A log beside an API server that has both configurations."""
+    for meta in (WEST, EAST):
+        cluster.put(CONNECTION_CONFIGURATIONS, {"metadata": meta.to_json(), "spec": {}})
     return InstanceLog(cluster, clock, events or MemoryEvents(), namespace=OWN, replica=replica)
 
 

@@ -87,5 +87,5 @@ def foreign_text(field: str, url: str, ours: str) -> str:
     known = ours if field == "baseURL" else f"{ours}/oauth2/token"
     return (
         f"{field} {url} is not a URL of this service; known: {known}; "
-        "correct or remove it in the edit that raises spec.serial"
+        "correct or remove it in the edit that raises spec.serial to 2"
     )

@@ -99,9 +99,9 @@ def test_applying_makes_the_first_token_and_its_secret_holds_all_that_an_instanc
     assert is_good(site, value_of(secret, "token"))
     assert site.exchange.heartbeat(value_of(secret, "token"), where).status == 204
 
-    assert " ".join(header.split()) == ("NAME TYPE ACTIVE TOKEN ID GOOD WARNING PROBLEM OUTDATED REASON AGE")
-    assert row.split()[:4] == ["dc-west", "Kubernetes", "1", token["tokenID"]]
-    assert " ".join(wide_header.split()).endswith("OUTDATED LICENSE REASON MESSAGE AGE")
+    assert " ".join(header.split()) == "NAME ACTIVE GOOD PROBLEM OUTDATED ROTATION REASON AGE"
+    assert row.split()[:2] == ["dc-west", "1"]
+    assert " ".join(wide_header.split()).endswith("OUTDATED ROTATION LICENSE REASON MESSAGE AGE")
     assert condition(found, "Ready")["message"] in wide_row
     selected = api.find_all("ConnectionConfiguration", site.namespace, fieldSelector="spec.deploymentType=Kubernetes")
     assert [one["metadata"]["name"] for one in selected] == ["dc-west"]

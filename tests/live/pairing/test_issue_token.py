@@ -222,7 +222,8 @@ def test_an_unknown_use_case_stalls_the_token_and_names_the_known_ones(admin: Ap
     token = wait_for_reason(admin, body, "UnknownUseCase")
 
     assert condition(token, "Stalled")["message"] == (
-        'use case "time-travel" is unknown to this service; known: artifactory-cold, federated-repo, mission-control'
+        'use case "time-travel" is unknown to this service; known: artifactory-cold, federated-repo, mission-control; '
+        "set one of them in the edit that raises spec.serial to 2"
     )
     assert admin.find(secret_of(body)) is None
 

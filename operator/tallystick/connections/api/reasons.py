@@ -34,6 +34,9 @@ class ConnectionConfigurationReason(StrEnum):
 class ConnectionEventReason(StrEnum):
     """Reasons of Warning events about a ConnectionConfiguration that no condition has."""
 
+    ROTATION_OVERDUE = "RotationOverdue"
+    """The newest token is now older than `spec.rotationPolicy.requireAfter`."""
+
     DEPLOYMENT_TYPE_MISMATCH = "DeploymentTypeMismatch"
     """An instance presented a token that was issued for another deployment type."""
 

@@ -2,7 +2,12 @@
 
 from datetime import datetime
 
-from tallystick.connections.api.connection_configuration import ConnectionConfiguration, ConnectionToken, Instances
+from tallystick.connections.api.connection_configuration import (
+    ConnectionConfiguration,
+    ConnectionToken,
+    Instances,
+    RotationState,
+)
 from tallystick.connections.domain.heartbeat_records import Grade, HeartbeatRecords, InstanceSummary, summarize
 from tallystick.connections.domain.messages import conditions_of, readiness_of
 from tallystick.connections.domain.reminders import Reminder, reminder
@@ -16,12 +21,13 @@ def describe(configuration: ConnectionConfiguration, records: HeartbeatRecords, 
     active = active_tokens(configuration)
     current = active[0] if active else None
     return Description(
-        readiness=readiness_of(configuration, instances, now),
+        readiness=readiness_of(configuration, instances, now, rotation),
         conditions=tuple(conditions_of(configuration, instances, rotation, now)),
         derived={
             "tokens": [_counted(token, instances) for token in configuration.status.tokens],
             "active_tokens": len(active),
             "current_token_id": current.token_id if current else None,
+            "rotation": RotationState[rotation.rotation.name] if rotation else None,
             "instances": _instances(instances, records.unlisted, current.serial if current else None),
         },
         requeue_at=_requeue_at(configuration, instances, rotation),

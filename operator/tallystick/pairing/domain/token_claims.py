@@ -65,7 +65,8 @@ def purpose_not_served(token: PairingToken, _: PairingPolicy) -> Unissuable | No
         return None
     return Unissuable(
         PairingTokenReason.PURPOSE_NOT_SUPPORTED,
-        f"this version issues no tokens for purpose {token.spec.purpose}; create a PairingToken with purpose Service",
+        f"this version issues no tokens for purpose {token.spec.purpose}, and spec.purpose cannot change; "
+        "create another PairingToken with purpose Service",
     )
 
 
@@ -75,7 +76,8 @@ def use_case_unknown(token: PairingToken, policy: PairingPolicy) -> Unissuable |
         return None
     return Unissuable(
         PairingTokenReason.UNKNOWN_USE_CASE,
-        f'use case "{token.spec.use_case}" is unknown to this service; known: {policy.use_cases.names}',
+        f'use case "{token.spec.use_case}" is unknown to this service; known: {policy.use_cases.names}; '
+        f"set one of them in the edit that raises spec.serial to {token.spec.serial + 1}",
     )
 
 
@@ -83,9 +85,9 @@ def url_foreign(token: PairingToken, policy: PairingPolicy) -> Unissuable | None
     """A client sends requests to the URLs in the token, so they must be ours (docs/rules.md#s12)."""
     exchange_urls = tuple(url + TOKEN_PATH for url in policy.external_urls)
     if token.spec.base_url is not None and token.spec.base_url not in policy.external_urls:
-        return _foreign("baseURL", token.spec.base_url, policy.external_urls)
+        return _foreign(token, "baseURL", token.spec.base_url, policy.external_urls)
     if token.spec.exchange_url is not None and token.spec.exchange_url not in exchange_urls:
-        return _foreign("exchangeURL", token.spec.exchange_url, exchange_urls)
+        return _foreign(token, "exchangeURL", token.spec.exchange_url, exchange_urls)
     return None
 
 
@@ -104,11 +106,11 @@ def requester_missing(token: PairingToken, policy: PairingPolicy) -> Unissuable 
 _RULES = (purpose_not_served, use_case_unknown, url_foreign, requester_missing)
 
 
-def _foreign(field: str, url: str, known: tuple[str, ...]) -> Unissuable:
+def _foreign(token: PairingToken, field: str, url: str, known: tuple[str, ...]) -> Unissuable:
     return Unissuable(
         PairingTokenReason.FOREIGN_URL,
         f"{field} {url} is not a URL of this service; known: {', '.join(known)}; "
-        "correct or remove it in the edit that raises spec.serial",
+        f"correct or remove it in the edit that raises spec.serial to {token.spec.serial + 1}",
     )
 
 

@@ -262,3 +262,19 @@ async def test_a_condition_moves_its_time_only_with_its_status(world):
     (again,) = world.connection().status.conditions
     assert again.message != ready.message
     assert again.last_transition_time == ready.last_transition_time
+
+
+async def test_w_a_rotation_that_is_overdue_is_in_a_column_in_the_message_and_in_one_event(world):
+    await world.issue("blue", rotationPolicy={"recommendAfter": "10s", "requireAfter": "20s"})
+    columns = [world.connection().status.rotation]
+
+    for seconds in (11, 10, 3600):
+        world.clock.advance(seconds)
+        await world.reconcile()
+        world.restart()
+        columns.append(world.connection().status.rotation)
+
+    assert columns == ["Current", "Recommended", "Overdue", "Overdue"]
+    assert "Rotate now: add a slot to spec.tokens" in world.message()
+    assert [event.reason for event in world.events.warnings] == ["RotationOverdue"]
+    assert "2030-01-01T12:00:00Z, more than 20s ago" in world.events.warnings[0].message

@@ -1,8 +1,16 @@
 """What a replica keeps of heartbeats and when it writes: the cost is that of time, not of heartbeats (R23)."""
 
+from tallystick.connections.api.connection_configuration import CONNECTION_CONFIGURATIONS
 from tallystick.connections.domain.heartbeat_records import HeartbeatRecords, LastSeen
 from tallystick.connections.domain.instance_maps import Record
-from tallystick.connections.services.instance_log import CHANGES_SECONDS, POLL_SECONDS, TIMES_SECONDS
+from tallystick.connections.services.instance_log import (
+    CHANGES_SECONDS,
+    MOST_READS,
+    POLL_SECONDS,
+    SILENT_SECONDS,
+    TIMES_SECONDS,
+)
+from tallystick.objects.ports import UnavailableError
 from tests.worlds.instance_logs import EAST, SEEN, WEST, fill, last_seen, stored, turn, writes
 
 DAY = 86_400
@@ -170,3 +178,48 @@ async def test_a_configuration_without_instances_leaves_the_map(instances, clust
     await turn(instances, clock)
 
     assert stored(cluster).keys() == {EAST.uid}
+
+
+# Deleted configurations.
+
+
+async def test_w_the_record_of_a_deleted_configuration_is_dropped_and_that_of_a_silent_one_stays(
+    instances, cluster, clock
+):
+    instances.note(WEST, "press-1", 1)
+    instances.note(EAST, "press-1", 1)
+    await turn(instances, clock)
+
+    cluster.remove(CONNECTION_CONFIGURATIONS, "edge", "dc-west")
+    clock.advance(SILENT_SECONDS)
+    await turn(instances, clock)
+
+    assert stored(cluster).keys() == {EAST.uid}
+
+
+async def test_w_the_record_of_a_configuration_that_was_created_again_is_dropped(instances, cluster, clock):
+    instances.note(WEST, "press-1", 1)
+    await turn(instances, clock)
+
+    cluster.put(CONNECTION_CONFIGURATIONS, {"metadata": {**WEST.to_json(), "uid": "another"}, "spec": {}})
+    clock.advance(SILENT_SECONDS)
+    await turn(instances, clock)
+
+    assert stored(cluster) == {}
+
+
+async def test_w_silent_configurations_cost_few_reads_and_an_outage_drops_no_record(instances, cluster, clock):
+    many = [WEST.model_copy(update={"name": f"c-{number}", "uid": f"u-{number}"}) for number in range(3 * MOST_READS)]
+    for meta in many:
+        instances.note(meta, "press-1", 1)
+    await turn(instances, clock)
+    cluster.calls.clear()
+
+    clock.advance(SILENT_SECONDS)
+    cluster.fail_next("get", "connectionconfigurations", UnavailableError("down"))
+    await turn(instances, clock)
+    first = [call.verb for call in cluster.calls].count("get")
+    await turn(instances, clock)
+
+    assert [call.verb for call in cluster.calls].count("get") == first == MOST_READS
+    assert len(stored(cluster)) == 2 * MOST_READS + 1

@@ -86,7 +86,8 @@ def test_s12_both_urls_are_always_granted_if_the_spec_gives(urls, base_url, exch
             {"purpose": "DeviceProject", "useCase": None, "projectKey": "fleet01"},
             a_policy(),
             "PurposeNotSupported",
-            "this version issues no tokens for purpose DeviceProject; create a PairingToken with purpose Service",
+            "this version issues no tokens for purpose DeviceProject, and spec.purpose cannot change; "
+            "create another PairingToken with purpose Service",
             id="a purpose that is not served",
         ),
         pytest.param(
@@ -94,7 +95,8 @@ def test_s12_both_urls_are_always_granted_if_the_spec_gives(urls, base_url, exch
             a_policy(),
             "UnknownUseCase",
             'use case "mission-contrl" is unknown to this service; '
-            "known: artifactory-cold, federated-repo, mission-control",
+            "known: artifactory-cold, federated-repo, mission-control; "
+            "set one of them in the edit that raises spec.serial to 2",
             id="R82 an unknown use case",
         ),
         pytest.param(
@@ -102,7 +104,7 @@ def test_s12_both_urls_are_always_granted_if_the_spec_gives(urls, base_url, exch
             TWO_URLS,
             "ForeignURL",
             "baseURL https://evil.example.org is not a URL of this service; known: https://trust.example.com, "
-            "https://pairing.example.net; correct or remove it in the edit that raises spec.serial",
+            "https://pairing.example.net; correct or remove it in the edit that raises spec.serial to 2",
             id="S12 a foreign base URL",
         ),
         pytest.param(
@@ -110,7 +112,7 @@ def test_s12_both_urls_are_always_granted_if_the_spec_gives(urls, base_url, exch
             a_policy(),
             "ForeignURL",
             f"baseURL {ISSUER}.evil.org is not a URL of this service; known: {ISSUER}; "
-            "correct or remove it in the edit that raises spec.serial",
+            "correct or remove it in the edit that raises spec.serial to 2",
             id="S12 a base URL that only begins like ours",
         ),
         pytest.param(
@@ -118,7 +120,7 @@ def test_s12_both_urls_are_always_granted_if_the_spec_gives(urls, base_url, exch
             a_policy(),
             "ForeignURL",
             f"exchangeURL {ISSUER}/collect is not a URL of this service; known: {ISSUER}/oauth2/token; "
-            "correct or remove it in the edit that raises spec.serial",
+            "correct or remove it in the edit that raises spec.serial to 2",
             id="S12 an exchange URL that is not the exchange",
         ),
         pytest.param(

@@ -86,7 +86,7 @@ def drop_the_use_case(world):
     [
         (lose_the_key, "SigningKeyMissing"),
         (rename_the_issuer, "ClaimsChanged"),
-        (drop_the_use_case, "ClaimsChanged"),
+        (drop_the_use_case, "UnknownUseCase"),
     ],
 )
 async def test_s3_a_secret_that_cannot_be_signed_again_as_it_was_is_not_healed(world, change, reason):
@@ -103,6 +103,22 @@ async def test_s3_a_secret_that_cannot_be_signed_again_as_it_was_is_not_healed(w
         ("False", reason),
         True,
     )
+
+
+async def test_q_a_token_whose_use_case_is_gone_is_not_reported_as_ready_until_it_is_back(world):
+    await world.issue()
+    offered = world.policy
+    drop_the_use_case(world)
+    world.restart()
+    await world.reconcile()
+    gone = world.ready(), world.secret() is not None
+
+    world.policy = offered
+    world.restart()
+    await world.reconcile()
+
+    assert gone == (("False", "UnknownUseCase"), True)
+    assert world.ready() == ("True", "Issued")
 
 
 async def test_s3_it_is_healed_when_the_settings_are_as_they_were(world):
