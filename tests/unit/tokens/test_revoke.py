@@ -30,7 +30,7 @@ async def test_s10_the_holder_of_a_pairing_token_may_end_it(world):
 
     status = world.token().status
     assert (status.state, status.revoked_through, status.revoked_time) == ("Revoked", 1, NOON)
-    assert (world.ready(), world.audit.decisions()[-1]) == (("True", "Revoked"), ("revoke", "ok"))
+    assert (world.ready(), world.audit.decisions()[-1]) == (("Ended", "Revoked"), ("revoke", "ok"))
     with pytest.raises(ExchangeRefusedError):
         await world.replica().redeem(jwt, None)
 
@@ -160,7 +160,7 @@ async def test_s10_the_holder_of_a_master_token_may_end_it(world):
     assert (master.status.state, master.status.revoked_time, world.ready(master)) == (
         "Revoked",
         NOON,
-        ("True", "Revoked"),
+        ("Ended", "Revoked"),
     )
     assert (master.spec.revoked, world.token().status.state) == (False, "Used")
 

@@ -123,6 +123,8 @@ class PureWorld:
                 self._write_status(leader, configuration, changes)
             case connections.WriteSecret():
                 self._write_secret(leader, configuration)
+            case connections.RemoveSecret():
+                self.secret = None
             case connections.Activate():
                 active = {"state": ConnectionTokenState.ACTIVE}
                 live = unrevoked_tokens(configuration)

@@ -310,7 +310,7 @@ async def test_a_revocation_whose_record_is_rejected_says_so_and_is_made_later(w
     assert {result.failed for result in results} == {True}
     assert (state, reasons, ("revoke", "ok") in audited) == ("Used", ["WriteRejected"], False)
     assert (world.token().status.state, world.masters()[0].status.state) == ("Revoked", "Revoked")
-    assert world.ready() == ("True", "Revoked")
+    assert world.ready() == ("Ended", "Revoked")
 
 
 async def test_a_secret_that_cannot_be_deleted_is_reported_until_it_is_gone(world):

@@ -171,15 +171,16 @@ async def test_an_object_that_is_gone_costs_nothing(world):
     assert world.cluster.calls == []
 
 
-async def test_s3_changed_settings_leave_an_issued_token_alone(world):
+async def test_s3_changed_settings_leave_an_issued_token_alone_and_say_that_it_cannot_be_redeemed(world):
     jwt = await world.issue()
 
     world.policy = a_policy(table={"useCases": {"other": {"scope": ["x"]}}})
     world.restart()
+    await world.reconcile()
     outcome = await world.reconcile()
 
-    assert world.writes() == []
-    assert (world.jwt(), world.ready()) == (jwt, ("True", "Issued"))
+    assert world.writes() == [("replace_status", "pairingtokens")]
+    assert (world.jwt(), world.ready()) == (jwt, ("False", "UnknownUseCase"))
     assert outcome.requeue_at == world.token().status.expiration_time
 
 

@@ -88,7 +88,7 @@ async def test_expiry_and_revocation_go_on_without_the_key(world, lose):
     await world.reconcile()
 
     assert (world.token().status.state, world.secret()) == ("Revoked", None)
-    assert world.said() == {"Ready": ("True", "Revoked")}
+    assert world.said() == {"Ended": ("True", "Revoked")}
 
 
 @pytest.mark.parametrize("lose", [delete_the_keyring, damage_the_keyring])
