@@ -183,11 +183,11 @@ async def test_a_used_token_says_so_while_its_client_could_repeat_its_request(wo
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-async def test_a_token_that_is_being_deleted_is_left_alone(world, lose):
+async def test_the_deletion_of_a_token_is_recorded_without_the_key(world, lose):
     await world.issue()
     world.start_deleting()
     lose(world)
 
     await world.reconcile()
 
-    assert world.writes() == []
+    assert (world.token().status.state, world.ready(), world.secret()) == ("Revoked", ("False", "Deleted"), None)
