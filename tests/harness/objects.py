@@ -47,11 +47,12 @@ def wait_for_state(api: Api, body: Json, state: str, *, seconds: float = 60.0) -
 
 
 def wait_for_reason(api: Api, body: Json, reason: str, *, seconds: float = 60.0) -> Json:
-    """Return the object once its condition Ready has this reason."""
+    """Return the object once its condition Ready or Ended has this reason."""
 
     def reached() -> Json | None:
         found = api.get(body)
-        return found if condition(found, "Ready").get("reason") == reason else None
+        said = condition(found, "Ready") or condition(found, "Ended")
+        return found if said.get("reason") == reason else None
 
     return must(poll(reached, seconds=seconds))
 

@@ -79,7 +79,7 @@ def _of_a_write(old: Pairing, state: State) -> Iterator[str]:
             yield "I7: a redemption was lost or changed while its serial stands"
         if RANK[new.state] < RANK[old.state]:
             yield "I8: the state went back within a serial"
-        if (old.state, new.state) == ("Used", "Revoked") and not old.ordered:
+        if (old.state, new.state) == ("Used", "Revoked") and not (old.ordered or old.deleting):
             yield "S29: the holder of a Used token revoked its trust"
     if new.redemption is not None and new.redemption != old.redemption and new.issued < new.serial:
         yield "I9: a token was accepted after the next serial was ordered"

@@ -42,18 +42,19 @@ def _may_rise(protocol: Protocol, pairing: Pairing) -> bool:
 def controller(world: World, state: State) -> Iterator[State]:
     """Reconcile."""
     pairing = state.pairing
-    what = next_step(pairing) if pairing is not None else None
+    what = next_step(pairing, retains=world.scenario.retains) if pairing is not None else None
     if what is None and pairing is not None and world.protocol.reopens_unfinished and _is_unfinished(state, pairing):
         what = "reopen"
     yield from _act(world, state, "controller", what)
 
 
-def next_step(pairing: Pairing) -> str | None:
+def next_step(pairing: Pairing, *, retains: bool) -> str | None:
     """Say what `domain.issuance.next_step` says: an order to revoke stands before a serial to issue."""
+    ends = pairing.ordered or (pairing.deleting and not retains)
+    if ends and (pairing.state, pairing.issued) != ("Revoked", pairing.serial):
+        return "revoke"
     if pairing.deleting:
         return None
-    if pairing.ordered and (pairing.state, pairing.issued) != ("Revoked", pairing.serial):
-        return "revoke"
     return "issue" if pairing.issued < pairing.serial else None
 
 

@@ -75,12 +75,13 @@ def test_what_has_ended_a_master_token_is_decided_alike(met: list[Pairing], reta
             assert revoked_by_pairing(_real(master, retains=retains), real) is ended, (pairing, master)
 
 
-def test_what_the_controller_does_next_is_decided_alike(met: list[Pairing]) -> None:
+@pytest.mark.parametrize("retains", [False, True])
+def test_what_the_controller_does_next_is_decided_alike(met: list[Pairing], retains: bool) -> None:
     steps = {issuance.Revoke: "revoke", issuance.Issue: "issue"}
     for pairing in met:
-        seen = issuance.Input(_token(pairing), secret=None, expected_digest=None, now=NOON)
+        seen = issuance.Input(_token(pairing, retains=retains), secret=None, expected_digest=None, now=NOON)
 
-        assert steps.get(type(issuance.next_step(seen))) == next_step(pairing), pairing
+        assert steps.get(type(issuance.next_step(seen))) == next_step(pairing, retains=retains), pairing
 
 
 def test_whether_a_holder_may_revoke_is_decided_alike(met: list[Pairing]) -> None:
@@ -153,7 +154,7 @@ def _decided(decision: object) -> str:
             return type(decision).__name__.lower()
 
 
-def _token(pairing: Pairing) -> PairingToken:
+def _token(pairing: Pairing, *, retains: bool = False) -> PairingToken:
     uid = UIDS[pairing.uid]
     status: dict[str, Any] = {}
     if pairing.issued:
@@ -164,7 +165,8 @@ def _token(pairing: Pairing) -> PairingToken:
         status["redemption"] = a_redemption(
             redemptionID=pairing.redemption.master, clientKeyThumbprint=KEYS[pairing.redemption.key]
         )
-    spec = {"serial": pairing.serial, "revoked": pairing.ordered}
+    policy = {"deletionPolicy": "Retain" if retains else "Revoke"}
+    spec = {"serial": pairing.serial, "revoked": pairing.ordered, "masterToken": policy}
     return a_pairing_token(uid=uid, deleting=pairing.deleting, status=status or None, **spec)
 
 

@@ -82,7 +82,8 @@ def test_a_pairing_token_that_is_held_while_it_goes_is_over_at_once_and_for_good
         'finalizers []string{"example.com/longer"}'
     )
     assert site.api.find(secret_of(body)) is None
-    assert (site.state_of("held"), site.is_active(master)) == (("Used", 1), False)
+    poll(lambda: site.state_of("held") == ("Revoked", 2))
+    assert not site.is_active(master)
     for name in ("held", "held-unused"):
         cast.ann.merge(site.pairing_token(name), LET_GO).must_succeed()
         wait_until_gone(site.api, site.pairing_token(name))

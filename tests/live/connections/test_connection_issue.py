@@ -310,5 +310,6 @@ def test_while_a_foreign_finalizer_holds_a_deleted_object_its_tokens_are_revoked
     poll(lambda: not is_good(site, token), seconds=3.0)
     held = wait_for_reason(api, body, "ConfigurationDeleted")
     assert [(one["state"], one["reason"]) for one in tokens_of(held)] == [("Revoked", "ConfigurationDeleted")]
+    wait_until_gone(api, connection_secret_of(body))
     api.merge(body, {"metadata": {"finalizers": None}}).must_succeed()
     wait_until_gone(api, body)
