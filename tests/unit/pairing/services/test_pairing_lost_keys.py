@@ -168,7 +168,7 @@ async def test_a_master_token_says_that_its_key_is_lost_until_it_is_restored(wor
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-async def test_a_used_token_says_so_while_its_client_could_repeat_its_request(world, lose):
+async def test_a_used_token_says_so_while_its_master_token_cannot_be_verified(world, lose):
     await world.replica().redeem(await world.issue())
     await world.reconcile()
     lose(world)
@@ -179,7 +179,7 @@ async def test_a_used_token_says_so_while_its_client_could_repeat_its_request(wo
     await world.reconcile()
 
     assert (said, outcome.requeue_at) == (("False", LOSSES[lose]), world.token().status.expiration_time)
-    assert world.said()["Ready"] == ("True", "Paired")
+    assert world.said()["Ready"] == ("False", LOSSES[lose])
 
 
 @pytest.mark.parametrize("lose", LOSSES)
@@ -191,3 +191,20 @@ async def test_the_deletion_of_a_token_is_recorded_without_the_key(world, lose):
     await world.reconcile()
 
     assert (world.token().status.state, world.ready(), world.secret()) == ("Revoked", ("False", "Deleted"), None)
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+async def test_q_a_used_token_does_not_report_a_trust_whose_key_is_lost(world, lose):
+    await world.replica().redeem(await world.issue())
+    world.clock.advance(3600)
+    lose(world)
+    world.restart()
+
+    outcome = await world.reconcile()
+    said = world.ready()
+    restore(world)
+    world.restart()
+    await world.reconcile()
+
+    assert (said, outcome.requeue_at) == (("False", LOSSES[lose]), None)
+    assert world.ready() == ("True", "Paired")
