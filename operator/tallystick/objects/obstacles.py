@@ -24,7 +24,10 @@ REMEMBERED = 10_000
 _BY_RBAC = r'User "[^"]*" cannot '
 # The words of Kubernetes for each cause, and the next action. The first one that matches counts.
 _ADVICE = (
-    (r"exceeded quota|insufficient quota|failed quota|unknown for quota", "raise the quota, or delete objects that it counts"),
+    (
+        r"exceeded quota|insufficient quota|failed quota|unknown for quota",
+        "raise the quota, or delete objects that it counts",
+    ),
     (
         r"admission webhook|calling webhook|AdmissionPolicy|admission plugin",
         "change this policy or webhook so that it permits the ServiceAccounts of the operator",

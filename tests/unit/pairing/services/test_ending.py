@@ -315,7 +315,9 @@ async def test_a_revocation_whose_record_is_rejected_says_so_and_is_made_later(w
 
 async def test_a_secret_that_cannot_be_deleted_is_reported_until_it_is_gone(world):
     await world.replica().redeem(await world.issue())
-    world.cluster.refusing["delete", "secrets"] = RefusedError('User "x" cannot delete resource "secrets"')
+    world.cluster.refusing["delete", "secrets"] = RefusedError(
+        'admission webhook "x.example.com" denied the request: no'
+    )
 
     for _ in range(3):
         await world.reconcile()
