@@ -19,7 +19,7 @@ ONLY_ACTIVE = (
     "cannot revoke the only active token; generate a new token first (add a slot), register it on all instances, "
     "then revoke this one"
 )
-STILL_REVOKED = "use another slot name, or wait until status.tokens reports the last token of this slot as Revoked"
+STILL_REVOKED = "use another slot name, or wait until status.tokens lists no Pending or Active token of this slot"
 STILL_REMOVED = "use another slot name, or wait until status.vacantSlots no longer lists this one"
 END_NOT_RECORDED = (
     "the previous licenseExpiresAt is not recorded yet; wait until status.tokens[].notAfter shows it, then change it"

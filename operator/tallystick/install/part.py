@@ -25,6 +25,12 @@ class Target(Protocol):
         """Server-side apply, by force."""
         ...
 
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str = ""
+    ) -> None:
+        """Delete the object with this uid."""
+        ...
+
 
 Probe = Callable[[Target], Awaitable[bool]]
 """Returns whether an API server shows by a dry run that a policy is in force."""
@@ -36,12 +42,14 @@ class InstallPart:
 
     Attributes:
         policies: Admission policies and their bindings, in the order in which they are installed.
+        obsolete: Objects of an installation with other settings, which are deleted if they exist.
         home_rules: RBAC rules in the operator's own namespace, by `controller` and `exchange`.
         roles: ClusterRoles for people to bind.
         probes: The conditions that the installer waits for, by a text that completes "waiting until ...".
     """
 
     policies: Sequence[Json] = ()
+    obsolete: Sequence[Json] = ()
     home_rules: Mapping[str, Sequence[Json]] = field(default_factory=dict)
     roles: Sequence[Json] = ()
     probes: Mapping[str, Probe] = field(default_factory=dict)

@@ -31,7 +31,7 @@ ONLY_ACTIVE = (
 )
 TWO_AT_MOST = "cannot generate a new token: 2 of 2 tokens are active; revoke one first"
 UNIQUE = "slot names must be unique"
-STILL_REVOKED = "use another slot name, or wait until status.tokens reports the last token of this slot as Revoked"
+STILL_REVOKED = "use another slot name, or wait until status.tokens lists no Pending or Active token of this slot"
 PROXY_ONLY = "reverseProxy applies only to deploymentType ReverseProxy"
 WHOLE_SECOND = "licenseExpiresAt must be a whole second in a year from 2000 to 9998"
 REMIND_IN_ORDER = "requireAfter must not be shorter than recommendAfter"

@@ -35,6 +35,8 @@ class Target:
         self.applied: list[Json] = []
         self.unserved: set[str] = set()
         self.refused: set[str] = set()
+        self.stored: set[tuple[str, str]] = set()
+        self.deleted: list[tuple[str, str, str, str]] = []
         self.served_from = self.silent_until = 0.0
         self._from = {"crds": crds, "writers": writers, "guard": guard, "requester": requester, "stamp": stamp}
 
@@ -42,7 +44,10 @@ class Target:
         return asyncio.get_running_loop().time() >= self._from[part]
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
-        del resource, namespace, name
+        if resource.kind != "CustomResourceDefinition":
+            if (resource.kind, name) not in self.stored:
+                raise NotFoundError("not found")
+            return {"metadata": {"name": name, "uid": f"uid-of-{name}", "resourceVersion": "7"}}
         if self._in_force("crds"):
             return {"status": {"conditions": [{"type": t, "status": "True"} for t in ("Established", "NamesAccepted")]}}
         # What a real API server says of a CRD in its first moments.
@@ -77,6 +82,12 @@ class Target:
         self.applied.append(body)
         return body
 
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str = ""
+    ) -> None:
+        self.deleted.append((resource.kind, name, uid, resource_version))
+        self.stored.discard((resource.kind, name))
+
 
 def silently(_: str) -> None:
     """Say nothing."""
@@ -100,6 +111,27 @@ async def test_crds_come_first_then_rights_then_policies() -> None:
         "waiting until a forged requester is rejected",
         "waiting until the mutation of the requester is in force",
     ]
+
+
+@in_virtual_time
+async def test_w_an_installation_for_service_accounts_deletes_the_policy_that_sets_the_requester() -> None:
+    target = Target()
+    requester = [body for body in parts()[0].policies if body["kind"].startswith("Mutating")]
+    target.stored = {(body["kind"], body["metadata"]["name"]) for body in requester}
+    stored = set(target.stored)
+
+    await install(target, INSTALLATION, KINDS, parts(), silently)
+    kept = set(target.stored)
+    await install(target, INSTALLATION, KINDS, parts(RequesterMode.SERVICE_ACCOUNT), silently)
+    deleted = list(target.deleted)
+    await install(target, INSTALLATION, KINDS, parts(RequesterMode.SERVICE_ACCOUNT), silently)
+
+    assert (len(stored), kept, target.stored) == (2, stored, set())
+    assert [kind for kind, *_ in deleted] == ["MutatingAdmissionPolicyBinding", "MutatingAdmissionPolicy"]
+    assert {(uid, version) for _, name, uid, version in deleted if uid == f"uid-of-{name}"} == {
+        (f"uid-of-{name}", "7") for _, name, *_ in deleted
+    }
+    assert target.deleted == deleted
 
 
 @in_virtual_time
