@@ -19,6 +19,7 @@ from tests.harness.connections import (
     set_slots,
     slots,
     token_in,
+    tokens_of,
     wait_for_active,
 )
 from tests.harness.objects import wait_for_reason
@@ -83,9 +84,9 @@ def lives(site: Site) -> Iterator[tuple[str, str]]:
     wait_for_active(api, body, ["new"])
     poll(lambda: site.exchange.heartbeat(old, where).status == 401)
     licensed = a_connection(site.namespace, "licensed")
-    connected(api, licensed)
+    issued = tokens_of(connected(api, licensed))[0]["issuedTime"]
     yield "licensed", token_in(api, licensed)
-    api.merge(licensed, {"spec": {"licenseExpiresAt": "2026-01-31T00:00:00Z"}}).must_succeed()
+    api.merge(licensed, {"spec": {"licenseExpiresAt": issued}}).must_succeed()
     wait_for_reason(api, licensed, "LicenseExpired")
     gone = a_connection(site.namespace, "gone")
     connected(api, gone)

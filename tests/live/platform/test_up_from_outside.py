@@ -133,7 +133,7 @@ def test_the_main_job_goes_with_kubectl_and_curl(first_run: UpProcess, tmp_path:
     assert (described["sub"], described["jti"]) == ("tallystick-admin", first[1]["token_id"])
     assert revoked == 200
     poll(lambda: first_run.introspect(master, bearer) == (200, {"active": False}), seconds=2.0)
-    shown = first_run.kubectl("get", "ptok", "site-a")
+    shown = first_run.kubectl("get", "ptok", "site-a", "--output=wide")
     assert token_id in shown
     assert "Used" in shown
 
