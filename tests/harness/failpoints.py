@@ -75,6 +75,10 @@ def points_of(calls: Iterable[Call]) -> list[Failpoint]:
     return points
 
 
+# A dry run changes nothing: a process that ends there is one that ends before its next call.
+DRY_RUN = "dry_run"
+
+
 def recorded(file: Path) -> list[Call]:
     """Return the calls that a process has noted, in their order."""
     return [Call(*line.split("\t")) for line in file.read_text().splitlines()]
@@ -156,8 +160,9 @@ class SteppingCluster:
                 yield item
 
     async def create(self, resource: Resource, body: Json, *, dry_run: bool = False) -> Json:
-        if dry_run:  # it changes nothing: a process that dies there is one that dies before its next call
-            return await self._cluster.create(resource, body, dry_run=True)
+        if dry_run:
+            async with self._step(DRY_RUN, resource, *_named(body)):
+                return await self._cluster.create(resource, body, dry_run=True)
         async with self._step("create", resource, *_named(body)):
             return await self._cluster.create(resource, body)
 

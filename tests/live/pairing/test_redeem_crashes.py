@@ -30,7 +30,7 @@ from tests.harness import endings
 from tests.harness.api import Api
 from tests.harness.endings import Ending, Trust, name_of
 from tests.harness.exchange import Exchange, HttpAnswer, Replica, another_client, replica
-from tests.harness.failpoints import RECORD_VARIABLE, Call, Failpoint, points_of, recorded
+from tests.harness.failpoints import DRY_RUN, RECORD_VARIABLE, Call, Failpoint, points_of, recorded
 from tests.harness.pairing_site import INVALID_TEXT, USED_TEXT, Site, claims_of, make_site
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
@@ -75,8 +75,8 @@ def steps(
 def _noted(notes: Path, redeem: Callable[[], HttpAnswer]) -> list[Call]:
     before = len(recorded(notes))
     redeem().must_succeed()
-    # All but the keyring's Secret, which is read every few seconds whatever happens.
-    return [call for call in recorded(notes)[before:] if call.name != KEYRING_SECRET]
+    # All but dry runs, and the keyring's Secret, which is read every few seconds whatever happens.
+    return [call for call in recorded(notes)[before:] if call.name != KEYRING_SECRET and call.verb != DRY_RUN]
 
 
 @pytest.fixture(scope="module")
