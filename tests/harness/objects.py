@@ -13,6 +13,18 @@ from tests.harness.processes import poll
 Json = dict[str, Any]
 
 SERVICE: Json = {"purpose": "Service", "useCase": "mission-control"}
+# The spec of a MasterToken as small as the schema permits.
+MASTER: Json = {
+    "tokenID": "m-1",
+    "kid": "k-1",
+    "useCase": "mission-control",
+    "scope": [],
+    "audience": [],
+    "subject": "somebody",
+    "issuedTime": "2030-01-01T12:00:00Z",
+    "expirationTime": "2031-01-01T12:00:00Z",
+    "deletionPolicy": "Revoke",
+}
 
 
 def a_pairing_token(namespace: str, name: str = "site-a", **spec: object) -> Json:

@@ -12,6 +12,7 @@ from tallystick.pairing.domain.requester import VALIDATION_REJECTS_FORGED
 from tallystick.schema.meta import API_VERSION, GROUP
 from tests.harness.api import Api
 from tests.harness.grants import grant
+from tests.harness.objects import MASTER
 from tests.harness.rule_cases import every_creator, every_status_writer, every_writer
 from tests.harness.writers import Writer
 
@@ -19,17 +20,6 @@ Json = dict[str, Any]
 
 OURS = "tallystick-system"
 SERVICE = {"purpose": "Service", "useCase": "mission-control"}
-MASTER: Json = {
-    "tokenID": "m-1",
-    "kid": "k-1",
-    "useCase": "mission-control",
-    "scope": [],
-    "audience": [],
-    "subject": "somebody",
-    "issuedTime": "2030-01-01T12:00:00Z",
-    "expirationTime": "2031-01-01T12:00:00Z",
-    "deletionPolicy": "Revoke",
-}
 PAIRED = MASTER | {"pairingTokenRef": {"name": "site-a", "uid": "7a5c"}, "serial": 1, "redemptionID": "c-1"}
 
 

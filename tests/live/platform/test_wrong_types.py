@@ -17,6 +17,7 @@ from tallystick.pairing.api.master_token import MasterToken, MasterTokenSpec
 from tallystick.pairing.api.pairing_token import PairingToken
 from tallystick.schema.meta import API_VERSION
 from tests.harness.api import Answer, Api
+from tests.harness.objects import MASTER
 from tests.harness.rule_cases import with_every_right
 from tests.harness.rule_shapes import schema_of
 
@@ -40,17 +41,7 @@ ONLY_REVOKED = MasterTokenSpec.RULES[0].message
 SPECS: dict[Any, Json] = {
     PairingToken: {"purpose": "Service", "useCase": "mission-control"},
     ConnectionConfiguration: {"deploymentType": "Kubernetes"},
-    MasterToken: {
-        "tokenID": "m-1",
-        "kid": "k-1",
-        "useCase": "mission-control",
-        "scope": [],
-        "audience": [],
-        "subject": "somebody",
-        "issuedTime": "2030-01-01T12:00:00Z",
-        "expirationTime": "2031-01-01T12:00:00Z",
-        "deletionPolicy": "Revoke",
-    },
+    MasterToken: MASTER,
 }
 every_kind = pytest.mark.parametrize("kind", SPECS, ids=lambda kind: kind.__name__)
 

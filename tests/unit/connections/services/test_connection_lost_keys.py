@@ -2,12 +2,9 @@
 
 import pytest
 
-from tallystick.tokens.lost_keys import keyring_missing, keyring_unusable
-from tests.builders import a_key, a_keyring
 from tests.worlds.connection_world import ConnectionWorld
 from tests.worlds.damages import delete, edit_secret
-
-FIRST = a_key("first").key_id
+from tests.worlds.lost_keys import FIRST, LOSSES, damage_the_keyring, delete_the_keyring, lose_the_key, restore
 
 
 @pytest.fixture
@@ -15,31 +12,8 @@ def world() -> ConnectionWorld:
     return ConnectionWorld()
 
 
-def delete_the_keyring(world):
-    world.keys.loss = keyring_missing("op")
-
-
-def damage_the_keyring(world):
-    world.keys.loss = keyring_unusable("op", "the keyring has no usable issuer")
-
-
-def lose_the_key(world):
-    world.keys.held = a_keyring("second")
-
-
-def restore(world):
-    world.keys.loss, world.keys.held = None, a_keyring("first", "second")
-
-
 def make_immutable(world):
     edit_secret(world, lambda body: body.update(immutable=True))
-
-
-LOSSES = {
-    delete_the_keyring: "KeyringMissing",
-    damage_the_keyring: "KeyringUnusable",
-    lose_the_key: "SigningKeyMissing",
-}
 
 
 @pytest.mark.parametrize("slots", [("default",), ("blue", "green")])

@@ -3,35 +3,13 @@
 import pytest
 
 from tallystick.schema.builtin import SECRETS
-from tallystick.tokens.lost_keys import keyring_missing, keyring_unusable
-from tests.builders import a_key, a_keyring
+from tests.builders import a_key
+from tests.worlds.lost_keys import FIRST, LOSSES, damage_the_keyring, delete_the_keyring, lose_the_key, restore
 from tests.worlds.world import NAME, NAMESPACE, SECRET
 
-FIRST = a_key("first").key_id
 HOW = "Restore it from a backup (docs/backup.md), or start over: tallystick signing-keys new-keyring."
 
 
-def delete_the_keyring(world):
-    world.keys.loss = keyring_missing("op")
-
-
-def damage_the_keyring(world):
-    world.keys.loss = keyring_unusable("op", "the keyring has no usable issuer")
-
-
-def lose_the_key(world):
-    world.keys.held = a_keyring("second")
-
-
-def restore(world):
-    world.keys.loss, world.keys.held = None, a_keyring("first", "second")
-
-
-LOSSES = {
-    delete_the_keyring: "KeyringMissing",
-    damage_the_keyring: "KeyringUnusable",
-    lose_the_key: "SigningKeyMissing",
-}
 SAYS = {
     delete_the_keyring: f"Secret op/tallystick-keyring with the signing keys does not exist. {HOW} "
     f"The tokens of this object need signing key {FIRST}.",
