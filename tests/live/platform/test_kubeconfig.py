@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.kube.connection import Connection
+from tallystick.kube.connection import REREAD_SECONDS, Connection
 from tallystick.objects.ports import UnavailableError
 from tests.harness.connect_proxy import connect_proxy
 from tests.harness.kubeconfigs import HIDDEN, NAMED, Place, kubeconfig_place, review, we_say
@@ -447,10 +447,10 @@ def test_a_token_file_is_read_again(place: Place) -> None:
     async def both() -> list[Any]:
         before = await review(connection)
         file.write_text("second")
-        connection.reread_at_once()
+        connection._read_at -= 2 * REREAD_SECONDS  # a minute has passed
         after = await review(connection)
         file.unlink()
-        connection.reread_at_once()
+        connection._read_at -= 2 * REREAD_SECONDS  # a minute has passed
         return [one["headers"] for one in (before, after, await review(connection))]
 
     said = asyncio.run(both())
