@@ -203,7 +203,9 @@ def test_what_is_redeemed_while_it_is_revoked_is_over_once_that_is_acknowledged(
         late = [client.at(url).redeem(trust.pairing, key=key) for url in replicas.urls]
         assert {_said(answer) for answer in (*answers, *late) if answer.status != 200} <= _refusals(trust), seed
         assert not any(answer.status == 200 for answer in late), seed
-        assert len(got) <= 1, seed
+        # If the garbage collector deletes the MasterToken in the middle, the replica that consumed the pairing token
+        # creates it again, with another uid. It is the same master token, and is not valid.
+        assert len({claims_of(master)["jti"] for master in got}) <= 1, seed
         assert not any(alive), seed
         counts.update("redeemed" if answer.status == 200 else "refused" for answer in answers)
         counts["asked"] += len(alive)

@@ -187,6 +187,27 @@ async def test_what_ends_between_the_swap_and_the_answer_is_invalid_from_its_fir
     assert await replica.is_valid(redeemed.signed_jwt, world.clock.now()) is False
 
 
+async def test_a_master_token_that_the_garbage_collector_deletes_in_the_middle_comes_back_under_its_id_and_invalid(world):
+    """Two replicas may then return different bytes, with one `jti`, and none of them is valid."""
+    jwt = await world.issue()
+    deleted = []
+
+    def collect_garbage():
+        deleted.extend(world.masters())
+        master_gone(world)
+        pairing_gone(world)
+
+    world.cluster.fail_next("create", "mastertokens", LOST, applied=True)
+    world.cluster.before_next("create", "mastertokens", collect_garbage)
+    replica = world.replica()
+
+    redeemed = await replica.redeem(jwt)
+
+    assert [master.spec.token_id for master in deleted] == [redeemed.token_id]
+    assert deleted[0].metadata.uid != world.masters()[0].metadata.uid
+    assert await replica.is_valid(redeemed.signed_jwt, world.clock.now()) is False
+
+
 @pytest.mark.parametrize("change", [pairing_revoked_in_spec, master_revoked_in_spec])
 async def test_the_last_reads_are_never_shared(world, change):
     jwt = await world.issue()
