@@ -183,6 +183,9 @@ class Life:
         self.system.plane.restart_apiserver()
         assert [answer.status for answer in answers] == [503, 503]
         poll(lambda: site.api.create(site.pairing_token("probe"), dry_run=True).succeeded)
+        # A process may end if a watch breaks with an error. As in a cluster, it is started again.
+        self.system.up.restart_what_ended(lambda _: None)
+        poll(lambda: site.exchange.get("/readyz").status == HTTPStatus.OK)
         self.failures += 3
 
     def fail_for_good(self, name: str) -> None:

@@ -31,7 +31,8 @@ def prepare(site: Site, elsewhere: str, system: System) -> dict[str, Any]:
     system.clock.advance(SHORT)
     wait_for_state(site.api, site.pairing_token("expired"), "Expired")
     key = SigningKey.generate("ES256")
-    site.api.create({**site.pairing_token(), "metadata": {"name": "site-a", "namespace": elsewhere}}).must_succeed()
+    metadata = {"name": "site-a", "namespace": elsewhere}
+    site.api.create({**site.pairing_token(**LONG), "metadata": metadata}).must_succeed()
     tokens = {name: site.issue(name, **LONG) for name in ("used", "bound", "revoked", "superseded", "deleting")}
     site.exchange.redeem(tokens["used"]).must_succeed()
     site.exchange.redeem(tokens["bound"], key=key).must_succeed()
