@@ -31,7 +31,7 @@ TARGETS_ARE_CHECKED = (
 
 
 def _targets(installation: Installation) -> list[Json]:
-    """Allow a user to share a key only if he could copy it: read it here, and create a Secret there (docs/rules.md#r43).
+    """Let a user share a key only if he may read it here and create a Secret there (docs/rules.md#s20).
 
     A check by the authorizer costs 350,000 of the 1,000,000 units that one expression may cost. So each target has an
     expression of its own.
