@@ -12,15 +12,8 @@ from typing import Any
 from tallystick.clusterkeys.api.master_key import MASTER_KEYS, MasterKey
 from tallystick.clusterkeys.domain.keys import ClusterKey, KeyProblem, Purpose, parse_key
 from tallystick.clusterkeys.domain.provided import read_provided
-from tallystick.objects.labels import (
-    KEY_ID_LABEL,
-    KIND_LABEL,
-    MANAGED_BY,
-    MANAGER,
-    NAME_LABEL,
-    NAMESPACE_LABEL,
-    UID_LABEL,
-)
+from tallystick.objects.held_secrets import OUR_LABELS, labeled_secret_body
+from tallystick.objects.labels import UID_LABEL
 from tallystick.objects.merging import merged_metadata
 from tallystick.objects.ownership import SecretForm
 
@@ -28,9 +21,11 @@ Json = dict[str, Any]
 
 NEWEST, PREVIOUS = Purpose.MASTER.value, "master-key-previous"
 MASTER_KEY_SECRET = SecretForm(
-    suffix="-master-key", type=Purpose.MASTER.secret_type, keys=frozenset({NEWEST, PREVIOUS})
+    suffix="-master-key",
+    type=Purpose.MASTER.secret_type,
+    keys=frozenset({NEWEST, PREVIOUS}),
+    by_label=True,
 )
-OUR_LABELS = (MANAGED_BY, KIND_LABEL, NAME_LABEL, NAMESPACE_LABEL, UID_LABEL, KEY_ID_LABEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,26 +117,15 @@ def read_secret(key: MasterKey, body: Json | None) -> Found:
 
 def generated_secret(key: MasterKey, newest: ClusterKey, previous: ClusterKey | None) -> Json:
     """Return the Secret of a generated key as the controller creates it."""
-    meta = key.metadata
     values = {NEWEST: newest.to_hex()} | ({PREVIOUS: previous.to_hex()} if previous is not None else {})
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": secret_name(key),
-            "namespace": meta.namespace,
-            "labels": {
-                MANAGED_BY: MANAGER,
-                KIND_LABEL: MASTER_KEYS.kind,
-                NAME_LABEL: meta.name,
-                NAMESPACE_LABEL: meta.namespace,
-                UID_LABEL: meta.uid,
-                KEY_ID_LABEL: newest.fingerprint,
-            },
-        },
-        "type": MASTER_KEY_SECRET.type,
-        "data": {name: base64.b64encode(value.encode()).decode() for name, value in values.items()},
-    }
+    return labeled_secret_body(
+        secret_name(key),
+        MASTER_KEY_SECRET,
+        values,
+        owner=(MASTER_KEYS, key.metadata),
+        key_id=newest.fingerprint,
+        owned=False,
+    )
 
 
 def with_keys_of(wanted: Json, held: Json) -> Json:
