@@ -42,8 +42,8 @@ RFC_7520 = (
 )
 RFC_7520_KEY = "XctOhJAkA-pD9Lh7ZgW_2A"
 RFC_7520_TEXT = (
-    "You can trust us to stick with you through thick and thin\N{EN DASH}to the bitter end. And you can trust us to keep "
-    "any secret of yours\N{EN DASH}closer than you keep it yourself. But you cannot trust us to let you face trouble "
+    "You can trust us to stick with you through thick and thin\N{EN DASH}to the bitter end. And you can trust us to "
+    "keep any secret of yours\N{EN DASH}closer than you keep it yourself. But you cannot trust us to let you face trouble "
     "alone, and go off without a word. We are your friends, Frodo."
 )
 # RFC 7516 A.1.3 to A.1.6: the content key, and what it encrypts.
