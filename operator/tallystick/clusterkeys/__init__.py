@@ -1,1 +1,1 @@
-"""Join keys and master keys: the keys that the services of a cluster share, and the keys that seal them."""
+"""Cluster keys: the kinds JoinKey and MasterKey."""

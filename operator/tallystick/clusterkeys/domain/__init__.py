@@ -1,1 +1,1 @@
-"""Pure decisions about join keys and master keys: no I/O, and time and randomness are arguments."""
+"""The pure decisions of cluster keys: observations go in, the next step comes out."""
