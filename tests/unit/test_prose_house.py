@@ -11,6 +11,7 @@ from tests.unit.prose_sources.metrics import texts_of_metrics
 from tests.unit.prose_sources.source_code import comments_of, docstrings_of, sentences_of
 
 PACKAGES = (
+    "clusterkeys",
     "connections",
     "controller",
     "crypto",
