@@ -151,11 +151,21 @@ class SteppingCluster:
             return await self._cluster.get(resource, namespace, name)
 
     async def list(
-        self, resource: Resource, namespace: str = "", *, label_selector: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
     ) -> AsyncIterator[Json]:
         async with self._step("list", resource, namespace, ""):
             async for item in self._cluster.list(
-                resource, namespace, label_selector=label_selector, metadata_only=metadata_only
+                resource,
+                namespace,
+                label_selector=label_selector,
+                field_selector=field_selector,
+                metadata_only=metadata_only,
             ):
                 yield item
 

@@ -115,6 +115,7 @@ def _context(ports: Ports, settings: Settings, engine: Engine, keyrings: Keyring
         external_urls=settings.public_urls,
         ca_pem=_follow_ca(settings.ca_file, ports.files, engine.worklist.look_at_all_again),
         files=ports.files,
+        watch_namespaces=settings.watch_namespaces,
         settings=settings,
         look_again=engine.worklist.look_again,
         look_at_all_again=engine.worklist.look_at_all_again,

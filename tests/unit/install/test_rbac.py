@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from tallystick.cli.installing import install_parts
@@ -174,3 +175,12 @@ def test_every_binding_names_a_role_that_is_installed_before_it() -> None:
         seen.add((body["kind"], body["metadata"].get("namespace", ""), body["metadata"]["name"]))
         if "roleRef" in body:
             assert (body["roleRef"]["kind"], body["metadata"].get("namespace", ""), body["roleRef"]["name"]) in seen
+
+
+def test_the_controller_updates_only_objects_of_kinds_that_say_so() -> None:
+    kinds = [KINDS[0], replace(KINDS[-1], controller=("update",))]
+
+    rules = [rule for rule in built_in.controller_rules(kinds) if "update" in rule["verbs"]]
+
+    assert rules[0]["resources"] == [KINDS[-1].resource.plural]
+    assert [rule["resources"] for rule in built_in.controller_rules(KINDS[:1])][1:2] == [["pairingtokens/status"]]

@@ -42,9 +42,9 @@ RFC_7520 = (
 )
 RFC_7520_KEY = "XctOhJAkA-pD9Lh7ZgW_2A"
 RFC_7520_TEXT = (
-    "You can trust us to stick with you through thick and thin\N{EN DASH}to the bitter end. And you can trust us to keep "
-    "any secret of yours\N{EN DASH}closer than you keep it yourself. But you cannot trust us to let you face trouble "
-    "alone, and go off without a word. We are your friends, Frodo."
+    "You can trust us to stick with you through thick and thin\N{EN DASH}to the bitter end. "
+    "And you can trust us to keep any secret of yours\N{EN DASH}closer than you keep it yourself. "
+    "But you cannot trust us to let you face trouble alone, and go off without a word. We are your friends, Frodo."
 )
 # RFC 7516 A.1.3 to A.1.6: the content key, and what it encrypts.
 RFC_7516_KEY = bytes.fromhex("b1a1f480548fe1733fb403ff6b9ad4f68a076e5b702e22692f82cb2e7aea40fc")
