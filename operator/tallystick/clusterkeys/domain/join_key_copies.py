@@ -17,7 +17,7 @@ from tallystick.schema.meta import GROUP
 
 ACCEPTED_KEY = "join-key-accepted"
 SEALED_KEY, SEALED_ACCEPTED_KEY = "join-key.jwe", "join-key-accepted.jwe"
-FINALIZER = f"{GROUP}/join-key-copies"
+FINALIZER = f"{GROUP}/copies"
 """It holds a deleted JoinKey until its copies in other namespaces are deleted."""
 
 Shown = str

@@ -14,6 +14,7 @@ from tallystick.objects.reasons import SharedReason
 from tallystick.schema.times import rfc3339
 
 LONGEST_TARGET_MESSAGE = 512
+_MOST_NAMED = 3
 
 KEY_REUSE_TEXT = "join key and master key must differ; use another key for one of them"
 
@@ -65,7 +66,8 @@ def replaced_text(join_key: JoinKey) -> str:
 
 def drift_text(changed: Sequence[str]) -> str:
     """Return the message that another writer has changed Secrets of a join key."""
-    named = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+    more = len(changed) - _MOST_NAMED
+    named = ", ".join(changed[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
     return f"another client changed or deleted Secret {named}; the controller restored it"
 
 
@@ -130,7 +132,7 @@ def key_lost(join_key: JoinKey, fingerprint: str, looked_at: Sequence[Place], wh
         why: Why the sealed copy does not give the key, as a clause.
     """
     meta, spec = join_key.metadata, join_key.spec
-    names = ", ".join([*(str(place) for place in looked_at[:5]), f"{meta.namespace}/{sealed_name(join_key)}"])
+    names = ", ".join([*(str(place) for place in looked_at[:_MOST_NAMED]), f"{meta.namespace}/{sealed_name(join_key)}"])
     another = (
         f"raise spec.serial to {spec.serial + 1} for a new key"
         if spec.secret_ref is None

@@ -62,7 +62,8 @@ class KeyFinder:
         found = await self._masters.keys_of(join_key.metadata.namespace, join_key.spec.master_key_ref.name)
         if isinstance(found, MasterKeys):
             return found
-        return Problem(found.reason, found.message, Progress.RECONCILING if found.temporary else Progress.STALLED)
+        progress = Progress.RECONCILING if found.temporary else Progress.STALLED
+        return Problem(found.reason, found.message, progress, is_of_key=True)
 
     async def find(
         self, join_key: JoinKey, attempt: Attempt, wanted: Sequence[Held], given: Mapping[str, ClusterKey]

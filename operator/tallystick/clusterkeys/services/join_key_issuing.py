@@ -21,7 +21,7 @@ from tallystick.clusterkeys.services.join_key_finding import KeyFinder
 from tallystick.clusterkeys.services.join_key_replacing import DEFAULT_BITS, Random, clock_problem
 from tallystick.clusterkeys.services.join_key_sealing import is_reused, open_text, recorded_copy, seal_picture
 from tallystick.clusterkeys.services.join_key_secrets import Attempt, JoinKeySecrets
-from tallystick.clusterkeys.services.join_key_sharing import Seen, Sharing, target_statuses
+from tallystick.clusterkeys.services.join_key_sharing import Seen, Sharing, audit_seal, target_statuses
 from tallystick.clusterkeys.services.master_keyring import MasterKeys
 from tallystick.objects.context import Context
 from tallystick.objects.ownership import SecretConflict
@@ -86,12 +86,11 @@ class Issuing:
             key = self._first_key(seen.object, provided)
             if isinstance(key, Problem):
                 return key
-            if is_reused(key, masters):
-                return Problem(JoinKeyReason.KEY_REUSE, KEY_REUSE_TEXT)
             try:
-                return await self._share(seen, attempt, key, await self._create(seen, key, masters))
-            except AlreadyExistsError:
-                pass  # an attempt before this one has stored a key, or a Secret of others has the name
+                sealed = await self._create(seen, key, masters)
+            except AlreadyExistsError:  # an attempt before this one has stored a key, or the Secret is not ours
+                return await self._adopt(seen, attempt, masters)
+            return sealed if isinstance(sealed, Problem) else await self._share(seen, attempt, key, sealed)
         return await self._adopt(seen, attempt, masters)
 
     def _first_key(self, join_key: JoinKey, provided: ClusterKey | KeyProblem | None) -> ClusterKey | Problem:
@@ -103,16 +102,17 @@ class Issuing:
             case None:
                 return ClusterKey.generate(Purpose.JOIN, join_key.spec.key_size or DEFAULT_BITS, self._random)
 
-    async def _create(self, seen: Seen, key: ClusterKey, masters: MasterKeys) -> SealedCopy:
+    async def _create(self, seen: Seen, key: ClusterKey, masters: MasterKeys) -> SealedCopy | Problem:
         """Create the sealed copy. Only one create of a name succeeds, so it decides which key it is."""
         picture = first_picture(key.fingerprint)
         keys = {key.fingerprint: key}
         sealed = seal_picture(seen.object, picture, keys, masters, kept={}, random=self._random)
+        if isinstance(sealed, Problem):
+            return sealed
         await self._secrets.sealed.create(sealed.body)
         action = "generate-key" if seen.object.spec.secret_ref is None else "import-key"
-        facts = {"key_id": key.fingerprint, "version": FIRST_VERSION}
-        self._reconciler.audit(action, seen, **facts)
-        self._reconciler.audit("seal-key", seen, **facts, master_key_id=sealed.status.master_key)
+        self._reconciler.audit(action, seen, key_id=key.fingerprint, version=FIRST_VERSION)
+        audit_seal(self._reconciler, seen, picture.signs, sealed.status)
         return sealed.status
 
     async def _adopt(self, seen: Seen, attempt: Attempt, masters: MasterKeys) -> Issued | Problem:

@@ -10,11 +10,11 @@ from tallystick.clusterkeys.domain.join_key_messages import Problem, conflict_pr
 from tallystick.clusterkeys.domain.join_key_replacement import Cancel, Change, Publish, Retire, present_picture
 from tallystick.clusterkeys.domain.join_key_steps import Work
 from tallystick.clusterkeys.domain.keys import ClusterKey
-from tallystick.clusterkeys.services.join_key_finding import Found, KeyFinder
+from tallystick.clusterkeys.services.join_key_finding import KeyFinder
 from tallystick.clusterkeys.services.join_key_replacing import Random
 from tallystick.clusterkeys.services.join_key_sealing import kept_texts, seal_picture
 from tallystick.clusterkeys.services.join_key_secrets import Attempt, JoinKeySecrets
-from tallystick.clusterkeys.services.join_key_sharing import Seen, Sharing, target_statuses
+from tallystick.clusterkeys.services.join_key_sharing import Seen, Sharing, audit_seal, target_statuses
 from tallystick.objects.ownership import SecretConflict
 from tallystick.objects.reconciler import Reconciler
 
@@ -34,6 +34,13 @@ class Kept:
     changes: Mapping[str, Any]
     problem: Problem | None = None
     restored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The key that does not sign is lost. This change removes it."""
+
+    change: Change
 
 
 @dataclass(slots=True)
@@ -69,15 +76,15 @@ class Keeping:
         self._reconciler = reconciler
         self._random = random
 
-    async def keep(self, seen: Seen, work: Work, provided: ClusterKey | None) -> Kept | Change:
-        """Do the work. A Change is returned instead if the key that does not sign is lost, so that it must go."""
+    async def keep(self, seen: Seen, work: Work, provided: ClusterKey | None) -> Kept | GiveUp:
+        """Do the work, unless the key that does not sign is lost: then a change is due first."""
         given = {provided.fingerprint: provided} if provided is not None else {}
         look = _Look(seen, self._secrets.of(seen.object), work, given)
         sealed = await self._reseal(look) if work.reseal else None
-        if isinstance(sealed, Cancel | Publish | Retire):
+        if isinstance(sealed, GiveUp):
             return sealed
         outcomes = await self._copies(look)
-        if isinstance(outcomes, Cancel | Publish | Retire):
+        if isinstance(outcomes, GiveUp):
             return outcomes
         await self._sharing.remove(look.seen, work.orphans)
         look.seen = await self._sharing.release(look.seen)
@@ -89,7 +96,7 @@ class Keeping:
         problem = lost or (sealed if isinstance(sealed, Problem) else None)
         return Kept(look.seen, changes, problem, self._restored(look, sealed, outcomes))
 
-    async def _reseal(self, look: _Look) -> SealedCopy | Problem | Change:
+    async def _reseal(self, look: _Look) -> SealedCopy | Problem | GiveUp:
         """Seal the keys with the newest master key, from the sealed copy or from a copy with the recorded keys."""
         join_key, picture = look.seen.object, present_picture(look.seen.object)
         masters = await self._finder.masters_of(join_key)
@@ -105,7 +112,7 @@ class Keeping:
         if not found.has(picture.signs):
             return found.lost()
         if not found.has(picture.accepted):
-            return without_accepted(join_key)
+            return GiveUp(without_accepted(join_key))
         sealed = seal_picture(join_key, picture, found.keys, masters, kept=kept, random=self._random)
         if isinstance(sealed, Problem):
             return sealed
@@ -113,11 +120,10 @@ class Keeping:
         if stuck is not None:
             return stuck_problem(sealed_place(join_key), stuck)
         for held in sealed.anew:
-            facts = {"key_id": held.fingerprint, "version": held.version}
-            self._reconciler.audit("seal-key", look.seen, **facts, master_key_id=sealed.status.master_key)
+            audit_seal(self._reconciler, look.seen, held, sealed.status)
         return sealed.status
 
-    async def _copies(self, look: _Look) -> dict[Place, Problem | None] | Change:
+    async def _copies(self, look: _Look) -> dict[Place, Problem | None] | GiveUp:
         """Write the copies that are not as they must be."""
         if not look.work.copies:
             return {}
@@ -126,7 +132,7 @@ class Keeping:
         if not found.has(picture.signs) or (found.problem is not None and found.may_come_back):
             return dict.fromkeys(look.work.copies, found.lost())
         if not found.has(picture.accepted):
-            return without_accepted(join_key)
+            return GiveUp(without_accepted(join_key))
         look.seen = await self._sharing.hold(look.seen)
         if found.from_seal:
             held = picture.signs

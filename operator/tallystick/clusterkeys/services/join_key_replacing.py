@@ -33,7 +33,7 @@ from tallystick.clusterkeys.services.join_key_sealing import (
     seal_with_kept,
 )
 from tallystick.clusterkeys.services.join_key_secrets import Attempt, JoinKeySecrets
-from tallystick.clusterkeys.services.join_key_sharing import Outcomes, Seen, Sharing, target_statuses
+from tallystick.clusterkeys.services.join_key_sharing import Outcomes, Seen, Sharing, audit_seal, target_statuses
 from tallystick.clusterkeys.services.master_keyring import MasterKeys
 from tallystick.errors import NotYetError
 from tallystick.objects.conditions import Progress
@@ -219,8 +219,7 @@ class Replacing:
             action = "generate-key" if is_generated else "import-key"
             audit(action, seen, key_id=accepted.fingerprint, version=accepted.version)
         for held in sealed.anew:
-            facts = {"key_id": held.fingerprint, "version": held.version}
-            audit("seal-key", seen, **facts, master_key_id=sealed.status.master_key)
+            audit_seal(self._reconciler, seen, held, sealed.status)
         if isinstance(step.change, replacing.Switch):
             audit("replace-key", seen, key_id=signs.fingerprint, version=signs.version)
             after = seen.object.model_copy(update={"status": seen.object.status.model_copy(update=dict(changes))})

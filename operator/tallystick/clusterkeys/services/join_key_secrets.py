@@ -58,9 +58,7 @@ class JoinKeySecrets:
 
     def seen(self, join_key: JoinKey) -> dict[tuple[str, str], HeldSecret]:
         """Return the Secrets of a join key from the cache, the sealed copy among them."""
-        return {
-            (secret.namespace, secret.name): secret for secret in self._cache.secrets_of(join_key.metadata.uid)
-        }
+        return {(secret.namespace, secret.name): secret for secret in self._cache.secrets_of(join_key.metadata.uid)}
 
     def cached(self, namespace: str, name: str) -> HeldSecret | None:
         """Return the Secret of this name from the cache, also one that is not ours."""
@@ -93,9 +91,7 @@ class Attempt:
         if not self._secrets.serves(place.namespace):
             return None
         meta = self._join_key.metadata
-        return await self._once(
-            place, lambda: self._secrets.copies.held(meta, place.name, namespace=place.namespace)
-        )
+        return await self._once(place, lambda: self._secrets.copies.held(meta, place.name, namespace=place.namespace))
 
     async def keys_in_copies(self, wanted: Iterable[str]) -> dict[str, ClusterKey]:
         """Return the keys with these fingerprints that copies hold. No further copy is read once all are found."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence, Set
 
-from tallystick.clusterkeys.api.join_key import JOIN_KEYS, JoinKey, TargetStatus
+from tallystick.clusterkeys.api.join_key import JOIN_KEYS, JoinKey, SealedCopy, TargetStatus
 from tallystick.clusterkeys.domain.join_key_copies import FINALIZER, Place, copy_digest, places
 from tallystick.clusterkeys.domain.join_key_messages import LONGEST_TARGET_MESSAGE, Problem
-from tallystick.clusterkeys.domain.join_key_replacement import Picture
+from tallystick.clusterkeys.domain.join_key_replacement import Held, Picture
 from tallystick.clusterkeys.domain.keys import ClusterKey
 from tallystick.clusterkeys.services.join_key_secrets import Attempt, JoinKeySecrets
 from tallystick.objects.held_secrets import HeldSecret
@@ -102,6 +102,12 @@ class Sharing:
         else:
             self._cache.remember(JOIN_KEYS, stored)
         return Observed(JoinKey.model_validate(stored), stored)
+
+
+def audit_seal(reconciler: Reconciler[JoinKey], seen: Seen, held: Held, sealed: SealedCopy) -> None:
+    """Write to the audit log that a key was sealed with a master key."""
+    key_id, master_key_id = held.fingerprint, sealed.master_key
+    reconciler.audit("seal-key", seen, key_id=key_id, version=held.version, master_key_id=master_key_id)
 
 
 def target_statuses(join_key: JoinKey, outcomes: Outcomes, version: int) -> list[TargetStatus]:

@@ -7,9 +7,9 @@ between two writes, the next attempt takes the key from the sealed copy.
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from tallystick.clusterkeys.api.join_key import JOIN_KEYS, JoinKey
+from tallystick.clusterkeys.api.join_key import JoinKey
 from tallystick.clusterkeys.api.master_key import MASTER_KEYS
 from tallystick.clusterkeys.api.reasons import KeyEventReason
 from tallystick.clusterkeys.domain.join_key_copies import sealed_name
@@ -31,20 +31,11 @@ from tallystick.objects.ports import Cache, Cluster, Json, NotFoundError
 from tallystick.objects.reconciler import Reconciler
 from tallystick.objects.result import Result
 from tallystick.schema.builtin import SECRETS
-from tallystick.schema.meta import Resource
 
 RETRY_WAITING_SECONDS = 10.0
 
 Provided = ClusterKey | KeyProblem | None
 """The key in the user's Secret, or why there is none; None if the key is generated."""
-
-
-class Follows(Protocol):
-    """Notices that a user has changed a Secret with a key of his own."""
-
-    def follow(self, purpose: Purpose, namespace: str, name: str, follower: tuple[Resource, str, str]) -> None:
-        """Reconcile an object again after the next change of a Secret."""
-        ...
 
 
 class JoinKeys:
@@ -54,10 +45,9 @@ class JoinKeys:
         cluster: The API server.
         cache: The objects that the watches have read.
         masters: The master keys that are open.
-        provided: Notices changes of users' Secrets.
         random: Returns so many random bytes, such as `secrets.token_bytes`.
-        ctx: Time, audit log and events.
         namespaces: The namespaces that the operator serves; empty means all.
+        ctx: Time, audit log and events.
     """
 
     def __init__(
@@ -65,14 +55,12 @@ class JoinKeys:
         cluster: Cluster,
         cache: Cache,
         masters: Masters,
-        provided: Follows,
         random: Random,
+        namespaces: tuple[str, ...],
         ctx: Context,
-        namespaces: tuple[str, ...] = (),
     ) -> None:
         self._cluster = cluster
         self._cache = cache
-        self._provided = provided
         self._ctx = ctx
         self._reconciler = Reconciler(JoinKey, describe_join_key, cluster, cache, ctx)
         self._secrets = JoinKeySecrets(cluster, cache, namespaces)
@@ -134,7 +122,7 @@ class JoinKeys:
         work, key = self._work(seen.object, provided), provided if isinstance(provided, ClusterKey) else None
         kept = await self._keeping.keep(seen, work, key)
         if not isinstance(kept, Kept):
-            waits = await self._replace(seen, kept, provided)
+            waits = await self._replace(seen, kept.change, provided)
             return None if waits is None else await self._finish(seen, {}, waits)
         result = await self._finish(kept.seen, kept.changes, problem or kept.problem)
         if kept.restored:
@@ -175,7 +163,6 @@ class JoinKeys:
         reference, meta = join_key.spec.secret_ref, join_key.metadata
         if reference is None:
             return None
-        self._provided.follow(Purpose.JOIN, meta.namespace, reference.name, (JOIN_KEYS, meta.namespace, meta.name))
         where = f"{meta.namespace}/{reference.name}"
         return read_provided(
             Purpose.JOIN, await self._secret(meta.namespace, reference.name), where=where, bits=join_key.spec.key_size
