@@ -11,6 +11,7 @@ from tallystick.install.installation import Installation
 from tallystick.schema.meta import API_VERSION, GROUP
 from tests.harness.api import Answer, Api
 from tests.harness.grants import grant
+from tests.harness.installed import new_namespace
 from tests.harness.processes import poll
 from tests.harness.rule_cases import every_creator, every_status_writer, every_writer
 from tests.harness.writers import StatusWriter, Writer
@@ -28,7 +29,7 @@ TO_CREATE = "to share a join key with another namespace, you need permission to 
 
 
 class Places(NamedTuple):
-    """Where the JoinKeys are, and two namespaces to share them with. Nobody but the administrator may write in `closed`."""
+    """Where the JoinKeys are, and two namespaces to share them with. Only the administrator may write in `closed`."""
 
     here: str
     there: str
@@ -325,8 +326,8 @@ def test_a_master_key_that_no_join_key_names_is_deleted(admin: Api, master_key: 
     assert admin.find(body) is None
 
 
-def test_a_namespace_is_deleted_with_the_master_keys_in_use(admin: Api, make_namespace: Callable[[str], str]) -> None:
-    namespace = make_namespace("keys-deleted")
+def test_a_namespace_is_deleted_with_the_master_keys_in_use(admin: Api) -> None:
+    namespace = new_namespace(admin, "keys-deleted")
     body = a_master_key(admin, namespace, "product", 2)
 
     admin.delete({"kind": "Namespace", "metadata": {"name": namespace}}).must_succeed()
