@@ -1,4 +1,5 @@
-// Package servicetoken signs and verifies service tokens with a mounted join key. Go 1.24 or newer, standard library alone.
+// Package servicetoken signs and verifies service tokens with a mounted join key.
+// It needs Go 1.24 or newer, and the standard library alone.
 package servicetoken
 
 import (
@@ -136,7 +137,8 @@ func mac(joinKey []byte, text string) []byte {
 	return m.Sum(nil)
 }
 
-// decode reads the members of a JSON object, and returns how many there are. Go alone would accept names in another case.
+// decode reads members of a JSON object, and returns how many it has.
+// Unmarshal into a struct would accept names in another case.
 func decode(segment string, into map[string]any) (count int, err error) {
 	raw, err := b64.DecodeString(segment)
 	if err != nil {
