@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _BITS_BY_CHARACTERS = {32: 128, 64: 256}
 _HEXADECIMAL = frozenset(string.hexdigits)
-# What editors and `openssl rand -hex` leave around a key. No other blank is one: str.strip would drop Unicode's too.
+# The blanks that editors and `openssl rand -hex` leave around a key. str.strip would also drop those of Unicode.
 _BLANKS = " \t\r\n\v\f"
 _FINGERPRINT_BYTES = 12
 # A key that is published is known to everybody. This one stands in the manuals of JFrog.
