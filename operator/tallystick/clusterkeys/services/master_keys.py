@@ -155,6 +155,7 @@ class MasterKeys:
             self._views[place] = replace(self._views[place], memory=memory)
         self._reconciler.audit(_action(key, step), seen, master_key_id=newest.fingerprint, serial=step.serial)
         after = await self._reconciler.record(seen, changes)
+        self._counted_at[place] = self._ctx.clock.monotonic()
         if memory is not None:
             self._keyring.load(key, memory)
         self._keyring.keep(after.object, step.held)
