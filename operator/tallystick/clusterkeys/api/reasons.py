@@ -109,6 +109,9 @@ class JoinKeyReason(StrEnum):
     TARGET_NOT_WATCHED = "TargetNotWatched"
     """The operator does not serve the namespace of a target."""
 
+    JOIN_KEY_DELETED = "JoinKeyDeleted"
+    """The object is being deleted, and the controller deletes its copies in other namespaces."""
+
 
 class KeyEventReason(StrEnum):
     """Reasons of Warning events about a MasterKey or JoinKey that no condition has."""
