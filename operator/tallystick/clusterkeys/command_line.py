@@ -8,7 +8,6 @@ import typer
 
 from tallystick.runtime.flags import CommandGroup, CommandLine, Flag
 
-
 _ONCE = "at the first start, in the namespace of the operator"
 _FLAGS = (
     Flag(
@@ -26,7 +25,7 @@ _FLAGS = (
         option=Annotated[
             str | None,
             typer.Option(
-                help="Secret in that namespace with your own key for MasterKey `default`. Default: the key is generated."
+                help="Secret there with your own key for MasterKey `default`. Default: none; it is generated."
             ),
         ],
     ),
@@ -34,9 +33,7 @@ _FLAGS = (
         name="bootstrap_join_key_secret",
         option=Annotated[
             str | None,
-            typer.Option(
-                help="Secret in that namespace with your own key for JoinKey `default`. Default: the key is generated."
-            ),
+            typer.Option(help="Secret there with your own key for JoinKey `default`. Default: none; it is generated."),
         ],
     ),
 )
