@@ -6,7 +6,7 @@ from typing import Any
 
 from tallystick.clusterkeys.domain.join_key_copies import keys_in
 from tallystick.clusterkeys.domain.keys import ClusterKey
-from tallystick.clusterkeys.domain.sealing import open_sealed
+from tallystick.clusterkeys.domain.sealing import SealProblem, open_sealed, read_sealed
 from tallystick.objects.ports import ClusterError
 from tests.fakes import Call
 from tests.unit.clusterkeys.vectors import a_master_key
@@ -66,7 +66,10 @@ class History:
 
 @lru_cache(maxsize=4096)
 def _fingerprint_in(text: str) -> str | None:
-    key = open_sealed(text, MASTERS, about=None)
+    unverified = read_sealed(text)
+    if isinstance(unverified, SealProblem):
+        return None
+    key = open_sealed(text, MASTERS, unverified.about)
     return key.fingerprint if isinstance(key, ClusterKey) else None
 
 
