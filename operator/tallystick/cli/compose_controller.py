@@ -116,6 +116,7 @@ def _context(ports: Ports, settings: Settings, engine: Engine, keyrings: Keyring
         ca_pem=_follow_ca(settings.ca_file, ports.files, engine.worklist.look_at_all_again),
         files=ports.files,
         watch_namespaces=settings.watch_namespaces,
+        identity=settings.identity,
         settings=settings,
         look_again=engine.worklist.look_again,
         look_at_all_again=engine.worklist.look_at_all_again,

@@ -37,6 +37,7 @@ class ControllerContext(Generic[S]):
         signer: Signs and verifies tokens.
         namespace: The operator's own namespace.
         watch_namespaces: The namespaces that the operator serves; empty means all.
+        identity: The name of this replica, as its Lease has it.
         external_urls: The URLs of the exchange; at least one, and the first is the default.
         ca_pem: Returns the CA of the exchange's certificate (PEM), for Secrets; None if it has none of its own.
         files: Reads files again that another program renews, on each replica.
@@ -57,6 +58,7 @@ class ControllerContext(Generic[S]):
     look_at_all_again: Callable[[], None]
     files: RenewedFiles = field(default_factory=RenewedFiles)
     watch_namespaces: tuple[str, ...] = ()
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
