@@ -1,4 +1,4 @@
-"""The group of commands of `tallystick`, with a part that is imported only when it is needed."""
+"""The groups of commands of `tallystick`. Their parts are imported only when they are needed."""
 
 from typing import Any
 
@@ -27,12 +27,8 @@ class SigningKeys(TyperGroup):
         """The base class has no commands to set."""
 
 
-class Commands(TyperGroup):
-    """All commands, in the order of the help."""
-
-    def __init__(self, *, commands: dict[str, TyperCommand | TyperGroup] | None = None, **settings: Any) -> None:
-        later = SigningKeys(name="signing-keys", help=SIGNING_KEYS_HELP, no_args_is_help=True, rich_markup_mode=None)
-        super().__init__(commands={**(commands or {}), "signing-keys": later}, **settings)
+class CommandsOfGroup(TyperGroup):
+    """A group of commands."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the flags before the command. Typer would import pydantic to read one without a value."""
@@ -40,3 +36,11 @@ class Commands(TyperGroup):
         for flag in flags:
             flag.default = flag.default or False
         return flags
+
+
+class Commands(CommandsOfGroup):
+    """All commands, in the order of the help."""
+
+    def __init__(self, *, commands: dict[str, TyperCommand | TyperGroup] | None = None, **settings: Any) -> None:
+        later = SigningKeys(name="signing-keys", help=SIGNING_KEYS_HELP, no_args_is_help=True, rich_markup_mode=None)
+        super().__init__(commands={**(commands or {}), "signing-keys": later}, **settings)

@@ -135,7 +135,9 @@ def test_a_full_disk_or_a_reader_that_has_gone_gives_no_traceback(name: str):
     assert gone == (1, "")
 
 
-@pytest.mark.parametrize("name", ["--version", "--help", "up --help", "pair --help", "nosuch"])
+@pytest.mark.parametrize(
+    "name", ["--version", "--help", "up --help", "pair --help", "keys --help", "keys open --help", "nosuch"]
+)
 def test_help_and_version_import_nothing_that_only_the_commands_need(name: str):
     code = f"""
 import sys
@@ -152,10 +154,10 @@ finally:
 
 
 def test_the_command_line_has_the_flags_and_commands_of_each_feature():
-    features = [feature for feature in FEATURES if feature.flags or feature.commands]
+    features = [feature for feature in FEATURES if feature.flags or feature.commands or feature.command_groups]
 
-    assert [(line.flags, line.commands) for line in COMMAND_LINES] == [
-        (feature.flags, feature.commands) for feature in features
+    assert [(line.flags, line.commands, line.groups) for line in COMMAND_LINES] == [
+        (feature.flags, feature.commands, feature.command_groups) for feature in features
     ]
     assert signing_keys.info.help == SIGNING_KEYS_HELP
 

@@ -91,10 +91,10 @@ def seal(join: ClusterKey, master: ClusterKey, about: SealedFor, random: Callabl
     return compact
 
 
-def open_sealed(text: str, masters: Sequence[ClusterKey], about: SealedFor | None) -> ClusterKey | SealProblem:
+def open_sealed(text: str, masters: Sequence[ClusterKey], about: SealedFor) -> ClusterKey | SealProblem:
     """Open a sealed join key with that one of the master keys which it names.
 
-    `about` is the object that it must belong to; None accepts any, for the owner of the master key.
+    `about` is the object that it must belong to.
     """
     unverified = read_sealed(text)
     if isinstance(unverified, SealProblem):
@@ -107,7 +107,7 @@ def open_sealed(text: str, masters: Sequence[ClusterKey], about: SealedFor | Non
         return SealProblem("MasterKeyMismatch", mismatch, kid)
     if unverified.encryption != _ENCRYPTION_BY_BITS[master.bits]:
         return SealProblem("NotASealedKey", "enc does not fit the master key", kid)
-    if about is not None and unverified.about != about:
+    if unverified.about != about:
         return SealProblem("NotASealedKey", "sealed for another object", kid)
     plaintext = _decrypted(unverified, master)
     if plaintext is None:

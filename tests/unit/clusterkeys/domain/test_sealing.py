@@ -24,7 +24,15 @@ from tallystick.clusterkeys.domain.sealing import (
     sealed_kid,
 )
 from tallystick.crypto.encoding import from_base64url, to_base64url, to_json
-from tests.unit.clusterkeys.vectors import VECTORS, Json, a_join_key, a_master_key, counting_key
+from tests.unit.clusterkeys.vectors import (
+    EDITS,
+    VECTORS,
+    Json,
+    a_join_key,
+    a_master_key,
+    compact_of,
+    counting_key,
+)
 
 ABOUT = SealedFor("JoinKey", "edge", "jpd-1", "5d3c5a0e-0000-4000-8000-000000000000", 3)
 NOT_COMPACT = SealProblem("NotASealedKey", "not the compact form of a sealed join key")
@@ -54,24 +62,8 @@ def vector_about(expected: Json) -> SealedFor:
     return SealedFor(expected["kind"], expected["ns"], expected["name"], expected["uid"], expected["version"])
 
 
-def compact_of(vector: Json) -> str:
-    hexadecimal = [vector.get("encryptedKey", ""), vector["iv"], vector["ciphertext"], vector["tag"]]
-    return ".".join(
-        [to_base64url(vector["header"].encode()), *(to_base64url(bytes.fromhex(one)) for one in hexadecimal)]
-    )
-
-
 def last_sealed() -> str:
     return compact_of(VECTORS["sealed"][-1])
-
-
-EDITS = {
-    "padding": lambda text: text + "==",
-    "line end": lambda text: text + "\n",
-    "unused bits of the last character": lambda text: text[:-1] + chr(ord(text[-1]) + 1),
-    "six segments": lambda text: text + ".AA",
-    "empty": lambda _: "",
-}
 
 
 def master_of(vector: Json) -> ClusterKey:
@@ -90,6 +82,12 @@ def forged(header: Any, *, plaintext: str = "", master: ClusterKey | None = None
 def header_of(text: str) -> Json:
     header: Json = json.loads(from_base64url(text.partition(".")[0]))
     return header
+
+
+def open_any(text: str, masters: list[ClusterKey]) -> ClusterKey | SealProblem:
+    """Open a text whatever object it names."""
+    unverified = read_sealed(text)
+    return unverified if isinstance(unverified, SealProblem) else open_sealed(text, masters, unverified.about)
 
 
 def a_sealed(join: ClusterKey | None = None, master: ClusterKey | None = None) -> str:
@@ -123,9 +121,12 @@ def test_a_key_is_sealed_byte_for_byte_as_in_the_vectors(vector: Json) -> None:
 @pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda vector: vector["case"].replace(" ", "-"))
 def test_a_sealed_key_of_the_vectors_is_refused_with_its_text(vector: Json) -> None:
     text = EDITS[vector["case"]](last_sealed()) if "edit" in vector else compact_of(vector)
-    about = vector_about(vector["expectedObject"]) if "expectedObject" in vector else None
+    masters = [master_of(vector)]
 
-    problem = open_sealed(text, [master_of(vector)], about)
+    if "expectedObject" in vector:
+        problem = open_sealed(text, masters, vector_about(vector["expectedObject"]))
+    else:
+        problem = open_any(text, masters)
 
     assert isinstance(problem, SealProblem)
     assert (problem.reason, problem.text) == (vector["error"], vector["message"])
@@ -139,7 +140,7 @@ def test_what_is_sealed_is_opened_again(bits_of_join: int, bits_of_master: int) 
     text = a_sealed(join, master)
 
     assert open_sealed(text, [master], ABOUT) == join
-    assert open_sealed(text, [master], None) == join
+    assert open_any(text, [master]) == join
     assert sealed_kid(text) == master.fingerprint
     assert read_sealed(text) == UnverifiedSeal(master.fingerprint, f"A{bits_of_master}GCM", ABOUT, text)
     assert from_base64url(text.partition(".")[0]) == to_json(header_of(text))
@@ -218,7 +219,7 @@ def test_the_text_names_each_master_key_that_is_there() -> None:
 def test_a_header_with_another_value_is_refused(member: str, value: Any) -> None:
     header = {**header_of(a_sealed()), member: value}
 
-    assert open_sealed(forged(header), [a_master_key()], None) == NOT_THE_HEADER
+    assert open_any(forged(header), [a_master_key()]) == NOT_THE_HEADER
 
 
 @pytest.mark.parametrize("member", ["kind", "name", "ns", "uid", "version"])
@@ -227,19 +228,19 @@ def test_a_header_with_another_object_is_refused(member: str, value: Any) -> Non
     header = header_of(a_sealed())
     header["tallystick"][member] = value
 
-    assert open_sealed(forged(header), [a_master_key()], None) == NOT_THE_HEADER
+    assert open_any(forged(header), [a_master_key()]) == NOT_THE_HEADER
 
 
 @pytest.mark.parametrize("member", ["alg", "enc", "kid", "tallystick", "typ"])
 def test_a_header_without_a_member_is_refused(member: str) -> None:
     header = {name: value for name, value in header_of(a_sealed()).items() if name != member}
 
-    assert open_sealed(forged(header), [a_master_key()], None) == NOT_THE_HEADER
+    assert open_any(forged(header), [a_master_key()]) == NOT_THE_HEADER
 
 
 @pytest.mark.parametrize("raw", [b"null", b"[]", b"{", b"\xff", b'"x"', b"{}\n", b"\xef\xbb\xbf{}", b"[" * 500])
 def test_a_header_that_is_no_object_is_refused(raw: bytes) -> None:
-    assert open_sealed(forged(None, raw_header=raw), [a_master_key()], None) == NOT_CANONICAL
+    assert open_any(forged(None, raw_header=raw), [a_master_key()]) == NOT_CANONICAL
 
 
 @pytest.mark.parametrize("plaintext", ["x", a_join_key().to_hex().upper(), a_join_key().to_hex() + "\n", "0" * 48])
@@ -258,7 +259,7 @@ def test_each_single_character_of_a_sealed_key_counts() -> None:
         for place, character in enumerate(text)
         for other in ("A", "B", ".", "=")
         if other != character
-        and isinstance(open_sealed(text[:place] + other + text[place + 1 :], [a_master_key()], None), ClusterKey)
+        and isinstance(open_any(text[:place] + other + text[place + 1 :], [a_master_key()]), ClusterKey)
     ]
 
     assert opened == []
