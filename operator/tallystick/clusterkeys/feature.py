@@ -6,15 +6,18 @@ from typing import Any
 from tallystick.clusterkeys.admission import install_part
 from tallystick.clusterkeys.api.join_key import JOIN_KEYS, JoinKey, JoinKeyState
 from tallystick.clusterkeys.api.master_key import MASTER_KEYS, MasterKey, MasterKeyState
+from tallystick.clusterkeys.command_line import COMMAND_LINE
 from tallystick.clusterkeys.domain.join_key_copies import JOIN_KEY_COPY, SEALED_JOIN_KEY
 from tallystick.clusterkeys.domain.master_key_secret import MASTER_KEY_SECRET
+from tallystick.clusterkeys.domain.settings import ClusterKeySettings
+from tallystick.clusterkeys.services.bootstrap import RETRY_SECONDS, Bootstrap
 from tallystick.clusterkeys.services.join_key_index import JoinKeyIndex
 from tallystick.clusterkeys.services.join_keys import JoinKeys
 from tallystick.clusterkeys.services.master_keyring import MasterKeyring
 from tallystick.clusterkeys.services.master_keys import MasterKeys
 from tallystick.clusterkeys.services.provided_secrets import LOOK_SECONDS, ProvidedSecrets
 from tallystick.controller.part import ControllerContext, ControllerPart
-from tallystick.feature import Feature, NoSettings
+from tallystick.feature import Feature
 from tallystick.objects.kind import Kind
 from tallystick.runtime.chores import Chore, FirstRun
 from tallystick.runtime.gauges import Gauge, Reading
@@ -126,7 +129,7 @@ def readings(master_keys: MasterKeys, join_keys: JoinKeyIndex) -> dict[Gauge, Re
     }
 
 
-def _controller(context: ControllerContext[NoSettings]) -> ControllerPart:
+def _controller(context: ControllerContext[ClusterKeySettings]) -> ControllerPart:
     cluster, cache, ctx = context.cluster, context.cache, context.ctx
     provided = ProvidedSecrets(cluster, cache, context.watch_namespaces or ("",), context.look_again)
     index = JoinKeyIndex(cluster, cache, provided, context.look_again)
@@ -135,7 +138,9 @@ def _controller(context: ControllerContext[NoSettings]) -> ControllerPart:
     master_keys = MasterKeys(
         cluster, cache, keyring, index, provided, random=random, identity=context.identity, ctx=ctx
     )
-    join_keys = JoinKeys(cluster, cache, keyring, random, context.watch_namespaces, ctx)
+    namespace, watched = context.namespace, context.watch_namespaces
+    bootstrap = Bootstrap(cluster, namespace, context.settings, is_served=not watched or namespace in watched)
+    join_keys = JoinKeys(cluster, cache, keyring, random, watched, ctx)
     return ControllerPart(
         reconcilers={MASTER_KEYS: master_keys, JOIN_KEYS: index.following(join_keys)},
         chores=(
@@ -145,6 +150,12 @@ def _controller(context: ControllerContext[NoSettings]) -> ControllerPart:
                 what="look for changed key Secrets",
                 first_run=FirstRun.BEFORE_LEADING,
             ),
+            Chore(
+                every=RETRY_SECONDS,
+                run=bootstrap.run,
+                what="create the first keys",
+                first_run=FirstRun.BEFORE_LEADING,
+            ),
         ),
         readings=readings(master_keys, index),
     )
@@ -152,8 +163,10 @@ def _controller(context: ControllerContext[NoSettings]) -> ControllerPart:
 
 FEATURE = Feature(
     kinds=KINDS,
-    settings=NoSettings,
+    settings=ClusterKeySettings,
     gauges=(MASTER_KEYS_BY_STATE, JOIN_KEYS_BY_STATE, JOIN_KEYS_OUTDATED),
     controller=_controller,
     installation=lambda installation, _: install_part(installation),
+    flags=COMMAND_LINE.flags,
+    command_groups=COMMAND_LINE.groups,
 )
