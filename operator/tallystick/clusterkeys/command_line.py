@@ -6,7 +6,37 @@ from typing import Annotated
 
 import typer
 
-from tallystick.runtime.flags import CommandGroup, CommandLine
+from tallystick.runtime.flags import CommandGroup, CommandLine, Flag
+
+_ONCE = "at the first start, in the namespace of the operator"
+_FLAGS = (
+    Flag(
+        name="bootstrap_keys",
+        option=Annotated[
+            bool | None,
+            typer.Option(
+                "--bootstrap-keys/--no-bootstrap-keys",
+                help=f"Create MasterKey and JoinKey `default` {_ONCE}. Default: --bootstrap-keys.",
+            ),
+        ],
+    ),
+    Flag(
+        name="bootstrap_master_key_secret",
+        option=Annotated[
+            str | None,
+            typer.Option(
+                help="Secret there with your own key for MasterKey `default`. Default: none; it is generated."
+            ),
+        ],
+    ),
+    Flag(
+        name="bootstrap_join_key_secret",
+        option=Annotated[
+            str | None,
+            typer.Option(help="Secret there with your own key for JoinKey `default`. Default: none; it is generated."),
+        ],
+    ),
+)
 
 
 class KeyKind(StrEnum):
@@ -47,6 +77,7 @@ def open_(
 
 
 COMMAND_LINE = CommandLine(
+    flags={"controller": _FLAGS, "up": _FLAGS},
     groups=(
         CommandGroup(
             name="keys",

@@ -49,7 +49,7 @@ def readiness_of(key: MasterKey, view: View, counts: JoinKeyCounts) -> tuple[Rea
     """Return the readiness of an object whose key is at hand, and whether there is work left."""
     if view.available(key) is None:
         return messages.required(key) if key.spec.external else messages.waiting(key), False
-    if key.status.serial != key.spec.serial:
+    if key.status.serial != key.spec.serial and key.spec.secret_ref is not None:
         return ready(Reason.WAITING_FOR_NEW_KEY, messages.new_key_text(key, view.found)), True
     if key.status.previous_fingerprint is not None:
         has_previous = view.previous(key) is not None

@@ -51,9 +51,13 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class ForgetPrevious:
-    """Remove the previous key, from the Secret if `version` is given: no join key is sealed with it."""
+    """Forget the previous key, because no join key is sealed with it.
 
-    version: SecretVersion | None = None
+    Attributes:
+        held: The Secret from which it is removed; None if the Secret is not the controller's, or does not hold it.
+    """
+
+    held: Held | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,7 @@ def _with_key(key: MasterKey, view: View, held: Held) -> Step:
         return Record(held, key.spec.serial, replaces=recorded)
     if asks_for_another(key):
         return _rotate(key, view, held)
-    return _keep(key, view, held.version if _is_generated(key) and held.previous is not None else None)
+    return _keep(key, view, held if _is_generated(key) and held.previous is not None else None)
 
 
 def _rotate(key: MasterKey, view: View, held: Held) -> Step:
@@ -152,7 +156,7 @@ def _changes_hands(key: MasterKey) -> bool:
     return key.status.source is KeySource.GENERATED and not _is_generated(key)
 
 
-def _keep(key: MasterKey, view: View, holds_previous: SecretVersion | None) -> Step:
+def _keep(key: MasterKey, view: View, holds_previous: Held | None) -> Step:
     outdated = view.join_keys.outdated(key.status.fingerprint)
     has_previous = holds_previous is not None or key.status.previous_fingerprint is not None
     return ForgetPrevious(holds_previous) if has_previous and not outdated else Done()

@@ -113,12 +113,16 @@ class MasterKeyring:
         if isinstance(found, Held):
             self.keep(key, found)
         else:
-            self._known.pop(key.metadata.uid, None)
+            self.drop(key)
         return found
 
     def keep(self, key: MasterKey, found: Held) -> None:
         """Keep what the Secret holds. Whether it is the object's own depends on the fingerprint on record."""
         self._known[key.metadata.uid] = _Known(_wanted(key), found)
+
+    def drop(self, key: MasterKey) -> None:
+        """Read the Secret again at the next look: it has changed, and the watch has not reported that yet."""
+        self._known.pop(key.metadata.uid, None)
 
     def is_listed(self, key: MasterKey) -> bool:
         """Return whether the Secret of a MasterKey may exist, without a request."""

@@ -17,7 +17,7 @@ from tallystick.clusterkeys.domain import master_key_step as steps
 from tallystick.clusterkeys.domain.keys import ClusterKey, Purpose
 from tallystick.clusterkeys.domain.master_key_description import counts_of, describe
 from tallystick.clusterkeys.domain.master_key_messages import rotated_text
-from tallystick.clusterkeys.domain.master_key_secret import Absent, Found, secret_name
+from tallystick.clusterkeys.domain.master_key_secret import Absent, Found, SecretVersion, secret_name
 from tallystick.clusterkeys.domain.master_key_view import Memory, View
 from tallystick.clusterkeys.services.join_key_index import JoinKeyIndex
 from tallystick.clusterkeys.services.master_key_secrets import MasterKeySecrets
@@ -135,9 +135,18 @@ class MasterKeys:
         """Write a new key into the Secret. The next look records it."""
         key = seen.object
         new = ClusterKey.generate(Purpose.MASTER, key.spec.key_size or DEFAULT_BITS, self._random)
-        body = await self._secrets.write(key, new, step.previous, over=step.over)
-        if body is not None:
+        await self._write(key, new, step.previous, step.over)
+
+    async def _write(
+        self, key: MasterKey, newest: ClusterKey, previous: ClusterKey | None, over: SecretVersion | None
+    ) -> bool:
+        """Write the keys into the Secret; return False if it is not as it was, so that it has to be read again."""
+        body = await self._secrets.write(key, newest, previous, over=over)
+        if body is None:
+            self._keyring.drop(key)
+        else:
             self._keyring.note(key, body)
+        return body is not None
 
     async def _record(self, seen: Seen, step: steps.Record) -> None:
         """Record the key of the Secret, keep it in memory if it is external, and let the join keys follow."""
@@ -155,6 +164,7 @@ class MasterKeys:
             self._views[place] = replace(self._views[place], memory=memory)
         self._reconciler.audit(_action(key, step), seen, master_key_id=newest.fingerprint, serial=step.serial)
         after = await self._reconciler.record(seen, changes)
+        self._counted_at[place] = self._ctx.clock.monotonic()
         if memory is not None:
             self._keyring.load(key, memory)
         self._keyring.keep(after.object, step.held)
@@ -179,12 +189,9 @@ class MasterKeys:
         busy = not self._join_keys.is_done_until(self._sealing_at_rotation.get(place, 0))
         if busy or any(facts.is_outdated(newest) for facts in await self._join_keys.listed(*place)):
             return replace(await self._done(seen), requeue_after=RETRY_BUSY_SECONDS)
-        available = self._views[place].available(key)
-        if step.version is not None and available is not None:
-            body = await self._secrets.write(key, available, None, over=step.version)
-            if body is None:
-                return None
-            self._keyring.note(key, body)
+        held = step.held
+        if held is not None and not await self._write(key, held.newest, None, held.version):
+            return None
         forgotten = key.status.previous_fingerprint
         self._reconciler.audit("forget-key", seen, master_key_id=forgotten)
         self._keyring.change(key, previous=None)

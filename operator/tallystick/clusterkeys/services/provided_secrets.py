@@ -58,7 +58,7 @@ class ProvidedSecrets:
         return self._listed.get((purpose, namespace, name))
 
     def follow(self, purpose: Purpose, namespace: str, name: str, follower: Follower) -> None:
-        """Reconcile an object again each time that its Secret changes. It must do so with each reconciliation."""
+        """Reconcile an object again each time that its Secret changes, until the object is gone."""
         followed = (purpose, namespace, name)
         self._followers.setdefault(followed, set()).add(follower)
         self._seen.setdefault(followed, self.version(*followed))
@@ -72,12 +72,19 @@ class ProvidedSecrets:
             async for body in self._list(purpose, namespace)
         }
         for followed, before in list(self._seen.items()):
-            if self.version(*followed) == before:
-                continue
-            # Who still needs the Secret follows it again.
-            del self._seen[followed]
-            for follower in sorted(self._followers.pop(followed), key=_by_name):
-                self._look_again(*follower)
+            now = self.version(*followed)
+            if now != before:
+                self._seen[followed] = now
+                self._reconcile_followers(followed)
+
+    def _reconcile_followers(self, followed: _Followed) -> None:
+        # An object that follows another Secret by now is reconciled in vain, which costs no write.
+        there = {follower for follower in self._followers[followed] if self._cache.get(*follower) is not None}
+        self._followers[followed] = there
+        if not there:
+            del self._followers[followed], self._seen[followed]
+        for follower in sorted(there, key=_by_name):
+            self._look_again(*follower)
 
     def _list(self, purpose: Purpose, namespace: str) -> Any:
         return self._cluster.list(
