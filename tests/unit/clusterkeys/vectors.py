@@ -5,11 +5,30 @@ import json
 from typing import Any
 
 from tallystick.clusterkeys.domain.keys import ClusterKey, Purpose
+from tallystick.crypto.encoding import to_base64url
 from tests.unit.test_house import REPOSITORY
 
 Json = dict[str, Any]
 
 VECTORS: Json = json.loads((REPOSITORY / "docs" / "join-key-vectors.json").read_text())
+
+
+# The refused vectors that are an edit of the last sealed one.
+EDITS = {
+    "padding": lambda text: text + "==",
+    "line end": lambda text: text + "\n",
+    "unused bits of the last character": lambda text: text[:-1] + chr(ord(text[-1]) + 1),
+    "six segments": lambda text: text + ".AA",
+    "empty": lambda _: "",
+}
+
+
+def compact_of(vector: Json) -> str:
+    """Return a sealed key of the vectors as one text."""
+    hexadecimal = [vector.get("encryptedKey", ""), vector["iv"], vector["ciphertext"], vector["tag"]]
+    return ".".join(
+        [to_base64url(vector["header"].encode()), *(to_base64url(bytes.fromhex(one)) for one in hexadecimal)]
+    )
 
 
 def counting_key(purpose: Purpose, text: str) -> ClusterKey:

@@ -24,7 +24,15 @@ from tallystick.clusterkeys.domain.sealing import (
     sealed_kid,
 )
 from tallystick.crypto.encoding import from_base64url, to_base64url, to_json
-from tests.unit.clusterkeys.vectors import VECTORS, Json, a_join_key, a_master_key, counting_key
+from tests.unit.clusterkeys.vectors import (
+    EDITS,
+    VECTORS,
+    Json,
+    a_join_key,
+    a_master_key,
+    compact_of,
+    counting_key,
+)
 
 ABOUT = SealedFor("JoinKey", "edge", "jpd-1", "5d3c5a0e-0000-4000-8000-000000000000", 3)
 NOT_COMPACT = SealProblem("NotASealedKey", "not the compact form of a sealed join key")
@@ -54,24 +62,8 @@ def vector_about(expected: Json) -> SealedFor:
     return SealedFor(expected["kind"], expected["ns"], expected["name"], expected["uid"], expected["version"])
 
 
-def compact_of(vector: Json) -> str:
-    hexadecimal = [vector.get("encryptedKey", ""), vector["iv"], vector["ciphertext"], vector["tag"]]
-    return ".".join(
-        [to_base64url(vector["header"].encode()), *(to_base64url(bytes.fromhex(one)) for one in hexadecimal)]
-    )
-
-
 def last_sealed() -> str:
     return compact_of(VECTORS["sealed"][-1])
-
-
-EDITS = {
-    "padding": lambda text: text + "==",
-    "line end": lambda text: text + "\n",
-    "unused bits of the last character": lambda text: text[:-1] + chr(ord(text[-1]) + 1),
-    "six segments": lambda text: text + ".AA",
-    "empty": lambda _: "",
-}
 
 
 def master_of(vector: Json) -> ClusterKey:
