@@ -131,8 +131,8 @@ class Replacement(Model):
     """replacement describes the current replacement of the key."""
 
     phase: ReplacementPhase = Field(
-        description="phase is Publishing while the new key is accepted and the old one signs, then Retiring while "
-        "the new key signs and the old one is accepted."
+        description="phase is Publishing or Retiring. While Publishing, the old key signs and the new one is accepted; "
+        "while Retiring, the reverse."
     )
     fingerprint: JoinKeyFingerprint = Field(
         description="fingerprint is the fingerprint of the key that is accepted and does not sign."

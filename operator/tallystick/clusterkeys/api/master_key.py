@@ -89,8 +89,8 @@ class MasterKeyStatus(ObjectStatus):
 
     state: MasterKeyState | None = Field(
         default=None,
-        description="state is the state of the key: Pending, Active, Rotating while join keys are sealed with the "
-        "previous key, or Sealed while an external key is not in memory.",
+        description="state is the state of the key: Pending, Active, Rotating or Sealed. While Rotating, join keys are "
+        "sealed with the previous key. While Sealed, the controller lacks the recorded key.",
     )
     serial: Serial | None = Field(default=None, description="serial is the `spec.serial` of the newest key.")
     fingerprint: MasterKeyFingerprint | None = Field(
