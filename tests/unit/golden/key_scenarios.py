@@ -41,7 +41,7 @@ async def join_key_is_imported_and_sealed_again() -> list[AuditLine]:
     return world.audit.lines
 
 
-async def join_key_finds_a_foreign_secret() -> list[AuditLine]:
+async def join_key_of_a_user_is_weak() -> list[AuditLine]:
     world = JoinKeyWorld()
     world.open_master(a_master_key())
     await world.obstruct()
@@ -90,7 +90,7 @@ async def master_key_is_imported_and_lost() -> list[AuditLine]:
 KEY_SCENARIOS = (
     join_key_is_generated_shared_healed_and_replaced,
     join_key_is_imported_and_sealed_again,
-    join_key_finds_a_foreign_secret,
+    join_key_of_a_user_is_weak,
     master_key_is_generated_and_rotated,
     master_key_is_loaded_removed_and_placed_again,
     master_key_is_imported_and_lost,
