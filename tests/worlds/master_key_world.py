@@ -5,10 +5,9 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from tallystick.clusterkeys.api.join_key import JOIN_KEYS, JoinKey
+from tallystick.clusterkeys.api.join_key import JOIN_KEYS
 from tallystick.clusterkeys.api.master_key import MASTER_KEYS, MasterKey
 from tallystick.clusterkeys.domain.keys import ClusterKey, Purpose, parse_key
-from tallystick.clusterkeys.domain.master_key_secret import MASTER_KEY_SECRET
 from tallystick.clusterkeys.services.join_key_index import JoinKeyIndex
 from tallystick.clusterkeys.services.master_keyring import MasterKeyring, NoMasterKey
 from tallystick.clusterkeys.services.master_keyring import MasterKeys as KeysOfMasterKey
@@ -17,12 +16,11 @@ from tallystick.clusterkeys.services.provided_secrets import ProvidedSecrets
 from tallystick.controller.cache import ObjectCache
 from tallystick.errors import NotYetError
 from tallystick.objects.context import Context
-from tallystick.objects.kind import Kind
 from tallystick.objects.labels import KIND_LABEL
 from tallystick.objects.ports import ClusterError
 from tallystick.objects.result import Result
 from tallystick.objects.server_clock import ServerClock
-from tallystick.registry import KINDS as _REGISTERED
+from tallystick.registry import KINDS
 from tallystick.schema.builtin import SECRETS
 from tallystick.schema.meta import API_VERSION, Resource
 from tests.builders import UID
@@ -31,11 +29,6 @@ from tests.worlds.faults import FaultyCluster
 
 Json = dict[str, Any]
 
-KINDS = (
-    *(kind for kind in _REGISTERED if kind.resource not in (MASTER_KEYS, JOIN_KEYS)),
-    Kind(model=MasterKey, typical={}, labeled_secrets=(MASTER_KEY_SECRET,)),
-    Kind(model=JoinKey, typical={}),
-)
 NAMESPACE, NAME, SECRET, PROVIDED = "edge", "artifactory", "artifactory-master-key", "mk"
 MASTER_TYPE = Purpose.MASTER.secret_type
 IDENTITY = "controller-1"
