@@ -17,7 +17,7 @@ OPERATOR_NAMESPACE = "tallystick-system"
 
 
 class Group(TyperGroup):
-    """A group of commands whose help imports no more than typer."""
+    """A group of commands whose help imports only typer."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the flags before the command. Typer would import pydantic to read one without a value."""
