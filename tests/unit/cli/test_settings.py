@@ -68,7 +68,7 @@ def test_settings_are_frozen() -> None:
     settings = load_settings((*FEATURES, TOY), public_urls=URL)
 
     with pytest.raises(ValueError, match="frozen"):
-        settings.toy_color = "blue"  # type: ignore[attr-defined]
+        settings.toy_color = "blue"
 
 
 def test_a_command_that_installs_reads_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
