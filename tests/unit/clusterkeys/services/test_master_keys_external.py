@@ -289,7 +289,7 @@ async def test_a_wrong_key_that_is_placed_meanwhile_is_named_and_the_work_goes_o
 
     assert (world.secret(PROVIDED), world.said()) == (placed, {"Ready": ("True", "KeyInMemory")})
     assert world.message().endswith(
-        f"Secret edge/mk holds {OTHER.fingerprint} instead. Put the key back before the controller restarts, "
+        f"Secret edge/mk holds {OTHER.fingerprint} instead. Put {KEY.fingerprint} back before the controller restarts, "
         "or raise spec.serial to 2 to rotate."
     )
     assert (await world.keys_of()).newest == KEY
