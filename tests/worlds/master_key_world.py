@@ -81,7 +81,6 @@ class MasterKeyWorld:
     audit: MemoryAudit = field(default_factory=MemoryAudit)
     events: MemoryEvents = field(default_factory=MemoryEvents)
     random: Randomness = field(default_factory=Randomness)
-    reads_at_start: list[tuple[str, str]] = field(default_factory=lambda: [("get", "secrets")])
     looked_again: list[tuple[Resource, str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from tallystick.clusterkeys.client import (
     mounted,
 )
 from tests.unit.clusterkeys.vectors import a_join_key
+from tests.worlds.mounted_keys import MountedSecret
 
 FORM = "must be 32 or 64 hexadecimal characters (AES-128 or AES-256)"
 WEAK = "is not random: it repeats itself, counts, or stands in a manual"
@@ -25,40 +26,14 @@ FIRST = {"join-key": a_join_key().to_hex(), "key-id": a_join_key().fingerprint, 
 SECOND = {**FIRST, "join-key": a_join_key("second").to_hex()}
 
 
-class Mount:
-    """A folder as kubelet writes it: a new folder for each version, and a link that is swapped."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.versions = 0
-
-    def write(self, files: dict[str, str]) -> None:
-        self.versions += 1
-        version = self.folder / f"..2026_11_30_{self.versions}"
-        version.mkdir(parents=True)
-        for name, text in files.items():
-            (version / name).write_text(text)
-            link = self.folder / name
-            if not link.is_symlink():
-                link.symlink_to(f"..data/{name}")
-        fresh = self.folder / "..data_tmp"
-        fresh.symlink_to(version.name)
-        former = (self.folder / "..data").resolve() if (self.folder / "..data").exists() else None
-        fresh.replace(self.folder / "..data")
-        if former is not None:
-            for path in former.iterdir():
-                path.unlink()
-            former.rmdir()
-
-
 @pytest.fixture
-def mount(tmp_path: Path) -> Mount:
-    mounted = Mount(tmp_path / "join-key")
-    mounted.write(FIRST)
-    return mounted
+def mount(tmp_path: Path) -> MountedSecret:
+    mounted_secret = MountedSecret(tmp_path / "join-key")
+    mounted_secret.write(FIRST)
+    return mounted_secret
 
 
-def keys_in(mount: Mount) -> JoinKeys:
+def keys_in(mount: MountedSecret) -> JoinKeys:
     return JoinKeys(mount.folder, now=lambda: NOW)
 
 
@@ -69,7 +44,7 @@ def plain(folder: Path, files: dict[str, str]) -> JoinKeys:
     return JoinKeys(folder, now=lambda: NOW)
 
 
-def test_two_services_with_the_same_mount_trust_each_other(mount: Mount) -> None:
+def test_two_services_with_the_same_mount_trust_each_other(mount: MountedSecret) -> None:
     token = keys_in(mount).sign("artifactory", {"scope": "read"})
 
     claims = keys_in(mount).verify(token)
@@ -78,13 +53,13 @@ def test_two_services_with_the_same_mount_trust_each_other(mount: Mount) -> None
     assert claims["exp"] - claims["iat"] == 300
 
 
-def test_two_tokens_have_different_ids(mount: Mount) -> None:
+def test_two_tokens_have_different_ids(mount: MountedSecret) -> None:
     keys = keys_in(mount)
 
     assert len({keys.verify(keys.sign("access"))["jti"] for _ in range(10)}) == 10
 
 
-def test_a_replaced_key_signs_the_next_token_without_a_restart(mount: Mount) -> None:
+def test_a_replaced_key_signs_the_next_token_without_a_restart(mount: MountedSecret) -> None:
     keys = keys_in(mount)
     old = keys.sign("access")
 
@@ -95,7 +70,7 @@ def test_a_replaced_key_signs_the_next_token_without_a_restart(mount: Mount) -> 
     assert keys.verify(keys.sign("access"))["iss"] == "access"
 
 
-def test_an_accepted_key_that_is_gone_is_not_accepted_any_more(mount: Mount) -> None:
+def test_an_accepted_key_that_is_gone_is_not_accepted_any_more(mount: MountedSecret) -> None:
     keys = keys_in(mount)
     old = keys.sign("access")
 
@@ -107,7 +82,7 @@ def test_an_accepted_key_that_is_gone_is_not_accepted_any_more(mount: Mount) -> 
         keys.verify(old)
 
 
-def test_the_files_are_read_once_for_each_version(mount: Mount) -> None:
+def test_the_files_are_read_once_for_each_version(mount: MountedSecret) -> None:
     keys = keys_in(mount)
     first = keys.membership()
 
@@ -130,7 +105,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, before: str, change: Callable[[],
 
 @pytest.mark.parametrize("before", ["cluster-name", "services", "join-key", "join-key-accepted"])
 def test_files_that_kubelet_swaps_in_the_middle_are_read_again(
-    mount: Mount, monkeypatch: pytest.MonkeyPatch, before: str
+    mount: MountedSecret, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
     versions = iter([{**SECOND, "join-key-accepted": FIRST["join-key"]}])
     interrupt(monkeypatch, before, lambda: [mount.write(files) for files in versions])
@@ -141,7 +116,9 @@ def test_files_that_kubelet_swaps_in_the_middle_are_read_again(
     assert membership.accepted == a_join_key("first")
 
 
-def test_a_folder_that_changes_all_the_time_ends_with_an_error(mount: Mount, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_changes_all_the_time_ends_with_an_error(
+    mount: MountedSecret, monkeypatch: pytest.MonkeyPatch
+) -> None:
     interrupt(monkeypatch, "join-key", lambda: mount.write(FIRST))
 
     with pytest.raises(JoinKeyFilesError, match="changes all the time"):
@@ -245,7 +222,7 @@ PROGRAM = """
 """
 
 
-def test_the_module_needs_cryptography_and_pyjwt_alone(mount: Mount) -> None:
+def test_the_module_needs_cryptography_and_pyjwt_alone(mount: MountedSecret) -> None:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(PROGRAM), str(mount.folder)],
         env=dict(os.environ),
