@@ -217,7 +217,7 @@ def test_a_master_key_that_join_keys_name_cannot_be_deleted_and_its_secret_survi
     poll(lambda: api.get(body)["status"]["joinKeys"]["total"] == 0)
     api.delete(body).must_succeed()
 
-    assert "1 join key is sealed with this master key" in refused.message
+    assert "1 join key names this master key" in refused.message
     assert poll(lambda: api.find(body) is None)
     assert api.find(generated_secret_of(body)) is not None
 

@@ -29,9 +29,11 @@ def in_memory_text(key: MasterKey, memory: Memory, found: Absent | Foreign | Unu
             return f"{since}. {place} is in place for the next start."
         case Held(newest=newest):
             problem = f"Secret {secret_place(key)} holds {newest.fingerprint} instead"
-            return f"{since}. {problem}. Put the key back before the controller restarts, {_or_raise(key, 'rotate')}."
+            back = f"Put {key.status.fingerprint} back before the controller restarts, {_or_raise(key, 'rotate')}"
+            return f"{since}. {problem}. {back}."
         case Unusable(problem=unusable):
-            return f"{since}. Place {place} again before the controller restarts. Now, {unusable.text}."
+            again = f"Place fingerprint {key.status.fingerprint} again before the controller restarts"
+            return f"{since}. {again}. Now, {unusable.text}."
         case _:
             return f"{since}; place {place} again before the controller restarts"
 
@@ -101,7 +103,7 @@ def lost(key: MasterKey) -> Readiness:
 def changed(key: MasterKey, newest: str) -> Readiness:
     """Return the readiness of an object whose Secret holds another key than the recorded one."""
     now = f"Secret {secret_place(key)} now holds {newest} but join keys are sealed with {key.status.fingerprint}"
-    put_back = f"put that key back, {_or_raise(key, 'seal them with this one')}"
+    put_back = f"put that key back, {_or_raise(key, 'use this one')}"
     return stalled(Reason.MASTER_KEY_CHANGED, f"{now}; {put_back}")
 
 

@@ -139,6 +139,24 @@ async def test_a_secret_that_was_replaced_between_read_and_delete_stays_for_the_
     assert world.message().endswith(f"Secret edge/mk ({FORM}) is in place for the next start.")
 
 
+async def test_of_100_secrets_that_are_replaced_between_read_and_delete_no_fresh_one_is_deleted():
+    deleted = 0
+    for number in range(100):
+        world, fresh = MasterKeyWorld(), []
+        world.place(KEY)
+        world.apply(**EXTERNAL)
+        replacing = a_master_key(f"fresh {number}") if number % 2 else KEY
+        world.cluster.before_next(
+            "delete", "secrets", lambda key=replacing, to=fresh, at=world: to.append(at.place(key))
+        )
+        for _ in range(3):
+            await world.reconcile()
+            await world.look()
+        deleted += world.secret(PROVIDED) != fresh[0]
+
+    assert deleted == 0
+
+
 async def test_a_secret_that_was_edited_between_read_and_delete_is_read_again(world):
     world.place(KEY)
     world.apply(**EXTERNAL)
@@ -289,7 +307,7 @@ async def test_a_wrong_key_that_is_placed_meanwhile_is_named_and_the_work_goes_o
 
     assert (world.secret(PROVIDED), world.said()) == (placed, {"Ready": ("True", "KeyInMemory")})
     assert world.message().endswith(
-        f"Secret edge/mk holds {OTHER.fingerprint} instead. Put the key back before the controller restarts, "
+        f"Secret edge/mk holds {OTHER.fingerprint} instead. Put {KEY.fingerprint} back before the controller restarts, "
         "or raise spec.serial to 2 to rotate."
     )
     assert (await world.keys_of()).newest == KEY

@@ -159,7 +159,7 @@ async def test_another_key_in_the_secret_is_reported_and_left_alone(world):
     assert world.said() == {"Ready": ("False", "MasterKeyChanged"), STALLED: ("True", "MasterKeyChanged")}
     assert world.message() == (
         f"Secret edge/artifactory-master-key now holds {other.fingerprint} but join keys are sealed with {recorded}; "
-        "put that key back, or raise spec.serial to 2 to seal them with this one"
+        "put that key back, or raise spec.serial to 2 to use this one"
     )
     assert world.status().fingerprint == recorded
     assert world.events.reasons() == ["MasterKeyChanged"]

@@ -134,7 +134,7 @@ async def test_another_key_is_not_taken_without_a_new_serial(world):
     assert world.said() == {"Ready": ("False", "MasterKeyChanged"), "Stalled": ("True", "MasterKeyChanged")}
     assert world.message() == (
         f"Secret edge/mk now holds {a_master_key('other').fingerprint} but join keys are sealed with {recorded}; "
-        "put that key back, or raise spec.serial to 2 to seal them with this one"
+        "put that key back, or raise spec.serial to 2 to use this one"
     )
     assert (world.status().fingerprint, world.status().state) == (recorded, "Sealed")
 
