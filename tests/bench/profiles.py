@@ -67,7 +67,7 @@ def _add_rows(table: Table, what: str, file: Path) -> None:
 
 
 def _costliest(file: Path) -> list[tuple[str, str, str, str]]:
-    found = pstats.Stats(str(file)).stats  # type: ignore[attr-defined]
+    found = pstats.Stats(str(file)).stats
     waiting = ("select.epoll", "select.poll")
     rows = [
         (own, everything, calls, f"{'/'.join(Path(path).parts[-3:])}:{line} {name}")
