@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.cluster_keys import resealed_keys, shared_keys
 from tests.bench.connections import connections
 from tests.bench.first_looks import first_looks
 from tests.bench.heartbeats import heartbeats
@@ -26,7 +27,7 @@ from tests.bench.profiles import profile
 from tests.bench.stage import Stage
 from tests.bench.workloads import Size, w1_and_w8, w4, w7_and_memory
 
-WORKLOADS = ("w1", "w4", "w7", "wF", "wC", "wH")
+WORKLOADS = ("w1", "w4", "w7", "wF", "wC", "wH", "wK", "w6")
 
 
 def main() -> None:
@@ -41,6 +42,8 @@ def main() -> None:
         instances=reported.instances,
         periods=reported.periods,
         period_seconds=reported.period_seconds,
+        shared=reported.shared,
+        sealed=reported.sealed,
     )
     figures: list[Figure] = []
     with ExitStack() as stack:
@@ -62,6 +65,10 @@ def main() -> None:
             figures += connections(stage("connections"), stage("beside"), size, console.print)
         if "wH" in reported.only:
             figures += heartbeats(stage("heartbeats"), size, console.print)
+        if "wK" in reported.only:
+            figures += shared_keys(stage("keys"), stage("beside"), size, console.print)
+        if "w6" in reported.only:
+            figures += resealed_keys(stage("keys"), stage("beside"), size, console.print)
         if reported.profile:
             console.print(profile(stage("profiled"), size, reported.only or WORKLOADS))
     if figures:
@@ -86,6 +93,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--instances", type=int, default=Size().instances)
     parser.add_argument("--periods", type=int, default=Size().periods)
     parser.add_argument("--period-seconds", type=float, default=Size().period_seconds)
+    parser.add_argument("--shared", type=int, default=Size().shared)
+    parser.add_argument("--sealed", type=int, default=Size().sealed)
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     return parser.parse_args()

@@ -92,8 +92,8 @@ class JoinKeyWorld:
         await self.issue()
 
     async def obstruct(self) -> None:
-        self.cluster.put(SECRETS, {"metadata": {"name": OWN, "namespace": NAMESPACE}})
-        self.apply()
+        self.provide("0" * 64)
+        self.apply(secretRef={"name": PROVIDED})
 
     def object(self) -> JoinKey:
         return JoinKey.model_validate(self.cluster.peek(JOIN_KEYS, NAMESPACE, NAME))

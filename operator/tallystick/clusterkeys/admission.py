@@ -31,7 +31,7 @@ TARGETS_ARE_CHECKED = (
 
 
 def _targets(installation: Installation) -> list[Json]:
-    """Let a user share a key only if he may read it here and create a Secret there (docs/rules.md#s20).
+    """Let a user share a key only if he may read it here and create a Secret there (docs/rules.md#s21).
 
     A check by the authorizer costs 350,000 of the 1,000,000 units that one expression may cost. So each target has an
     expression of its own.

@@ -14,6 +14,8 @@ from tests.harness.api import Api
 from tests.harness.grants import grant
 from tests.harness.installed import install_on
 from tests.harness.plane import own_plane
+from tests.harness.rule_cases import every_writer
+from tests.harness.writers import Writer
 
 __all__ = ["own_plane"]
 
@@ -83,6 +85,19 @@ def test_in_service_account_mode_the_requester_is_neither_stamped_nor_guarded(ad
 
     assert named["spec"]["requestedBy"] == "mallory"
     assert "requestedBy" not in unnamed["spec"]
+
+
+@every_writer
+def test_in_service_account_mode_the_schema_refuses_a_changed_requester(admin: Api, writer: Writer) -> None:
+    before = token(f"changed-by-{writer.name.replace(' ', '-')}", "theirs", SERVICE | {"requestedBy": "ann"})
+    writer.create(admin, before).must_succeed()
+
+    for change in (SERVICE | {"requestedBy": "mallory"}, SERVICE):
+        answer = writer.edit(admin, before, before | {"spec": change})
+        assert (
+            "requestedBy is part of the signed token; raise spec.serial in the same edit to issue a new one. "
+            "To keep the requester, remove the field"
+        ) in answer.message
 
 
 @pytest.mark.parametrize("namespace", ["mine", "theirs"])

@@ -2,17 +2,22 @@
 
 import json
 import re
+import textwrap
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import yaml
 
+from tallystick.clusterkeys.api.join_key import JoinKey
+from tallystick.clusterkeys.api.master_key import MasterKey
 from tallystick.clusterkeys.client.service_tokens import MAX_LIFETIME, MAX_TOKEN_LENGTH, Membership, sign, verify
+from tallystick.clusterkeys.domain.join_key_copies import JOIN_KEY_COPY, SEALED_JOIN_KEY, SEALED_KEY, places
 from tallystick.clusterkeys.domain.keys import ClusterKey, Purpose
 from tallystick.clusterkeys.domain.sealing import SealedFor, seal
 from tests.interop import service_token
 from tests.unit.clusterkeys.vectors import VECTORS, Json, a_join_key, counting_key
-from tests.unit.test_docs import DOCS, section
+from tests.unit.test_docs import DOCS, codes, rows, section
 from tests.unit.test_house import REPOSITORY
 
 PAGE = (DOCS / "join-keys.md").read_text()
@@ -84,6 +89,40 @@ def test_the_limits_of_the_page_are_those_of_the_code() -> None:
 
     assert f"`exp` is 1 to {MAX_LIFETIME} seconds after `iat`" in text
     assert f"at most {MAX_TOKEN_LENGTH} characters" in text
+
+
+def test_the_objects_of_the_page_are_accepted_as_they_are() -> None:
+    (block,) = re.findall(r"^   ```yaml\n(.*?)^   ```", section(PAGE, "In ten minutes"), flags=re.DOTALL | re.MULTILINE)
+    master, join = yaml.safe_load_all(textwrap.dedent(block))
+
+    assert MasterKey.model_validate(master).spec.external is False
+    shared = [str(place) for place in places(JoinKey.model_validate(join))]
+    assert shared == ["edge/jpd-1-join-key", "rt/jpd-1-join-key"]
+
+
+def test_the_files_of_the_page_are_the_data_keys_of_a_copy() -> None:
+    documented = codes(rows(section(PAGE, "Mount the key"), "file"))
+
+    assert set(documented) == JOIN_KEY_COPY.keys
+    assert len(documented) == len(JOIN_KEY_COPY.keys)
+
+
+def test_r60_r70_the_page_mounts_a_folder_that_the_service_alone_can_read() -> None:
+    (pod,) = map(yaml.safe_load, blocks("yaml", "Mount the key"))
+    (volume,) = pod["spec"]["volumes"]
+    (container,) = pod["spec"]["containers"]
+
+    assert volume["secret"] == {"secretName": "jpd-1-join-key", "defaultMode": 0o400}
+    assert pod["spec"]["securityContext"]["fsGroup"]
+    assert [set(mount) for mount in container["volumeMounts"]] == [{"name", "mountPath", "readOnly"}]
+    assert "`subPath` and environment variables keep the old key" in section(PAGE, "Mount the key")
+
+
+def test_the_sealed_copy_of_the_page_is_the_one_that_the_controller_writes() -> None:
+    text = section(PAGE, "Sealed join keys")
+
+    assert f"Secret `<name>{SEALED_JOIN_KEY.suffix}`" in text
+    assert "{.data." + SEALED_KEY.replace(".", "\\.") + "}" in text
 
 
 def a_member(*keys: ClusterKey, services: list[str] | None = None) -> Any:

@@ -80,7 +80,7 @@ def signed(header: Any, claims: Any) -> str:
     return f"{text}.{to_base64url(mac)}"
 
 
-@pytest.mark.proof(gate=GATE, soak=5_000)
+@pytest.mark.proof(gate=GATE, soak=3_000)
 def test_no_other_text_is_a_service_token(rounds: int, figure: Figure) -> None:
     seen = 0
 
@@ -95,7 +95,7 @@ def test_no_other_text_is_a_service_token(rounds: int, figure: Figure) -> None:
     figure(f"{seen} texts, 0 accepted")
 
 
-@pytest.mark.proof(gate=GATE, soak=5_000)
+@pytest.mark.proof(gate=GATE, soak=3_000)
 def test_a_signed_text_is_refused_or_says_what_the_verifier_returns(rounds: int, figure: Figure) -> None:
     """The signature is always right, so each of these gets as far as it can."""
     accepted = 0
@@ -118,7 +118,7 @@ def test_a_signed_text_is_refused_or_says_what_the_verifier_returns(rounds: int,
     figure(f"{rounds} signed texts, {accepted} accepted, each as it was signed")
 
 
-@pytest.mark.proof(gate=GATE, soak=5_000)
+@pytest.mark.proof(gate=GATE, soak=3_000)
 def test_no_other_text_is_a_sealed_key(rounds: int, figure: Figure) -> None:
     seen = 0
 
@@ -135,7 +135,7 @@ def test_no_other_text_is_a_sealed_key(rounds: int, figure: Figure) -> None:
     figure(f"{seen} texts, 0 opened")
 
 
-@pytest.mark.proof(gate=GATE, soak=5_000)
+@pytest.mark.proof(gate=GATE, soak=3_000)
 def test_a_sealed_text_is_refused_or_belongs_to_the_object(rounds: int, figure: Figure) -> None:
     """The encryption is always right, so each of these gets as far as it can."""
     opened = 0

@@ -78,7 +78,7 @@ async def running(watcher: Watcher):
         task.cancel()
         with suppress(asyncio.CancelledError, PartEndedError):
             await task
-        for session in watcher.server.served.__self__.opened:  # type: ignore[attr-defined]
+        for session in watcher.server.served.__self__.opened:
             await session.close()
 
 
@@ -144,8 +144,8 @@ async def followed(watcher: Watcher) -> set[str]:
     """Follow the kinds until the look after this one, and return the kinds that kopf watches then."""
     watcher._insights.ready_resources.set()
     task = asyncio.create_task(watcher._follow_kinds())
-    looks = watcher.server.served.__self__.looks  # type: ignore[attr-defined]
-    while watcher.server.served.__self__.looks < looks + 2:  # type: ignore[attr-defined]
+    looks = watcher.server.served.__self__.looks
+    while watcher.server.served.__self__.looks < looks + 2:
         watcher._noticed.set()
         await asyncio.sleep(0)
     task.cancel()
@@ -218,7 +218,7 @@ async def guarded(watcher: Watcher, path: str, status: int) -> Answer:
     async def handler(_: object) -> Answer:
         return answer
 
-    await watcher.guard(Asked(path), handler)  # type: ignore[arg-type]
+    await watcher.guard(Asked(path), handler)
     return answer
 
 

@@ -215,7 +215,9 @@ def test_s22_a_labeled_secret_is_ours_by_kind_uid_type_and_data_alone(body):
 
 
 def test_s22_a_label_does_not_make_a_secret_ours_whose_form_needs_an_owner():
-    assert not belongs_to(a_copy(form=PAIRING_SECRET), "PairingToken", UID, PAIRING_SECRET)
+    body = a_copy(form=PAIRING_SECRET) | {"data": {"token": ""}}
+
+    assert not belongs_to(body, "PairingToken", UID, PAIRING_SECRET)
 
 
 def test_s22_an_owner_of_ours_counts_before_a_label():

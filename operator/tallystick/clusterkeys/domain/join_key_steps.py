@@ -43,7 +43,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the controller must do, in this order.
+    """The work of the controller, in this order.
 
     Attributes:
         change: A change of the key. It writes all Secrets, so that nothing else is left to do.

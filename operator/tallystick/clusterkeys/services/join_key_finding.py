@@ -91,7 +91,7 @@ class KeyFinder:
         masters: MasterKeys,
         given: Mapping[str, ClusterKey],
     ) -> Found:
-        """Find keys in the sealed copy, which has to be read anyway to be sealed anew, and then in the copies."""
+        """Find keys in the sealed copy, which must be read to be sealed again, and then in the copies."""
         body = await attempt.sealed()
         opened = open_copy(join_key, None if isinstance(body, SecretConflict) else body, masters, wanted)
         needed = {held.fingerprint for held in wanted}

@@ -110,6 +110,8 @@ class JoinKeyIndex:
     async def run(self, join_keys: ObjectReconciler, namespace: str, name: str) -> Result:
         """Reconcile one JoinKey, and then follow its changes."""
         self._fill()
+        if (namespace, name) not in self._facts:
+            self._follow(namespace, name)  # its MasterKey may get a key during this run, and then looks at it again
         self._last_run += 1
         run = self._last_run
         self._running.add(run)

@@ -1,4 +1,4 @@
-"""Keep the Secrets of a JoinKey as its status requires: seal its keys anew, and restore and write copies."""
+"""Keep the Secrets of a JoinKey as its status requires: seal its keys again, and restore and write copies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from tallystick.objects.reconciler import Reconciler
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What was done to the Secrets of a join key.
+    """The work that was done on the Secrets of a join key.
 
     Attributes:
         seen: The object, with or without its finalizer.
@@ -119,7 +119,7 @@ class Keeping:
         stuck = await look.attempt.write_sealed(sealed.body)
         if stuck is not None:
             return stuck_problem(sealed_place(join_key), stuck)
-        for held in sealed.anew:
+        for held in sealed.resealed:
             audit_seal(self._reconciler, look.seen, held, sealed.status)
         return sealed.status
 

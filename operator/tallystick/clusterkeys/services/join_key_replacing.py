@@ -218,7 +218,7 @@ class Replacing:
             is_generated = seen.object.spec.secret_ref is None
             action = "generate-key" if is_generated else "import-key"
             audit(action, seen, key_id=accepted.fingerprint, version=accepted.version)
-        for held in sealed.anew:
+        for held in sealed.resealed:
             audit_seal(self._reconciler, seen, held, sealed.status)
         if isinstance(step.change, replacing.Switch):
             audit("replace-key", seen, key_id=signs.fingerprint, version=signs.version)

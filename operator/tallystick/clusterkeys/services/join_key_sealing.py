@@ -33,11 +33,11 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class NewlySealed:
-    """The Secret with the sealed copy as it must be, its part of the status, and the keys that were sealed anew."""
+    """The Secret with the sealed copy as it must be, its part of the status, and the keys that have a new text."""
 
     body: Json = field(repr=False)
     status: SealedCopy
-    anew: tuple[Held, ...]
+    resealed: tuple[Held, ...]
 
 
 def open_copy(join_key: JoinKey, body: Json | None, masters: MasterKeys, wanted: Iterable[Held]) -> Opened:
@@ -97,7 +97,7 @@ def seal_picture(
 ) -> NewlySealed | Problem:
     """Seal the keys of a picture with the newest master key. A key that is in neither mapping is lost, and omitted."""
     texts: dict[str, str] = {}
-    anew: list[Held] = []
+    resealed: list[Held] = []
     for held in picture.keys:
         text, key = kept.get(held.fingerprint), keys.get(held.fingerprint)
         if text is not None and sealed_kid(text) == masters.newest.fingerprint:
@@ -106,8 +106,8 @@ def seal_picture(
             if is_reused(key, masters):
                 return Problem(JoinKeyReason.KEY_REUSE, KEY_REUSE_TEXT)
             texts[held.fingerprint] = seal(key, masters.newest, about(join_key, held.version), random)
-            anew.append(held)
-    return _stored(join_key, picture, texts, masters.newest.fingerprint, tuple(anew))
+            resealed.append(held)
+    return _stored(join_key, picture, texts, masters.newest.fingerprint, tuple(resealed))
 
 
 def is_reused(key: ClusterKey, masters: MasterKeys) -> bool:
@@ -127,12 +127,12 @@ def recorded_copy(body: Json, master_key_id: str) -> SealedCopy:
 
 
 def _stored(
-    join_key: JoinKey, picture: Picture, texts: Mapping[str, str], master_key_id: str, anew: tuple[Held, ...]
+    join_key: JoinKey, picture: Picture, texts: Mapping[str, str], master_key_id: str, resealed: tuple[Held, ...]
 ) -> NewlySealed:
     roles = {SEALED_KEY: picture.signs, SEALED_ACCEPTED_KEY: picture.accepted}
     named = {key: texts[held.fingerprint] for key, held in roles.items() if held and held.fingerprint in texts}
     body = sealed_body(join_key, named, master_key_id=master_key_id)
-    return NewlySealed(body, recorded_copy(body, master_key_id), anew)
+    return NewlySealed(body, recorded_copy(body, master_key_id), resealed)
 
 
 def _both(masters: MasterKeys) -> tuple[ClusterKey, ...]:

@@ -90,7 +90,7 @@ async def test_every_other_data_key_of_a_copy_comes_back_too(world, data_key):
     assert content(world) == before
 
 
-async def test_an_edited_sealed_copy_is_sealed_anew(world):
+async def test_an_edited_sealed_copy_is_sealed_again(world):
     world.edit_secret(NAMESPACE, SEALED, **{"join_key.jwe": "not sealed"})
 
     await world.reconcile()
@@ -225,7 +225,7 @@ async def test_a_lost_sealed_copy_waits_for_the_master_key_and_the_copies_stay(w
     assert len(world.held()) == 1
 
 
-async def test_a_rotation_seals_the_key_anew_by_one_read_and_two_writes(world):
+async def test_a_rotation_seals_the_key_again_by_one_read_and_two_writes(world):
     (key,) = world.held()
     world.open_master(a_master_key("newer"), a_master_key())
 
@@ -262,7 +262,7 @@ async def test_a_copy_with_another_key_is_never_sealed_when_the_master_key_is_lo
     assert world.held() == [a_join_key("theirs")]  # evidence is left alone
 
 
-async def test_another_master_key_by_reference_seals_the_key_anew(world):
+async def test_another_master_key_by_reference_seals_the_key_again(world):
     (key,) = world.held()
     world.open_master(a_master_key("other"), name="other")
     world.edit(masterKeyRef={"name": "other"})

@@ -4,6 +4,7 @@ import pytest
 
 from tallystick.clusterkeys.api.join_key import JOIN_KEYS
 from tallystick.clusterkeys.api.master_key import MASTER_KEYS
+from tallystick.objects.result import Result
 from tests.worlds.master_key_world import NAME, NAMESPACE, MasterKeyWorld
 
 MASTER_KEY = (MASTER_KEYS, NAMESPACE, NAME)
@@ -60,6 +61,22 @@ async def test_a_join_key_that_names_another_master_key_reconciles_both(world):
     assert sorted(again, key=str) == sorted([MASTER_KEY, (MASTER_KEYS, NAMESPACE, "other")], key=str)
     assert world.index.summary(NAMESPACE, NAME).total == 0
     assert world.index.summary(NAMESPACE, "other").total == 1
+
+
+async def test_a_master_key_that_gets_its_key_during_the_first_run_of_a_join_key_looks_at_it_again(world):
+    await followed(world)  # the index has read the cache before the object exists
+    world.put_join_key("jpd-1", ready=False, reason="WaitingForMasterKey")
+    world.watch()
+    world.looked_again.clear()
+
+    class WhileTheKeyIsRecorded:
+        async def reconcile(self, namespace, name):
+            world.index.look_at_all_again(NAMESPACE, NAME)
+            return Result()
+
+    await world.index.following(WhileTheKeyIsRecorded()).reconcile(NAMESPACE, "jpd-1")
+
+    assert (JOIN_KEYS, NAMESPACE, "jpd-1") in world.looked_again
 
 
 def test_a_condition_of_an_older_spec_is_not_ready(world):

@@ -288,7 +288,7 @@ async def test_a_copy_whose_write_gets_no_answer_holds_up_the_next_phase(world):
     assert str(world.object().status.replacement.until) == "2030-01-01 12:20:00+00:00"
 
 
-async def test_a_rotation_of_the_master_key_in_the_middle_of_a_replacement_seals_both_keys_anew(world):
+async def test_a_rotation_of_the_master_key_in_the_middle_of_a_replacement_seals_both_keys_again(world):
     world.edit(serial=2)
     await world.reconcile()
     old, new = world.held()
