@@ -86,7 +86,7 @@ class Keeping:
         outcomes = await self._copies(look)
         if isinstance(outcomes, GiveUp):
             return outcomes
-        await self._sharing.remove(look.seen, work.orphans)
+        await self._sharing.remove_former(look.seen, work.orphans)
         look.seen = await self._sharing.release(look.seen)
         version = present_picture(seen.object).signs.version
         changes: dict[str, Any] = {"targets": target_statuses(seen.object, outcomes, version)}
@@ -134,13 +134,14 @@ class Keeping:
         if not found.has(picture.accepted):
             return GiveUp(without_accepted(join_key))
         look.seen = await self._sharing.hold(look.seen)
-        if found.from_seal:
-            held = picture.signs
-            self._reconciler.audit("restore-key", look.seen, key_id=held.fingerprint, version=held.version)
         drifted = [place for place in look.work.copies if str(place) in look.work.drifted]
-        return await self._sharing.share(
+        outcomes = await self._sharing.share(
             look.seen, look.attempt, look.work.copies, picture, found.keys, healed=frozenset(drifted)
         )
+        if found.from_seal and None in outcomes.values():
+            held = picture.signs
+            self._reconciler.audit("restore-key", look.seen, key_id=held.fingerprint, version=held.version)
+        return outcomes
 
     def _restored(
         self, look: _Look, sealed: SealedCopy | Problem | None, outcomes: Mapping[Place, Problem | None]

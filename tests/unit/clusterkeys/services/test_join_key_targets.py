@@ -141,6 +141,16 @@ async def test_a_foreign_secret_in_the_own_namespace_does_not_keep_the_targets_w
     assert (world.secret(), len(world.held("rt"))) == (before, 1)
 
 
+async def test_a_conflict_that_lasts_is_audited_once(world):
+    foreign(world, NAMESPACE)
+    world.apply()
+    for _ in range(3):
+        await world.reconcile()
+        world.clock.advance(10)
+
+    assert [line.action for line in world.audit.lines] == ["generate-key", "seal-key", "refuse"]
+
+
 async def test_a_foreign_secret_that_is_gone_makes_room(world):
     foreign(world)
     world.apply(targets=targets("rt"))
@@ -279,6 +289,42 @@ async def test_a_deleted_join_key_takes_all_its_copies_with_it(world):
     world.collect()
 
     assert (world.raw(), world.cluster.all(SECRETS)) == ({}, [])
+
+
+async def test_a_copy_that_the_watch_has_not_delivered_yet_goes_with_its_join_key(world):
+    await world.issue(targets=targets("rt"))
+    world.start_deleting()
+    world.restart()
+    controller = world.controller
+    world.watch()
+    world.cache.forget(SECRETS, "rt", OWN, world.secret("rt")["metadata"]["uid"])
+
+    await controller.reconcile(NAMESPACE, NAME)
+
+    assert (world.secret("rt"), finalizers(world)) == (None, [])
+
+
+@pytest.mark.parametrize("place", [("rt", OWN), (NAMESPACE, "extra")])
+async def test_a_copy_of_a_removed_target_that_the_watch_has_not_delivered_yet_goes_too(world, place):
+    await world.issue(targets=targets("/".join(place)))
+    world.edit(targets=[])
+    world.watch()
+    world.cache.forget(SECRETS, *place, world.secret(*place)["metadata"]["uid"])
+
+    await world.reconcile(watched=False)
+
+    assert (world.secret(*place), finalizers(world)) == (None, [])
+
+
+async def test_a_secret_that_has_become_foreign_stays_when_its_target_is_removed(world):
+    await world.issue(targets=targets("rt"))
+    world.cluster.edit(SECRETS, "rt", OWN, lambda body: body["metadata"].update(labels={}))
+    before = world.secret("rt")
+
+    world.edit(targets=[])
+    await world.reconcile()
+
+    assert (world.secret("rt"), finalizers(world)) == (before, [])
 
 
 async def test_a_copy_that_a_finalizer_of_others_holds_does_not_hold_the_join_key(world):
