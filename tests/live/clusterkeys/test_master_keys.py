@@ -122,10 +122,13 @@ def test_a_lost_and_a_changed_key_are_named_and_put_back(api: Api, namespace: st
     put(api, a_secret(namespace, "artifactory-master-key") | {"data": backup["data"]})
     restored = wait_for_ready(api, body, "KeyStored", seconds=NOTICED_WITHIN)
 
-    assert f"restore it (fingerprint {recorded})" in message(lost)
+    assert (
+        f'create it again with that key (type tallystick.dev/master-key, key "master-key", fingerprint {recorded})'
+        in (message(lost))
+    )
     assert message(changed).startswith(
         f"Secret {namespace}/artifactory-master-key now holds {fingerprint(other)} but join keys are sealed with "
-        f"{recorded}; put that key back"
+        f"{recorded}; put {recorded} back"
     )
     assert restored["status"]["fingerprint"] == recorded
     assert {one["reason"] for one in api.find_all("Event", namespace)} == {"KeyLost", "MasterKeyChanged"}

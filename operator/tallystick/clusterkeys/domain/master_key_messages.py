@@ -90,14 +90,17 @@ def waiting(key: MasterKey) -> Readiness:
     """Return the readiness of an object whose provided Secret does not exist."""
     wanted = f'create it with type {_TYPE} and key "{_KEY}"'
     recorded = key.status.fingerprint
-    same = f" (fingerprint {recorded})" if recorded is not None and key.spec.serial == key.status.serial else ""
-    return reconciling(Reason.WAITING_FOR_KEY, f"Secret {secret_place(key)} does not exist yet; {wanted}{same}")
+    text = f"Secret {secret_place(key)} does not exist yet; {wanted}"
+    if recorded is not None and key.spec.serial == key.status.serial:
+        text += f" (fingerprint {recorded}); if that key is lost, raise spec.serial to {key.spec.serial + 1}"
+    return reconciling(Reason.WAITING_FOR_KEY, text)
 
 
 def lost(key: MasterKey) -> Readiness:
     """Return the readiness of an object whose generated Secret was deleted."""
-    restore = f"restore it (fingerprint {key.status.fingerprint}), {_or_raise(key, 'get a new one')}"
-    return stalled(Reason.KEY_LOST, f"generated key Secret {secret_place(key)} was deleted; {restore}")
+    restore = f"create it again with that key ({_form(key)}), {_or_raise(key, 'get a new one')}"
+    text = f"generated key Secret {secret_place(key)} was deleted; {restore}; services keep their join keys"
+    return stalled(Reason.KEY_LOST, text)
 
 
 def changed(key: MasterKey, newest: str) -> Readiness:
@@ -110,12 +113,15 @@ def changed(key: MasterKey, newest: str) -> Readiness:
 def required(key: MasterKey) -> Readiness:
     """Return the readiness of an object whose external key is not in memory."""
     place = f"place Secret {secret_place(key)} ({_form(key)})"
-    return stalled(Reason.MASTER_KEY_REQUIRED, f"external master key is not in memory; {place}; {RUNS_ON}")
+    lost = f"if it is lost, raise spec.serial to {key.spec.serial + 1} and place a new key there"
+    return stalled(Reason.MASTER_KEY_REQUIRED, f"external master key is not in memory; {place}; {lost}; {RUNS_ON}")
 
 
 def mismatch(key: MasterKey, newest: str) -> Readiness:
     """Return the readiness of an object for which another external key than the required one was placed."""
-    text = f"Secret {secret_place(key)} holds {newest}, needed is {key.status.fingerprint}; it was left alone"
+    held = f"Secret {secret_place(key)} holds {newest}, needed is {key.status.fingerprint}"
+    remedy = f"place the required key there instead, {_or_raise(key, 'seal join keys with this one')}"
+    text = f"{held}; it was left alone; {remedy}; {RUNS_ON}"
     return stalled(Reason.MASTER_KEY_MISMATCH, text)
 
 
@@ -140,7 +146,7 @@ def no_master_key_text(namespace: str, name: str) -> str:
 
 def not_ready_text(namespace: str, name: str, reason: str) -> str:
     """Return the message for a JoinKey whose MasterKey is not ready."""
-    return f"MasterKey {namespace}/{name} is not ready ({reason or 'not reconciled yet'})"
+    return f"MasterKey {namespace}/{name} is not ready ({reason or 'not reconciled yet'}); its message says why"
 
 
 def _form(key: MasterKey) -> str:

@@ -32,9 +32,11 @@ async def test_a_master_key_without_a_key_is_waited_for_by_its_reason(world):
 
     after = await world.keys_of()
 
-    assert before.message == "MasterKey edge/artifactory is not ready (not reconciled yet)"
+    assert before.message == "MasterKey edge/artifactory is not ready (not reconciled yet); its message says why"
     assert after == NoMasterKey(
-        "WaitingForMasterKey", "MasterKey edge/artifactory is not ready (WaitingForKey)", temporary=True
+        "WaitingForMasterKey",
+        "MasterKey edge/artifactory is not ready (WaitingForKey); its message says why",
+        temporary=True,
     )
 
 

@@ -104,8 +104,9 @@ async def test_a_key_that_was_deleted_is_lost_and_nothing_is_generated(world):
     assert world.writes() == [("replace_status", "masterkeys")]
     assert world.said() == {"Ready": ("False", "KeyLost"), STALLED: ("True", "KeyLost")}
     assert world.message() == (
-        f"generated key Secret edge/artifactory-master-key was deleted; restore it (fingerprint {key}), "
-        "or raise spec.serial to 2 to get a new one"
+        "generated key Secret edge/artifactory-master-key was deleted; create it again with that key (type "
+        f'tallystick.dev/master-key, key "master-key", fingerprint {key}), or raise spec.serial to 2 to get a new one; '
+        "services keep their join keys"
     )
     assert (world.status().state, world.status().fingerprint) == ("Sealed", key)
     assert world.events.reasons() == ["KeyLost"]

@@ -150,5 +150,7 @@ async def test_a_secret_that_was_deleted_is_waited_for_by_its_fingerprint(world)
 
     assert again == [(MASTER_KEYS, NAMESPACE, NAME)]
     assert world.said()["Ready"] == ("False", "WaitingForKey")
-    assert world.message().endswith(f'key "master-key" (fingerprint {recorded})')
+    assert world.message().endswith(
+        f'key "master-key" (fingerprint {recorded}); if that key is lost, raise spec.serial to 2'
+    )
     assert world.secret(PROVIDED) is None
