@@ -123,12 +123,12 @@ def test_a_lost_and_a_changed_key_are_named_and_put_back(api: Api, namespace: st
     restored = wait_for_ready(api, body, "KeyStored", seconds=NOTICED_WITHIN)
 
     assert (
-        f'create it again with that key (type tallystick.dev/master-key, key "master-key", fingerprint {recorded})'
+        f'Create it again with that key (type tallystick.dev/master-key, key "master-key", fingerprint {recorded})'
         in (message(lost))
     )
     assert message(changed).startswith(
-        f"Secret {namespace}/artifactory-master-key now holds {fingerprint(other)} but join keys are sealed with "
-        f"{recorded}; put {recorded} back"
+        f"Secret {namespace}/artifactory-master-key now holds {fingerprint(other)}, but join keys are sealed with "
+        f"{recorded}. Put {recorded} back"
     )
     assert restored["status"]["fingerprint"] == recorded
     assert {one["reason"] for one in api.find_all("Event", namespace)} == {"KeyLost", "MasterKeyChanged"}
@@ -220,7 +220,7 @@ def test_a_master_key_that_join_keys_name_cannot_be_deleted_and_its_secret_survi
     poll(lambda: api.get(body)["status"]["joinKeys"]["total"] == 0)
     api.delete(body).must_succeed()
 
-    assert "1 join key is sealed with this master key" in refused.message
+    assert "1 join key names this master key" in refused.message
     assert poll(lambda: api.find(body) is None)
     assert api.find(generated_secret_of(body)) is not None
 

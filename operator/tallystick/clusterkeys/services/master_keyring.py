@@ -15,8 +15,10 @@ from tallystick.clusterkeys.domain.master_key_messages import (
     required_for_join_keys_text,
 )
 from tallystick.clusterkeys.domain.master_key_secret import (
+    MASTER_KEY_SECRET,
     Found,
     Held,
+    key_in,
     read_secret,
     secret_name,
 )
@@ -54,11 +56,14 @@ class NoMasterKey:
     temporary: bool
 
 
+_Wanted = tuple[str, int | None, str | None, str | None]
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """The content of a Secret, and what it was read for."""
 
-    wanted: tuple[str, int | None, str | None]
+    wanted: _Wanted
     found: Held
 
 
@@ -105,7 +110,11 @@ class MasterKeyring:
         known = self._known.get(meta.uid)
         if not again and known is not None and known.wanted == _wanted(key) and known.found.version == version:
             return known.found
-        return self.note(key, await self._read(meta.namespace, name))
+        found = self.note(key, await self._read(meta.namespace, name))
+        if isinstance(found, Held) and found.previous is None:
+            found = replace(found, previous=await self._left_behind(key))
+            self.keep(key, found)
+        return found
 
     def note(self, key: MasterKey, body: Json | None) -> Found:
         """Keep what a Secret holds that the caller has read or written; None if it does not exist."""
@@ -148,6 +157,14 @@ class MasterKeyring:
         _, memory = self._memories.pop((namespace, name), ("", None))
         return memory.newest.fingerprint if memory is not None else None
 
+    async def _left_behind(self, key: MasterKey) -> ClusterKey | None:
+        """Return the previous key from the generated Secret, after a user's own key has taken the place of that key."""
+        meta, name = key.metadata, key.metadata.name + MASTER_KEY_SECRET.suffix
+        is_elsewhere = key.status.previous_fingerprint is not None and name != secret_name(key)
+        if not is_elsewhere or self._cache.secret(meta.namespace, name) is None:
+            return None
+        return key_in(await self._read(meta.namespace, name), key.status.previous_fingerprint)
+
     async def _read(self, namespace: str, name: str) -> Json | None:
         try:
             return await self._cluster.get(SECRETS, namespace, name)
@@ -161,6 +178,6 @@ def _not_ready(key: MasterKey) -> NoMasterKey:
     return NoMasterKey(JoinKeyReason.WAITING_FOR_MASTER_KEY, not_ready_text(meta.namespace, meta.name, reason), True)
 
 
-def _wanted(key: MasterKey) -> tuple[str, int | None, str | None]:
+def _wanted(key: MasterKey) -> _Wanted:
     """Return all of a MasterKey on which the reading of its Secret depends."""
-    return secret_name(key), key.spec.key_size, key.status.fingerprint
+    return secret_name(key), key.spec.key_size, key.status.fingerprint, key.status.previous_fingerprint
