@@ -123,12 +123,12 @@ def test_a_lost_and_a_changed_key_are_named_and_put_back(api: Api, namespace: st
     restored = wait_for_ready(api, body, "KeyStored", seconds=NOTICED_WITHIN)
 
     assert (
-        f'create it again with that key (type tallystick.dev/master-key, key "master-key", fingerprint {recorded})'
+        f'Create it again with that key (type tallystick.dev/master-key, key "master-key", fingerprint {recorded})'
         in (message(lost))
     )
     assert message(changed).startswith(
-        f"Secret {namespace}/artifactory-master-key now holds {fingerprint(other)} but join keys are sealed with "
-        f"{recorded}; put {recorded} back"
+        f"Secret {namespace}/artifactory-master-key now holds {fingerprint(other)}, but join keys are sealed with "
+        f"{recorded}. Put {recorded} back"
     )
     assert restored["status"]["fingerprint"] == recorded
     assert {one["reason"] for one in api.find_all("Event", namespace)} == {"KeyLost", "MasterKeyChanged"}

@@ -98,31 +98,31 @@ def waiting(key: MasterKey) -> Readiness:
 
 def lost(key: MasterKey) -> Readiness:
     """Return the readiness of an object whose generated Secret was deleted."""
-    restore = f"create it again with that key ({_form(key)}), {_or_raise(key, 'get a new one')}"
-    text = f"generated key Secret {secret_place(key)} was deleted; {restore}; services keep their join keys"
+    again = f"Create it again with that key ({_form(key)}), {_or_raise(key, 'get a new one')}."
+    text = f"Generated key Secret {secret_place(key)} was deleted. {again} Services keep their join keys."
     return stalled(Reason.KEY_LOST, text)
 
 
 def changed(key: MasterKey, newest: str) -> Readiness:
     """Return the readiness of an object whose Secret holds another key than the recorded one."""
-    now = f"Secret {secret_place(key)} now holds {newest} but join keys are sealed with {key.status.fingerprint}"
-    put_back = f"put that key back, {_or_raise(key, 'use this one')}"
-    return stalled(Reason.MASTER_KEY_CHANGED, f"{now}; {put_back}")
+    recorded = key.status.fingerprint
+    now = f"Secret {secret_place(key)} now holds {newest}, but join keys are sealed with {recorded}."
+    put_back = f"Put {recorded} back into it, {_or_raise(key, f'seal them with {newest}')}."
+    return stalled(Reason.MASTER_KEY_CHANGED, f"{now} {put_back}")
 
 
 def required(key: MasterKey) -> Readiness:
     """Return the readiness of an object whose external key is not in memory."""
-    place = f"place Secret {secret_place(key)} ({_form(key)})"
-    lost = f"if it is lost, raise spec.serial to {key.spec.serial + 1} and place a new key there"
-    return stalled(Reason.MASTER_KEY_REQUIRED, f"external master key is not in memory; {place}; {lost}; {RUNS_ON}")
+    place = f"Place Secret {secret_place(key)} ({_form(key)}); {RUNS_ON}."
+    lost = f"If that key is lost, raise spec.serial to {key.spec.serial + 1} and place a new key there."
+    return stalled(Reason.MASTER_KEY_REQUIRED, f"The external master key is not in memory. {place} {lost}")
 
 
 def mismatch(key: MasterKey, newest: str) -> Readiness:
     """Return the readiness of an object for which another external key than the required one was placed."""
-    held = f"Secret {secret_place(key)} holds {newest}, needed is {key.status.fingerprint}"
-    remedy = f"place the required key there instead, {_or_raise(key, 'seal join keys with this one')}"
-    text = f"{held}; it was left alone; {remedy}; {RUNS_ON}"
-    return stalled(Reason.MASTER_KEY_MISMATCH, text)
+    held = f"Secret {secret_place(key)} holds {newest}, needed is {key.status.fingerprint}; it was left alone."
+    place = f"Place the required key there, {_or_raise(key, 'seal join keys with this one')}; {RUNS_ON}."
+    return stalled(Reason.MASTER_KEY_MISMATCH, f"{held} {place}")
 
 
 def conflict(key: MasterKey) -> Readiness:

@@ -206,8 +206,8 @@ async def test_a_controller_without_the_key_is_sealed_and_says_what_to_place(wor
     status = world.status()
     assert world.said() == SEALED
     assert world.message() == (
-        f"external master key is not in memory; place Secret edge/mk ({FORM}); if it is lost, raise spec.serial to 2 "
-        "and place a new key there; what runs goes on meanwhile"
+        f"The external master key is not in memory. Place Secret edge/mk ({FORM}); what runs goes on meanwhile. "
+        "If that key is lost, raise spec.serial to 2 and place a new key there."
     )
     assert (status.state, status.fingerprint, status.holder) == ("Sealed", KEY.fingerprint, None)
     assert (world.events.reasons(), world.cluster.all(SECRETS)) == (["MasterKeyRequired"], [])
@@ -256,8 +256,8 @@ async def test_a_wrong_key_is_reported_and_left_there(world):
     assert world.secret(PROVIDED) == placed
     assert world.said() == {"Ready": ("False", "MasterKeyMismatch"), "Stalled": ("True", "MasterKeyMismatch")}
     assert world.message() == (
-        f"Secret edge/mk holds {OTHER.fingerprint}, needed is {KEY.fingerprint}; it was left alone; place the required "
-        "key there instead, or raise spec.serial to 2 to seal join keys with this one; what runs goes on meanwhile"
+        f"Secret edge/mk holds {OTHER.fingerprint}, needed is {KEY.fingerprint}; it was left alone. Place the required "
+        "key there, or raise spec.serial to 2 to seal join keys with this one; what runs goes on meanwhile."
     )
     assert (world.status().state, isinstance(await world.keys_of(), NoMasterKey)) == ("Sealed", True)
 
