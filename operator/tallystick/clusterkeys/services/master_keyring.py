@@ -82,13 +82,14 @@ class MasterKeyring:
         self._provided = provided
         self._known: dict[str, _Known] = {}
         self._memories: dict[tuple[str, str], tuple[str, Memory]] = {}
+        self._parsed: dict[tuple[str, str], tuple[str, MasterKey]] = {}  # by resourceVersion; a rotation asks often
 
     async def keys_of(self, namespace: str, name: str) -> MasterKeys | NoMasterKey:
         """Return the keys of a MasterKey, or why a JoinKey that names it has to wait. May raise ClusterError."""
         raw = self._cache.get(MASTER_KEYS, namespace, name)
         if raw is None:
             return NoMasterKey(JoinKeyReason.WAITING_FOR_MASTER_KEY, no_master_key_text(namespace, name), True)
-        key = MasterKey.model_validate(raw)
+        key = self._parse(namespace, name, raw)
         recorded = key.status.fingerprint
         if recorded is None:
             return _not_ready(key)
@@ -154,6 +155,7 @@ class MasterKeyring:
 
     def forget(self, namespace: str, name: str) -> str | None:
         """Forget the external key of a MasterKey that is gone, and return its fingerprint."""
+        self._parsed.pop((namespace, name), None)
         _, memory = self._memories.pop((namespace, name), ("", None))
         return memory.newest.fingerprint if memory is not None else None
 
@@ -164,6 +166,14 @@ class MasterKeyring:
         if not is_elsewhere or self._cache.secret(meta.namespace, name) is None:
             return None
         return key_in(await self._read(meta.namespace, name), key.status.previous_fingerprint)
+
+    def _parse(self, namespace: str, name: str, raw: Json) -> MasterKey:
+        version = raw["metadata"]["resourceVersion"]
+        before, key = self._parsed.get((namespace, name), ("", None))
+        if key is None or before != version:
+            key = MasterKey.model_validate(raw)
+            self._parsed[namespace, name] = (version, key)
+        return key
 
     async def _read(self, namespace: str, name: str) -> Json | None:
         try:
