@@ -266,6 +266,18 @@ async def test_the_finalizer_is_there_before_the_first_copy(world):
     assert [one for one in seen if one[0] is not None and one[1] == []] == []
 
 
+@pytest.mark.parametrize("overlap", ["10m", "0s"])
+async def test_an_edit_that_replaces_the_key_and_adds_a_target_sets_the_finalizer_first(world, overlap):
+    await world.issue()
+    world.edit(serial=2, overlap=overlap, targets=targets("rt"))
+
+    await world.reconcile()
+
+    written = [(call.verb, call.plural) for call in world.cluster.writes()]
+    assert written.index(("replace", "joinkeys")) < written.index(("create", "secrets"))
+    assert (world.held("rt"), finalizers(world)) == (world.held(), [FINALIZER])
+
+
 async def test_finalizers_and_labels_of_others_on_the_object_stay(world):
     world.apply(targets=targets("rt"))
     world.cluster.edit(
