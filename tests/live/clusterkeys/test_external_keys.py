@@ -103,12 +103,13 @@ def lived(controllers: Controllers, api: Api) -> float:
         unsealed = wait_for_ready(api, body, "KeyInMemory")
         wait_for_ready(api, second, "Shared")
         assert (api.find(place), api.get(outputs[0])["data"]) == (None, before[0]["data"])
+        holder = api.get(LEASE)["spec"]["holderIdentity"]
 
     held = fingerprint(key)
     assert f"fingerprint {held}" in message(required)
     assert f"external master key {held} is not in memory" in message(waiting)
     assert f"holds {fingerprint(wrong)}, needed is {held}; it was left alone" in message(mismatch)
-    assert unsealed["status"]["holder"]["identity"] == api.get(LEASE)["spec"]["holderIdentity"]
+    assert unsealed["status"]["holder"]["identity"] == holder
     return seconds_between(left, condition(required, "Ready")["lastTransitionTime"])
 
 
