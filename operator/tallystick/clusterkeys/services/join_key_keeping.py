@@ -105,15 +105,16 @@ class Keeping:
         body = await look.attempt.sealed()
         if isinstance(body, SecretConflict):
             return conflict_problem(join_key, sealed_place(join_key))
-        kept, recorded = kept_texts(join_key, body), join_key.status.sealed
-        if kept and recorded is not None and recorded.master_key == masters.newest.fingerprint:
+        recorded = join_key.status.sealed
+        if recorded is not None and recorded.master_key == masters.newest.fingerprint and kept_texts(join_key, body):
             return recorded  # the watch is behind
         found = await self._finder.find_sealed_first(join_key, look.attempt, picture.keys, masters, look.given)
         if not found.has(picture.signs):
             return found.lost()
         if not found.has(picture.accepted):
             return GiveUp(without_accepted(join_key))
-        sealed = seal_picture(join_key, picture, found.keys, masters, kept=kept, random=self._random)
+        # No text is kept: all of them are sealed with the recorded master key, which is not the newest.
+        sealed = seal_picture(join_key, picture, found.keys, masters, kept={}, random=self._random)
         if isinstance(sealed, Problem):
             return sealed
         stuck = await look.attempt.write_sealed(sealed.body)
