@@ -183,7 +183,7 @@ def relabeled(api: Api, copy: Json) -> None:
 
 
 @pytest.mark.parametrize("change", [emptied, relabeled])
-def test_a_copy_that_somebody_changes_is_back_in_both_namespaces(
+def test_a_copy_that_another_client_changes_is_back_in_both_namespaces(
     api: Api, namespace: str, leader: ControllerProcess, change: Callable[[Api, Json], None]
 ) -> None:
     target = new_namespace(api, "target")

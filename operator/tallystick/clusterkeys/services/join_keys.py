@@ -111,6 +111,7 @@ class JoinKeys:
 
     async def _replace(self, seen: Seen, change: Change, provided: Provided) -> Problem | None:
         """Carry out a change of the key and record it; return the problem for which it waits."""
+        seen = await self._sharing.hold(seen)  # the same edit may have added a target
         replaced = await self._replacing.replace(seen, change, provided if isinstance(provided, ClusterKey) else None)
         if isinstance(replaced, Problem):
             return replaced
