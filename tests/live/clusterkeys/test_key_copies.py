@@ -20,7 +20,7 @@ from tests.harness.cluster_keys import (
 )
 from tests.harness.controllers import ControllerProcess, Controllers, controllers
 from tests.harness.installed import new_namespace
-from tests.harness.key_history import values_of
+from tests.harness.key_history import keys_sealed_in, values_of
 from tests.harness.objects import condition
 from tests.harness.processes import poll
 
@@ -107,29 +107,38 @@ def test_what_was_lost_or_edited_while_no_controller_ran_is_back_sealed_or_not(
     place = a_secret(namespace, "mk", master_key=key)
     sealed = a_join_key(namespace, "sealed", master_key="external", targets=[{"namespace": target}])
     clear = a_join_key(namespace, "clear", targets=[{"namespace": target}])
+    unsealed = a_join_key(namespace, "unsealed")
+    seal = a_secret(namespace, "unsealed-join-key-sealed")
     external = a_master_key(namespace, "external", external=True, secretRef={"name": "mk"})
     copies = [a_secret(where, f"{name}-join-key") for name in ("sealed", "clear") for where in (namespace, target)]
     with controllers.leading():
-        made(api, place, external, a_master_key(namespace), sealed, clear)
-        for body in (sealed, clear):
+        made(api, place, external, a_master_key(namespace), sealed, clear, unsealed)
+        for body in (sealed, clear, unsealed):
             wait_for_ready(api, body, "Shared")
         wait_for_ready(api, external, "KeyInMemory")
         before = [api.get(copy)["data"] for copy in copies]
+        digest = api.get(unsealed)["status"]["sealed"]["digest"]
     api.delete(copies[0]).must_succeed()
     api.merge(copies[1], {"data": {"key-id": "c3BvaWx0"}}).must_succeed()
     # All clear keys of the other one: they come out of its sealed copy.
-    for copy in copies[2:]:
+    for copy in (*copies[2:], seal):
         api.delete(copy).must_succeed()
     # In `sealed` one key is left, in the copy that was edited.
     with controllers.leading():
         wait_for_ready(api, external, "MasterKeyRequired")
         for copy, data in zip(copies, before, strict=True):
             poll(lambda copy=copy, data=data: (api.find(copy) or {}).get("data") == data)
-        for body in (sealed, clear):
-            wait_for_ready(api, body, "Shared")
-        named = {one["involvedObject"]["name"] for one in api.find_all("Event", namespace) if is_drift(one)}
+        poll(lambda: api.get(unsealed)["status"]["sealed"]["digest"] != digest)
+        for body in (sealed, clear, unsealed):
+            fingerprint = wait_for_ready(api, body, "Shared")["status"]["fingerprint"]
+        poll(lambda: drifted(api, namespace) == {"sealed", "clear", "unsealed"})
 
-    assert named == {"sealed", "clear"}
+    master_key = values_of(api.get(generated_secret_of(a_master_key(namespace))))["master-key"]
+    assert keys_sealed_in(api.get(seal), master_key) == {"join-key.jwe": fingerprint}
+
+
+def drifted(api: Api, namespace: str) -> set[str]:
+    return {one["involvedObject"]["name"] for one in api.find_all("Event", namespace) if is_drift(one)}
 
 
 def is_drift(event: Json) -> bool:

@@ -117,7 +117,7 @@ def at_rest(api: Api, body: Json) -> Json | None:
     return found if done and status["joinKeys"]["outdated"] == 0 else None
 
 
-def test_an_old_sealed_copy_that_a_client_puts_back_is_replaced(controllers: Controllers, api: Api) -> None:
+def test_an_old_sealed_copy_that_is_put_back_is_replaced(controllers: Controllers, api: Api) -> None:
     """The status names the digest, so a copy from before a rotation is not taken for the present one."""
     namespace = new_namespace(api, "key-rollback")
     body, join_key = a_master_key(namespace), a_join_key(namespace)
