@@ -14,7 +14,7 @@ BUSY ?= $(shell getconf _NPROCESSORS_ONLN)
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-unit test-busy soak bench mutations kstatus check format crds goldens plane clean
+.PHONY: help demo quick test test-unit test-busy soak bench mutations kstatus interop check format crds goldens plane clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -45,6 +45,9 @@ mutations: .venv/ready ## Remove each security rule from a copy of the code: its
 
 kstatus: .venv/ready ## Compute the table of docs/status.md with the Go code of kstatus (needs Go; builds for some minutes).
 	@$(RUN)/python -m tests.kstatus
+
+interop: .venv/ready ## Sign, verify and open in Python, Node.js and Go what the others signed and sealed (needs Node.js and Go).
+	@$(RUN)/python -m tests.interop
 
 check: .venv/ready ## Lint, types and the rule of imports.
 	@$(RUN)/ruff check

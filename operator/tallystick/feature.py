@@ -15,7 +15,7 @@ from tallystick.exchange.part import ExchangeContext, ExchangePart
 from tallystick.install.installation import Installation
 from tallystick.install.part import InstallPart
 from tallystick.objects.kind import Kind
-from tallystick.runtime.flags import Command, Flag
+from tallystick.runtime.flags import Command, CommandGroup, Flag
 from tallystick.runtime.gauges import Gauge
 from tallystick.tokens.token_type import TokenType
 
@@ -52,6 +52,7 @@ class Feature(Generic[S]):
         exchange: Builds its part of an exchange replica. Default: it serves nothing.
         installation: Builds its part of an installation: admission policies, RBAC and probes. Default: none.
         commands: Commands of its own for `tallystick`; the name of a function is the name of its command.
+        command_groups: Groups of commands of its own.
     """
 
     kinds: tuple[Kind, ...]
@@ -64,6 +65,7 @@ class Feature(Generic[S]):
     exchange: Callable[[ExchangeContext[S]], ExchangePart] = _nothing_served
     installation: Callable[[Installation, S], InstallPart] = _nothing_installed
     commands: tuple[Callable[..., None], ...] = ()
+    command_groups: tuple[CommandGroup, ...] = ()
 
 
 def kinds_of(features: Sequence[Feature[Any]]) -> tuple[Kind, ...]:

@@ -5,7 +5,7 @@ Each runs as a process of its own, so that its CPU can be told apart, and prints
     python -m tests.bench.bare issue '{"kubeconfig": ..., ...}'
 
 They share no code with the operator but the reading of a kubeconfig. What each says and does is in the modules beside
-this one for ConnectionConfigurations and heartbeats, and here for pairing.
+this one for ConnectionConfigurations, heartbeats and cluster keys, and here for pairing.
 """
 
 import asyncio
@@ -37,6 +37,7 @@ from tests.bench.bare_client import (
 )
 from tests.bench.bare_connections import connect, create_connections
 from tests.bench.bare_heartbeats import beat
+from tests.bench.bare_keys import create_join_keys, reseal, rotate, share
 
 TTL = "24h"
 
@@ -247,6 +248,10 @@ PROGRAMS: dict[str, Callable[..., Awaitable[Json]]] = {
     "create-connections": create_connections,
     "connect": connect,
     "beat": beat,
+    "create-join-keys": create_join_keys,
+    "share": share,
+    "rotate": rotate,
+    "reseal": reseal,
 }
 
 

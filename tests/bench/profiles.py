@@ -1,4 +1,4 @@
-"""What costs most: the controller while it issues or connects, the exchange while it redeems, under cProfile."""
+"""What costs most: the controller while it issues, connects or seals, the exchange while it redeems, under cProfile."""
 
 import pstats
 from collections.abc import Collection
@@ -7,6 +7,8 @@ from pathlib import Path
 from rich.table import Table
 
 from tallystick.install.installation import CONTROLLER, EXCHANGE
+from tests.bench.cluster_keys import CREATE as CREATE_JOIN_KEYS
+from tests.bench.cluster_keys import with_master_key
 from tests.bench.connections import CREATE
 from tests.bench.stage import Stage, bare
 from tests.bench.workloads import Size
@@ -15,10 +17,12 @@ SHOWN = 25
 
 
 def profile(stage: Stage, size: Size, workloads: Collection[str]) -> Table:
-    """Run W1 and W4, or wC, once more, and list the functions that took most of the time by themselves."""
+    """Run W1 and W4, wC or W6 once more, and list the functions that took most of the time by themselves."""
     table = Table("process", "own %", "with callees %", "calls", "function")
     if "wC" in workloads:
         _add_rows(table, "wC", _while_connecting(stage, size))
+    if "w6" in workloads:
+        _add_rows(table, "W6", _while_sealing(stage, size))
     if {"w1", "w4"} & set(workloads):
         controller, exchange = _while_issuing_and_redeeming(stage, size)
         _add_rows(table, CONTROLLER, controller)
@@ -30,6 +34,19 @@ def _while_connecting(stage: Stage, size: Size) -> Path:
     with stage.controller(profile=True) as controller:
         controller.wait_until_at_rest()
         bare(CREATE, kubeconfig=stage.kubeconfig, namespace=stage.namespace(), count=size.connections)
+        controller.wait_until_at_rest()
+    return stage.folder / f"{CONTROLLER}.pstats"
+
+
+def _while_sealing(stage: Stage, size: Size) -> Path:
+    with stage.controller() as controller:
+        controller.wait_until_at_rest()
+        namespace = with_master_key(stage)
+        bare(CREATE_JOIN_KEYS, kubeconfig=stage.kubeconfig, namespace=namespace, count=size.sealed, target=None)
+    with stage.controller(profile=True) as controller:
+        controller.wait_until_at_rest()
+        for _ in range(size.pairs):
+            bare("rotate", kubeconfig=stage.kubeconfig, namespace=namespace)
         controller.wait_until_at_rest()
     return stage.folder / f"{CONTROLLER}.pstats"
 
@@ -50,7 +67,7 @@ def _add_rows(table: Table, what: str, file: Path) -> None:
 
 
 def _costliest(file: Path) -> list[tuple[str, str, str, str]]:
-    found = pstats.Stats(str(file)).stats  # type: ignore[attr-defined]
+    found = pstats.Stats(str(file)).stats
     waiting = ("select.epoll", "select.poll")
     rows = [
         (own, everything, calls, f"{'/'.join(Path(path).parts[-3:])}:{line} {name}")

@@ -36,6 +36,8 @@ class Size:
         connections: ConnectionConfigurations of wC.
         instances: Those that send heartbeats in wH, to `CONFIGURATIONS` of them.
         periods: Heartbeats of each instance in wH, on each side and in each pair.
+        shared: JoinKeys of wK.
+        sealed: JoinKeys of W6.
         period_seconds: From one to the next. Instances send one every 15 seconds; here time is short.
     """
 
@@ -48,6 +50,8 @@ class Size:
     instances: int = 2000
     periods: int = 10
     period_seconds: float = 3.0
+    shared: int = 1000
+    sealed: int = 10_000
 
 
 def w1_and_w8(stage: Stage, beside: Stage, size: Size, say: Say) -> list[Figure]:

@@ -66,6 +66,7 @@ class FakeCluster:
     calls: list[Call] = field(default_factory=list)
     refusing: dict[tuple[str, str], Exception] = field(default_factory=dict)  # by verb and plural, until it is removed
     terminating: set[str] = field(default_factory=set)  # namespaces in which nothing may be created any more
+    missing_namespaces: set[str] = field(default_factory=set)
     _objects: dict[Key, Json] = field(default_factory=dict)
     _faults: deque[_Fault] = field(default_factory=deque)
     _version: int = 1000
@@ -134,6 +135,7 @@ class FakeCluster:
         namespace: str = "",
         *,
         label_selector: str = "",
+        field_selector: str = "",
         metadata_only: bool = False,
     ) -> AsyncIterator[Json]:
         def listed() -> Json:
@@ -143,6 +145,7 @@ class FakeCluster:
                     for body in self.all(resource)
                     if namespace in ("", body["metadata"].get("namespace", ""))
                     and selects(label_selector, body["metadata"].get("labels", {}))
+                    and selects(field_selector, {"type": body.get("type")})
                 ]
             }
 
@@ -153,6 +156,9 @@ class FakeCluster:
         key = key_of(resource, body)
 
         def created() -> Json:
+            if key[2] in self.missing_namespaces:
+                msg = f'namespaces "{key[2]}" not found'
+                raise NotFoundError(msg)
             if key[2] in self.terminating:
                 msg = f'namespace "{key[2]}" is being terminated'
                 raise NamespaceTerminatingError(msg)

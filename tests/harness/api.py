@@ -31,6 +31,8 @@ _ROOTS = {
     "PairingToken": "/apis/tallystick.dev/v1alpha1/namespaces/{namespace}/pairingtokens",
     "MasterToken": "/apis/tallystick.dev/v1alpha1/namespaces/{namespace}/mastertokens",
     "ConnectionConfiguration": "/apis/tallystick.dev/v1alpha1/namespaces/{namespace}/connectionconfigurations",
+    "MasterKey": "/apis/tallystick.dev/v1alpha1/namespaces/{namespace}/masterkeys",
+    "JoinKey": "/apis/tallystick.dev/v1alpha1/namespaces/{namespace}/joinkeys",
     "ConfigMap": "/api/v1/namespaces/{namespace}/configmaps",
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",

@@ -6,7 +6,8 @@ They need a control plane on which no other controller leads.
 import asyncio
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,9 +99,14 @@ class Controllers:
         return cls(system.plane, admin, up.folder, identity, itertools.count(1), up.url, up.ca_file)
 
     @contextmanager
-    def running(self, *, failpoint: str = "") -> Iterator[ControllerProcess]:
-        """Run a controller, ready, until the end of the block; it then ends in good order if it still runs."""
-        process = self._spawn(failpoint)
+    def running(self, *, failpoint: str = "", **variables: str) -> Iterator[ControllerProcess]:
+        """Run a controller, ready, until the end of the block; it then ends in good order if it still runs.
+
+        Args:
+            failpoint: Where it dies; '' is nowhere.
+            variables: Further variables of its environment.
+        """
+        process = self._spawn(failpoint, **variables)
         try:
             poll(lambda: _ready(process))
             yield process
@@ -108,14 +114,30 @@ class Controllers:
             process.child.stop(grace=60.0)
 
     @contextmanager
-    def leading(self, *, failpoint: str = "") -> Iterator[ControllerProcess]:
+    def leading(self, *, failpoint: str = "", **variables: str) -> Iterator[ControllerProcess]:
         """Run a controller that leads. What a killed one left of its Lease is taken away first, to save the wait."""
         self.admin.delete(LEASE)
-        with self.running(failpoint=failpoint) as process:
+        with self.running(failpoint=failpoint, **variables) as process:
             poll(lambda: process.leads)
             yield process
 
-    def _spawn(self, failpoint: str) -> ControllerProcess:
+    def die(self, failpoint: str, *, first: Callable[[], object] = lambda: None) -> None:
+        """Run a controller that is killed at a call, and return when it has ended.
+
+        Args:
+            failpoint: The call.
+            first: What to do while it runs, such as an edit that leads it to that call.
+        """
+        self.admin.delete(LEASE)  # what the one before has left of it would only be waited for
+        process = self._spawn(failpoint)
+        try:
+            first()
+            poll(lambda: process.ended)
+            assert process.child.wait(10.0) == -signal.SIGKILL, process.child.exit_text()
+        finally:
+            process.child.stop()
+
+    def _spawn(self, failpoint: str, **variables: str) -> ControllerProcess:
         number = next(self.numbers)
         listen = f"127.0.0.1:{free_ports(1)[0]}"
         flags = {
@@ -126,7 +148,12 @@ class Controllers:
             "--health-listen": listen,
             **({"--ca-file": str(self.ca_file)} if self.ca_file else {}),
         }
-        environment = {**os.environ, clock.VARIABLE: str(self.folder / "clock"), "PYTHONPATH": str(REPOSITORY)}
+        environment = {
+            **os.environ,
+            clock.VARIABLE: str(self.folder / "clock"),
+            "PYTHONPATH": str(REPOSITORY),
+            **variables,
+        }
         if failpoint:
             environment[failpoints.VARIABLE] = failpoint
         command = [*self.root, CONTROLLER, *itertools.chain.from_iterable(flags.items())]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tallystick.errors import TallystickError
@@ -28,6 +29,15 @@ Json = dict[str, Any]
 # Only the proxy can resolve it.
 HIDDEN = "api.hidden.example"
 NAMED = "api.named.example"
+V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
+CA, CA_DATA, INSECURE, NAME, PROXY = (
+    "certificate-authority",
+    "certificate-authority-data",
+    "insecure-skip-tls-verify",
+    "tls-server-name",
+    "proxy-url",
+)
+T = {"token": "t"}
 
 PLUGIN = """\
 #!{python}
@@ -154,3 +164,44 @@ def we_say(kubeconfig: Path | None = None, context: str | None = None) -> Json |
         return asyncio.run(review(Connection(kubeconfig=kubeconfig, context=context)))
     except (TallystickError, ClusterError) as error:
         return str(error)
+
+
+def a_document(cluster: Json, user: Json, **more: Any) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": "$SERVER$", "certificate-authority": "$CA$", **cluster}}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+        **more,
+    }
+
+
+def an_exec(*args: str, version: str = V1, **more: Any) -> Json:
+    return {
+        "exec": {
+            "apiVersion": version,
+            "command": "$DIR$/plugin",
+            "args": list(args),
+            "interactiveMode": "Never",
+            **more,
+        }
+    }
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with kubeconfig_place(tmp_path_factory.mktemp("kubeconfigs")) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "KUBECONFIG"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("HOME", str(place.folder))
+    place.proxy.targets.clear()
+    place.proxy.authorizations.clear()
+    place.secured_proxy.targets.clear()

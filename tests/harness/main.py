@@ -5,6 +5,7 @@
 Nothing of this is in the wheel.
 """
 
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -24,10 +25,7 @@ from tests.harness import failpoints
 
 
 def main(process: str, *flags: str, features: Sequence[Feature[Any]] = FEATURES) -> int:
-    given = {
-        flag.removeprefix("--").replace("-", "_"): value for flag, value in zip(flags[::2], flags[1::2], strict=True)
-    }
-    settings = load_settings(features, **given)
+    settings = load_settings(features, **_given(flags))
     configure_logging(level=settings.log_level)
     clock = moved.MovedClock(Path(os.environ[moved.VARIABLE]), durations_stand=moved.STANDING in os.environ)
     run = partial(run_controller if process == "controller" else run_exchange, features=features)
@@ -35,6 +33,18 @@ def main(process: str, *flags: str, features: Sequence[Feature[Any]] = FEATURES)
     return run_process(
         run(settings, clock=clock, wrap=failpoints.stepping, server_time=lambda time: time + clock.ahead)
     )
+
+
+def _given(flags: Sequence[str]) -> dict[str, str | bool]:
+    """Read `--flag value`, and the switches `--flag` and `--no-flag`."""
+    given: dict[str, str | bool] = {}
+    for flag, following in itertools.pairwise((*flags, "--")):
+        name = flag.removeprefix("--").replace("-", "_")
+        if flag.startswith("--") and following.startswith("--"):
+            given[name.removeprefix("no_")] = not name.startswith("no_")
+        elif flag.startswith("--"):
+            given[name] = following
+    return given
 
 
 if __name__ == "__main__":

@@ -49,7 +49,10 @@ PLACES = ("folder", "variable", "error", "client id", "requester", "annotation",
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """Values that are no secrets and are put into sinks, one for each way there. Nothing redacts hex."""
+    """Values that are no secrets and are put into sinks, one for each way there. Nothing redacts them.
+
+    They are 48 hex digits, which no key has, and a digest that is named so.
+    """
 
     values: dict[str, str]
     needles: set[Needle]

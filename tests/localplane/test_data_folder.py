@@ -67,25 +67,35 @@ def test_a_data_folder_survives_a_kill_and_a_restart_and_all_children_end(tmp_pa
         assert again.kubeconfig.read_bytes() == kubeconfig
 
 
-def test_a_temporary_plane_leaves_nothing_and_reports_a_server_that_ended(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_temporary_plane_takes_another_port_leaves_nothing_and_reports_a_server_that_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plane: ControlPlane
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    heard: list[str] = []
+    """Another process can take a free port before etcd does. The next try takes another one."""
+    (programs := tmp_path / "programs").mkdir()
+    (home := tmp_path / "home").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(home))
+    unlucky, mark, heard = programs / "etcd", programs / "tried", list[str]()
+    unlucky.write_text(
+        f"#!/bin/sh\nif mkdir {mark}; then echo 'bind: address already in use'; exit 1; fi\n"
+        f'exec {plane.binaries.etcd} "$@"\n'
+    )
+    unlucky.chmod(0o755)
 
-    with ControlPlane.start(report=heard.append) as plane:
-        root = plane.data_dir
-        pids = [child.pid for child in plane.children]
-        plane.kill_apiserver()
-        failure = plane.failure()
+    with ControlPlane.start(report=heard.append, binaries=replace(plane.binaries, etcd=unlucky)) as second:
+        assert second.failure() is None
+        root = second.data_dir
+        pids = [child.pid for child in second.children]
+        second.kill_apiserver()
+        failure = second.failure()
 
-    assert root.parent == tmp_path
+    assert mark.exists()
+    assert root.parent == home
     assert heard[0] == "etcd is ready."
-    assert heard[1] == f"kube-apiserver is ready: {plane.server}"
+    assert heard[1] == f"kube-apiserver is ready: {second.server}"
     assert heard[2] == "kube-controller-manager is ready."
     assert failure is not None
     assert "kube-apiserver ended with status -9" in failure
-    assert list(tmp_path.iterdir()) == []
+    assert list(home.iterdir()) == []
     assert all(ended(pid) for pid in pids)
 
 
@@ -123,23 +133,6 @@ def test_a_server_that_cannot_run_is_reported_with_the_end_of_its_log(tmp_path: 
     assert "etcd ended with status 7" in str(failed.value)
     assert "no space left on device" in str(failed.value)
     open_home(tmp_path / "data").close()
-
-
-def test_a_free_port_that_another_process_took_first_is_given_up_for_another(
-    tmp_path: Path, plane: ControlPlane
-) -> None:
-    unlucky = tmp_path / "etcd"
-    mark = tmp_path / "tried"
-    unlucky.write_text(
-        f"#!/bin/sh\nif mkdir {mark}; then echo 'bind: address already in use'; exit 1; fi\n"
-        f'exec {plane.binaries.etcd} "$@"\n'
-    )
-    unlucky.chmod(0o755)
-
-    with ControlPlane.start(report=silent, binaries=replace(plane.binaries, etcd=unlucky)) as second:
-        assert second.failure() is None
-
-    assert mark.exists()
 
 
 def test_the_environment_of_the_user_does_not_reach_the_servers(plane: ControlPlane) -> None:

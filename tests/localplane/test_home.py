@@ -124,7 +124,7 @@ def test_a_data_folder_that_cannot_be_made_is_refused_in_one_line(tmp_path: Path
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("elsewhere")], ids=["folder", "link"])
-def test_a_lock_that_is_no_file_is_refused_in_one_line(tmp_path: Path, make) -> None:  # type: ignore[no-untyped-def]
+def test_a_lock_that_is_no_file_is_refused_in_one_line(tmp_path: Path, make) -> None:
     make(data_folder(tmp_path / "data") / LOCK_NAME)
 
     with pytest.raises(PlaneError, match=f"{LOCK_NAME} cannot be used: |contains files of other programs"):

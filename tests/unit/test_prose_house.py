@@ -1,16 +1,15 @@
 """The style rule of CONTRIBUTING.md holds for the texts in code that are not of pairing or the command line."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.unit.prose import Text, problems
+from tests.unit.prose import problems
 from tests.unit.prose_sources import source_code
 from tests.unit.prose_sources.http_api import texts_of_errors, texts_of_http_api
 from tests.unit.prose_sources.metrics import texts_of_metrics
-from tests.unit.prose_sources.source_code import comments_of, docstrings_of, sentences_of
+from tests.unit.prose_sources.source_code import ROOT, comments_of, docstrings_of, sentences_of
 
 PACKAGES = (
+    "clusterkeys",
     "connections",
     "controller",
     "crypto",
@@ -26,11 +25,6 @@ ELSEWHERE = ("cli", "localplane", "pairing")  # checked by test_prose_pairing.py
 ANY_LENGTH = 1000
 
 of_packages = pytest.mark.parametrize("package", PACKAGES)
-
-
-def of_the_root(texts: Iterator[Text]) -> list[Text]:
-    """Return the texts of the modules that belong to no package."""
-    return [text for text in texts if "/" not in text.place]
 
 
 def test_every_package_is_checked() -> None:
@@ -67,7 +61,7 @@ def test_docstrings_and_comments_use_plain_words_and_link_to_rules(package: str)
 
 
 def test_the_modules_of_the_root_use_plain_words_and_link_to_rules() -> None:
-    texts = of_the_root(docstrings_of("")) + of_the_root(comments_of("")) + of_the_root(sentences_of(""))
+    texts = [*docstrings_of(ROOT), *comments_of(ROOT), *sentences_of(ROOT)]
 
     assert len(texts) > 20
     assert problems(texts, most_words=ANY_LENGTH) == []

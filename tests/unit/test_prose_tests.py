@@ -1,6 +1,8 @@
 """The names of tests and the first lines of their modules use no banned word of CONTRIBUTING.md."""
 
 import ast
+import functools
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,15 +26,16 @@ def old_words(texts: Iterator[Text]) -> list[str]:
     ]
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(TESTS.rglob("*.py")):
-        yield str(path.relative_to(REPOSITORY)), ast.parse(path.read_text())
+@functools.cache
+def modules() -> list[tuple[str, ast.Module]]:
+    return [(str(path.relative_to(REPOSITORY)), ast.parse(path.read_text())) for path in sorted(TESTS.rglob("*.py"))]
 
 
 def names_of_tests() -> Iterator[Text]:
     for place, module in modules():
         if Path(place).name.startswith("test_"):
-            for node in ast.walk(module):
+            classes = (node for node in module.body if isinstance(node, ast.ClassDef))
+            for node in itertools.chain(module.body, *(each.body for each in classes)):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                     yield Text(place, node.name.replace("_", " "))
 

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 import pytest
 
+from tallystick.clusterkeys.api.join_key import JOIN_KEYS
+from tallystick.clusterkeys.api.master_key import MASTER_KEYS
 from tallystick.connections.api.connection_configuration import CONNECTION_CONFIGURATIONS
 from tallystick.objects.kind import Kind
 from tallystick.objects.result import Result
@@ -13,6 +15,8 @@ from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 from tallystick.schema.meta import Resource
 from tests.fakes import FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 from tests.worlds.connection_world import ConnectionWorld
+from tests.worlds.join_key_world import JoinKeyWorld
+from tests.worlds.master_key_world import MasterKeyWorld
 from tests.worlds.master_world import MasterWorld
 from tests.worlds.world import World
 
@@ -69,6 +73,8 @@ WORLDS: dict[Resource, Callable[[], ContractWorld]] = {
     PAIRING_TOKENS: World,
     MASTER_TOKENS: MasterWorld,
     CONNECTION_CONFIGURATIONS: ConnectionWorld,
+    MASTER_KEYS: MasterKeyWorld,
+    JOIN_KEYS: JoinKeyWorld,
 }
 
 

@@ -89,14 +89,15 @@ def compose_controller(ports: Ports, settings: Settings, features: Sequence[Feat
         ports.cluster, ports.clock, "tallystick-controller", on_suppressed=ports.metrics.events_suppressed.inc
     )
     care = _care(ports, settings, keyrings, worklist, kinds)
+    lease = LeaseName(namespace, LEASE, settings.identity)
     engine = Engine(
         cluster=ports.cluster,
         worklist=worklist,
         events=events,
-        elector=LeaderElector(ports.lease_cluster, ports.clock, LeaseName(namespace, LEASE, settings.identity)),
+        elector=LeaderElector(ports.lease_cluster, ports.clock, lease),
         make_keyring=care.start,
     )
-    context = _context(ports, settings, engine, keyrings)
+    context = _context(ports, settings, engine, keyrings, lease.identity)
     parts = [feature.controller(context) for feature in features]
     for part in parts:
         ports.metrics.read_gauges(part.readings)
@@ -105,16 +106,20 @@ def compose_controller(ports: Ports, settings: Settings, features: Sequence[Feat
     return Composed(controller, ports.metrics.registry, engine.missing, care, parts)
 
 
-def _context(ports: Ports, settings: Settings, engine: Engine, keyrings: Keyrings) -> ControllerContext[Settings]:
+def _context(
+    ports: Ports, settings: Settings, engine: Engine, keyrings: Keyrings, identity: str
+) -> ControllerContext[Settings]:
     return ControllerContext(
         ctx=Context(ports.clock, ports.server_clock, ports.audit, engine.events),
         cluster=ports.cluster,
         cache=engine.worklist.cache,
         signer=Signer(keyrings, settings.iss),
         namespace=settings.own_namespace,
+        identity=identity,
         external_urls=settings.public_urls,
         ca_pem=_follow_ca(settings.ca_file, ports.files, engine.worklist.look_at_all_again),
         files=ports.files,
+        watch_namespaces=settings.watch_namespaces,
         settings=settings,
         look_again=engine.worklist.look_again,
         look_at_all_again=engine.worklist.look_at_all_again,

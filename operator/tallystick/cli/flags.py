@@ -9,10 +9,22 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, get_type_hints
 
 import typer
+from typer.core import TyperGroup
 
 from tallystick.runtime.flags import Command, Flag
 
 OPERATOR_NAMESPACE = "tallystick-system"
+
+
+class Group(TyperGroup):
+    """A group of commands whose help imports only typer."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the flags before the command. Typer would import pydantic to read one without a value."""
+        flags: list[Any] = super().get_params(ctx)
+        for flag in flags:
+            flag.default = flag.default or False
+        return flags
 
 
 class HasFlags(Protocol):

@@ -6,6 +6,7 @@ that continued without one of its parts would look healthy, and would not be rep
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 import threading
@@ -167,7 +168,9 @@ def run_process(process: Coroutine[Any, Any, int]) -> int:
     """Run the event loop of a process, and return the exit status.
 
     When the loop ends, asyncio waits for its threads. A thread that hangs delays the end by `LAST_SECONDS` at most.
+    A crash leaves no image of the memory on a disk, because keys are in it.
     """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     last = Deadline(LAST_SECONDS)
 
     async def to_its_end() -> int:

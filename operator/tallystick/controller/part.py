@@ -36,6 +36,8 @@ class ControllerContext(Generic[S]):
         cache: The objects as the watches last read them.
         signer: Signs and verifies tokens.
         namespace: The operator's own namespace.
+        identity: The name of this process, as its Lease has it while it leads.
+        watch_namespaces: The namespaces that the operator serves; empty means all.
         external_urls: The URLs of the exchange; at least one, and the first is the default.
         ca_pem: Returns the CA of the exchange's certificate (PEM), for Secrets; None if it has none of its own.
         files: Reads files again that another program renews, on each replica.
@@ -55,6 +57,8 @@ class ControllerContext(Generic[S]):
     look_again: Callable[[Resource, str, str], None]
     look_at_all_again: Callable[[], None]
     files: RenewedFiles = field(default_factory=RenewedFiles)
+    watch_namespaces: tuple[str, ...] = ()
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

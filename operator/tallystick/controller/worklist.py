@@ -56,12 +56,13 @@ class Worklist:
     def observe(self, resource: Resource, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Store the object of one event, and queue the objects that it may have changed."""
         seen = dict(body)
+        before = self.cache.touched_by(resource, seen) if self._leading else []
         changed = self.cache.observe(resource, event_type, seen)
         if not (changed and self._leading):
             return
         # A listing contains unchanged objects. Any other type of event is a change that happened just now.
         level = Level.ROUTINE if event_type is None else Level.URGENT
-        for key in self.cache.touched_by(resource, seen):
+        for key in dict.fromkeys((*before, *self.cache.touched_by(resource, seen))):
             self._queue.add(key, level)
 
     def look_again(self, resource: Resource, namespace: str, name: str) -> None:

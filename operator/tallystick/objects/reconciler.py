@@ -230,9 +230,9 @@ class Reconciler(Generic[K]):
         fresh = self._observed(raw)
         return await restore(fresh) if is_due(fresh.object) else None
 
-    def record_heal(self, seen: Observed[K], *, token_id: str | None = None) -> None:
+    def record_heal(self, seen: Observed[K], **facts: str | int | None) -> None:
         """Write a heal to the audit log, and count it for the back-off."""
-        self.audit("heal", seen, token_id=token_id)
+        self.audit("heal", seen, outcome="ok", **facts)
         self._backoff.note(seen.object.metadata.uid)
 
     def warn(self, seen: Observed[K], reason: StrEnum, message: str) -> None:

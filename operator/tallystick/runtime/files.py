@@ -9,8 +9,8 @@ from tallystick.errors import InvalidSettingError
 LONGEST = 1024 * 1024
 
 
-def read_setting_file(flag: str, path: Path) -> str:
-    """Return the text of a regular file in UTF-8, of at most 1 MiB.
+def read_setting_file(flag: str, path: Path) -> bytes:
+    """Return the content of a regular file of at most 1 MiB.
 
     Raises:
         InvalidSettingError: It cannot be read, or is not such a file. The text names the flag and the file.
@@ -26,6 +26,11 @@ def read_setting_file(flag: str, path: Path) -> str:
         raise InvalidSettingError(f"{flag} {path} cannot be read: {error.strerror}; set another file") from error
     if len(raw) > LONGEST:
         raise InvalidSettingError(f"{flag} {path} is larger than 1 MiB; set another file")
+    return raw
+
+
+def setting_text(flag: str, path: Path, raw: bytes) -> str:
+    """Return the text of the content of a file; raises InvalidSettingError if it is not UTF-8."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:

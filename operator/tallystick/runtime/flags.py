@@ -26,13 +26,30 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandGroup:
+    """A command of `tallystick` that has commands of its own.
+
+    Attributes:
+        name: The name of the group.
+        help: The help of the group.
+        commands: Its commands, by name.
+    """
+
+    name: str
+    help: str
+    commands: Mapping[str, Callable[..., None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandLine:
     """The part of a feature on the command line.
 
     Attributes:
         flags: The flags of its settings, by command.
         commands: Commands of its own for `tallystick`; the name of a function is the name of its command.
+        groups: Groups of commands of its own.
     """
 
     flags: Mapping[Command, tuple[Flag, ...]] = field(default_factory=dict)
     commands: tuple[Callable[..., None], ...] = ()
+    groups: tuple[CommandGroup, ...] = ()

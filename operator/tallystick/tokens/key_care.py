@@ -99,7 +99,9 @@ class KeyCare:
         """
         self._keyrings = keyrings
         self._served = served
-        self._signing_keys = {kind.resource: kind.signing_keys for kind in served.kinds}
+        self._signing_keys = {
+            kind.resource: kind.signing_keys for kind in served.kinds if kind.signing_keys is not None
+        }
         self._policy = policy
         self._clock = clock
         self._audit = audit
@@ -240,9 +242,10 @@ class KeyCare:
         now, objects = self._clock.now(), self._served.objects
         in_use: set[str] = set()
         for resource, namespace, name in objects.everything():
-            body = objects.get(resource, namespace, name)
+            signing_keys = self._signing_keys.get(resource)
+            body = objects.get(resource, namespace, name) if signing_keys is not None else None
             try:
-                in_use |= self._signing_keys[resource](body, now) if body is not None else set()
+                in_use |= signing_keys(body, now) if signing_keys is not None and body is not None else set()
             except ValidationError as error:
                 raise UncountedError(resource.plural, UNREADABLE) from error
             await asyncio.sleep(0)  # there may be many objects, and other tasks have to run

@@ -30,7 +30,7 @@ async def keys_in_use(
 
     Args:
         cluster: The API server.
-        kinds: All kinds whose tokens the keyring signs.
+        kinds: All kinds. One without tokens is not listed.
         now: The time.
         namespaces: The namespaces to list; '' means all.
 
@@ -39,6 +39,8 @@ async def keys_in_use(
     """
     found: Counter[str] = Counter()
     for kind in kinds:
+        if kind.signing_keys is None:
+            continue
         try:
             for namespace in namespaces:
                 async for body in cluster.list(kind.resource, namespace):

@@ -44,9 +44,6 @@ NEVER_ISSUED = (
 )
 
 
-KEEP_REQUESTER = ". To keep the requester, remove the field"
-
-
 def _signed(field: str) -> str:
     return (
         f"spec: Forbidden: {field} is part of the signed token; raise spec.serial in the same edit to issue a new one"
@@ -67,7 +64,6 @@ EDITS: dict[str, tuple[str, Json, str]] = {
         {"masterToken": {"ttl": "87600h", "deletionPolicy": "Revoke"}},
         _signed("masterToken.ttl"),
     ),
-    "be the requester": ("active", {"requestedBy": "bob"}, _signed("requestedBy") + KEEP_REQUESTER),
     "skip a serial": (
         "active",
         {"serial": 3},
@@ -133,12 +129,29 @@ def test_no_order_is_bent(cast: Cast, victims: Victims, user: str, way: Way) -> 
 
 
 def test_no_order_is_bent_by_kubectl(cast: Cast, victims: Victims) -> None:
-    before, attacks = world(cast.site), ("slip in a longer life", "be the requester", "take a revocation back")
+    before, attacks = world(cast.site), ("slip in a longer life", "take a revocation back")
 
     heard = [said(cast.bob.kubectl_apply(ordered(victims, EDITS[attack][0], EDITS[attack][1]))) for attack in attacks]
 
     assert heard == [EDITS[attack][2] for attack in attacks]
     assert (world(cast.site), alive(cast, victims)) == (before, UNTOUCHED)
+
+
+@pytest.mark.parametrize("way", [*WAYS, KUBECTL_APPLY], ids=lambda way: way.name)
+@pytest.mark.parametrize("user", ["ann", "bob"])
+def test_no_edit_that_issues_nothing_makes_anyone_the_requester(
+    cast: Cast, victims: Victims, user: str, way: Way
+) -> None:
+    live_before = live(cast, victims, "active")
+
+    for name in ("bob", "cem", "system:serviceaccount:tallystick-system:exchange"):
+        change = {"requestedBy": name}
+        again = way.write(cast.actor(user), live(cast, victims, "active"), ordered(victims, "active", change), "")
+        assert again.must_succeed()["spec"] == live_before["spec"]
+        assert again.body["metadata"]["generation"] == live_before["metadata"]["generation"]
+
+    assert live_before["spec"]["requestedBy"] == "ann"
+    assert alive(cast, victims) == UNTOUCHED
 
 
 def ordered(victims: Victims, victim: str, change: Json) -> Json:

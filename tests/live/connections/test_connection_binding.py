@@ -10,7 +10,16 @@ import pytest
 
 from tallystick.crypto.keys import SigningKey
 from tests.harness.api import Api
-from tests.harness.connections import a_connection, connected, set_slots, slots, token_in, wait_for_active
+from tests.harness.connections import (
+    a_connection,
+    active_slots,
+    connected,
+    set_slots,
+    slots,
+    token_in,
+    tokens_of,
+    wait_for_active,
+)
 from tests.harness.exchange import HttpAnswer, Replica, another_client
 from tests.harness.forged_tokens import Forge, as_is, by, changed, keyring_of
 from tests.harness.objects import read_token, wait_until_gone
@@ -196,6 +205,36 @@ def test_s7_a_slot_that_leaves_the_spec_ends_its_token_on_every_replica_with_the
     assert status["activeTokens"] == 2, "the controller was not stopped, so that this has proved nothing"
     wait_for_active(site.api, both.body, ["new"])
     assert not any(old.accepted(urls[0]).values())
+
+
+def test_s9_a_slot_comes_back_when_the_status_says_what_the_refusal_asks_for_and_with_another_token(
+    site: Site, system: System
+) -> None:
+    both = made(site, tokens=slots("old", "new"))
+    old = Uses(site, token_in(site.api, both.body, "old"), both.path)
+    with stopped_controller(system):
+        set_slots(site.api, both.body, "new").must_succeed()
+        refused = set_slots(site.api, both.body, "new", "old")
+        meanwhile = site.api.get(both.body)
+    poll(lambda: not tokens_of_slot(site.api.get(both.body), "old", "Pending", "Active"))
+
+    again = set_slots(site.api, both.body, "new", "old")
+
+    assert active_slots(meanwhile) == {"old", "new"}, "the controller was not stopped, so that this has proved nothing"
+    assert meanwhile["spec"]["tokens"] == slots("new")
+    assert refused.message.endswith(
+        "use another slot name, or wait until status.tokens lists no Pending or Active token of this slot"
+    )
+    assert again.succeeded, again.message
+    wait_for_active(site.api, both.body, ["old", "new"])
+    fresh = Uses(site, token_in(site.api, both.body, "old"), both.path)
+    assert claims_of(fresh.token)["jti"] != claims_of(old.token)["jti"]
+    assert fresh.accepted(site.exchange.url) == ACCEPTED
+    assert not any(old.accepted(site.exchange.url).values())
+
+
+def tokens_of_slot(body: Json, slot: str, *states: str) -> list[Json]:
+    return [token for token in tokens_of(body, *states) if token["slot"] == slot]
 
 
 def test_r36_s24_the_token_of_a_deleted_object_ends_and_one_of_the_same_name_does_not_revive_it(

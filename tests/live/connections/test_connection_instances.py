@@ -139,7 +139,7 @@ def test_an_instance_counts_once_for_the_token_that_it_has_used_last_wherever_it
     assert site.events("TokenStillInUse") == []
 
 
-@pytest.mark.proof(gate=12, soak=180)
+@pytest.mark.proof(gate=6, soak=180)
 def test_heartbeats_without_news_write_almost_nothing(
     site: Site, system: System, second_replica: Replica, rounds: int, figure: Figure
 ) -> None:

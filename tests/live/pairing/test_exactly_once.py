@@ -79,7 +79,7 @@ def keys() -> list[SigningKey]:
 # One of fifty.
 
 
-@pytest.mark.proof(gate=6, soak=200)
+@pytest.mark.proof(gate=4, soak=200)
 def test_of_fifty_who_redeem_at_once_at_three_replicas_exactly_one_succeeds(
     site: Site, replicas: Replicas, crowd: list[Exchange], keys: list[SigningKey], rounds: int, figure: Figure
 ) -> None:
@@ -109,7 +109,7 @@ def test_of_fifty_who_redeem_at_once_at_three_replicas_exactly_one_succeeds(
     assert replicas.faults() == []
 
 
-@pytest.mark.proof(gate=6, soak=200)
+@pytest.mark.proof(gate=4, soak=200)
 def test_fifty_requests_of_one_key_get_the_very_same_token(
     site: Site, replicas: Replicas, crowd: list[Exchange], keys: list[SigningKey], rounds: int, figure: Figure
 ) -> None:
@@ -177,7 +177,7 @@ ENDINGS: tuple[Ending, ...] = (
 )
 
 
-@pytest.mark.proof(gate=15, soak=200)
+@pytest.mark.proof(gate=10, soak=200)
 def test_what_is_redeemed_while_it_is_revoked_is_over_once_that_is_acknowledged(
     site: Site, crowd: list[Exchange], replicas: Replicas, keys: list[SigningKey], rounds: int, figure: Figure
 ) -> None:

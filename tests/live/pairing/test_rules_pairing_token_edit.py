@@ -75,7 +75,6 @@ EDIT_REFUSED = [
         SERVICE | {"masterToken": {"ttl": "1h"}},
         "masterToken.deletionPolicy is immutable",
     ),
-    Refused("requestedBy", SERVICE, SERVICE | {"requestedBy": "mallory"}, f"requestedBy {SIGNED}"),
     Refused("serial lowered", SERVICE | {"serial": 3}, SERVICE | {"serial": 2}, "serial cannot be lowered"),
     Refused("serial removed", SERVICE | {"serial": 3}, SERVICE, "serial cannot be lowered"),
     Refused(

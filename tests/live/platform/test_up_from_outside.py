@@ -18,6 +18,7 @@ import pytest
 
 from tallystick.localplane.plane import ControlPlane
 from tallystick.localplane.probe import free_ports
+from tests.harness.controllers import LEASE
 from tests.harness.objects import must, read_token
 from tests.harness.outside import TALLYSTICK, UpProcess, still_running
 from tests.harness.processes import poll
@@ -285,13 +286,15 @@ def test_parts_that_are_killed_are_started_again_and_go_on(second_run: UpProcess
     before = {part: _processes_of(second_run, part) for part in ("controller", "exchange")}
     for (pid,) in before.values():
         os.kill(pid, signal.SIGKILL)
+    lease = LEASE["metadata"]
+    second_run.kubectl("delete", "lease", lease["name"], f"--namespace={lease['namespace']}")  # to save the wait for it
 
     for part, old in before.items():
         second_run.await_line(f"{part} ended with status -9; restarting it")
         poll(partial(_is_another, second_run, part, old))
 
     poll(lambda: _ready_again(second_run))
-    second_run.apply("after")  # once the Lease of the killed controller is over
+    second_run.apply("after")
 
 
 def _is_another(run: UpProcess, part: str, old: list[int]) -> bool:

@@ -1,4 +1,7 @@
-"""`tallystick up --context NAME`: on a cluster that exists, with the processes on this machine."""
+"""`tallystick up --context NAME`: on a cluster that exists, with the processes on this machine.
+
+The first test finds a cluster without anything of ours. The others find what it has left.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -17,11 +20,17 @@ from tests.harness.outside import UpProcess, still_running
 HIDDEN = "api.hidden.example"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[ControlPlane]:
-    """A cluster without anything of ours, which `up` did not start."""
+    """A cluster that `up` did not start."""
     with ControlPlane.start(report=lambda _: None) as plane:
         yield plane
+
+
+@pytest.fixture(scope="module")
+def listen() -> str:
+    """The address of the exchange, which is the issuer of the cluster's keyring from the first start on."""
+    return f"localhost:{free_ports(1)[0]}"
 
 
 def started(cluster: ControlPlane, folder: Path, context: str, listen: str = "", **variables: str) -> UpProcess:
@@ -58,12 +67,13 @@ def behind(cluster: ControlPlane, proxy: ConnectProxy, file: Path) -> Path:
 
 
 def test_up_installs_and_runs_on_the_cluster_of_a_context_and_leaves_it_running(
-    cluster: ControlPlane, tmp_path: Path, to_cluster: ConnectProxy, company: ConnectProxy
+    cluster: ControlPlane, tmp_path: Path, to_cluster: ConnectProxy, company: ConnectProxy, listen: str
 ) -> None:
     names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
     variables = dict.fromkeys(names, f"http://127.0.0.1:{company.port}")
     kubeconfig = behind(cluster, to_cluster, tmp_path / "kubeconfig")
-    run = started(cluster, tmp_path / "up", "tallystick", **variables, KUBECONFIG=str(kubeconfig)).await_ready()
+    variables["KUBECONFIG"] = str(kubeconfig)
+    run = started(cluster, tmp_path / "up", "tallystick", listen, **variables).await_ready()
     shutil.copy(cluster.kubeconfig, run.folder / "kubeconfig")
 
     run.apply("site-a")
@@ -82,9 +92,8 @@ def test_up_installs_and_runs_on_the_cluster_of_a_context_and_leaves_it_running(
 
 
 def test_a_second_start_on_the_same_folder_works_and_two_at_once_are_refused(
-    cluster: ControlPlane, tmp_path: Path
+    cluster: ControlPlane, tmp_path: Path, listen: str
 ) -> None:
-    listen = f"localhost:{free_ports(1)[0]}"
     first = started(cluster, tmp_path / "up", "tallystick", listen).await_ready()
     beside = started(cluster, tmp_path / "up", "tallystick")
     refused = beside.process.wait(timeout=120.0)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import threading
 from contextlib import suppress
@@ -187,3 +188,11 @@ def test_the_exit_status_is_that_of_the_process():
         return 1
 
     assert run_process(process()) == 1
+
+
+def test_a_process_leaves_no_core_dump_because_keys_are_in_its_memory() -> None:
+    async def limits() -> int:
+        soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        return soft + hard
+
+    assert run_process(limits()) == 0

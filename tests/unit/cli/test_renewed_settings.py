@@ -12,7 +12,9 @@ from tallystick.cli.authority import follow_authority
 from tallystick.cli.compose_controller import _follow_ca, pem_bundle
 from tallystick.errors import InvalidSettingError
 from tallystick.localplane.pki import prepare_serving
+from tallystick.pairing import feature
 from tallystick.pairing.feature import _follow_use_cases
+from tallystick.runtime import renewed_files
 from tallystick.runtime.renewed_files import RenewedFiles
 from tests.worlds.replica import Replica
 
@@ -63,6 +65,28 @@ def test_a_new_use_case_is_offered_and_shown_without_a_restart(tmp_path: Path) -
 
     assert (before, after, replica.tokens.policy.use_cases.names) == ("press", "archive", "archive")
     assert digest != new_digest == replica.tokens.policy.use_cases.digest == ready["useCases"]
+
+
+def test_a_changed_use_case_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What decides that the table has changed is the table that is used, even if the file changes at once again."""
+    path, files, replica = tmp_path / "use-cases.yaml", RenewedFiles(), Replica()
+    path.write_text(TABLE % ("press", "press:read"))
+    reads, read = list[bytes](), renewed_files.read_setting_file
+
+    def read_and_changed_at_once(flag: str, file: Path) -> bytes:
+        reads.append(read(flag, file))
+        path.write_text(TABLE % ("later", "later:read"))
+        return reads[-1]
+
+    for module in (renewed_files, feature):
+        monkeypatch.setattr(module, "read_setting_file", read_and_changed_at_once)
+    _follow_use_cases(replica.tokens, replica.settings.model_copy(update={"use_cases_file": path}), files)
+    path.write_text(TABLE % ("archive", "archive:read"))
+    reads.clear()
+    files.look()
+
+    assert len(reads) == 1
+    assert replica.tokens.policy.use_cases.names == "archive"
 
 
 def test_a_use_case_file_that_is_invalid_at_the_start_is_an_error(tmp_path: Path) -> None:

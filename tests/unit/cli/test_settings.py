@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from tallystick.cli.settings import feature_settings, load_settings
+from tallystick.cli.settings import FeatureSettings, feature_settings, load_settings
 from tallystick.cli.up import as_flags
 from tallystick.errors import InvalidSettingError
 from tallystick.feature import ControllerPart, Feature, NoSettings
 from tallystick.pairing.domain.requester import RequesterMode
 from tallystick.pairing.domain.settings import PairingSettings
 from tallystick.registry import FEATURES
+from tallystick.runtime.flags import Flag
 
 URL = "https://trust.example.com"
 
@@ -68,17 +69,30 @@ def test_settings_are_frozen() -> None:
     settings = load_settings((*FEATURES, TOY), public_urls=URL)
 
     with pytest.raises(ValueError, match="frozen"):
-        settings.toy_color = "blue"  # type: ignore[attr-defined]
+        settings.toy_color = "blue"
 
 
 def test_a_command_that_installs_reads_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TALLYSTICK_REQUESTER", "ServiceAccount")
 
-    assert feature_settings().model_dump() == {"use_cases_file": None, "requester": RequesterMode.POLICY}
+    found = feature_settings().model_dump()
+
+    assert (found["use_cases_file"], found["requester"]) == (None, RequesterMode.POLICY)
 
 
 def test_up_passes_the_settings_of_the_features_to_its_processes_as_flags() -> None:
     settings = feature_settings(requester=RequesterMode.SERVICE_ACCOUNT, use_cases_file=Path("/etc/table.yaml"))
+    flags = (Flag(name="use_cases_file", option=Path), Flag(name="requester", option=str))
 
-    assert as_flags(settings) == ["--use-cases-file", "/etc/table.yaml", "--requester", "ServiceAccount"]
-    assert as_flags(feature_settings()) == ["--requester", "Policy"]
+    assert as_flags(settings, flags) == ["--use-cases-file", "/etc/table.yaml", "--requester", "ServiceAccount"]
+    assert as_flags(feature_settings(), flags) == ["--requester", "Policy"]
+
+
+def test_up_passes_a_process_only_its_own_flags_and_a_switch_without_a_value() -> None:
+    class Toys(FeatureSettings):
+        shiny: bool = True
+        toy_color: str = "red"
+
+    shiny = (Flag(name="shiny", option=bool),)
+
+    assert (as_flags(Toys(), shiny), as_flags(Toys(shiny=False), shiny)) == (["--shiny"], ["--no-shiny"])

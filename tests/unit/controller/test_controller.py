@@ -275,7 +275,7 @@ async def test_an_object_whose_next_step_cannot_be_taken_is_tried_ever_more_slow
 
     worklist.observe(PAIRING_TOKENS, "ADDED", a_token(FakeCluster(), "site-a"))
     planned: list[object] = []
-    worklist._heap.set = lambda key, when: planned.append(when)  # type: ignore[method-assign]
+    worklist._heap.set = lambda key, when: planned.append(when)
     worklist.start_leading()
     running = asyncio.create_task(worklist.run({PAIRING_TOKENS: Failing()}, 1))
     await asyncio.sleep(120)

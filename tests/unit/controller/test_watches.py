@@ -4,10 +4,7 @@ import kopf
 import pytest
 from kopf._cogs.structs.references import Resource as KopfResource
 
-from tallystick.connections.api.connection_configuration import CONNECTION_CONFIGURATIONS
 from tallystick.controller.watches import SECRET_SELECTOR, SILENT_SECONDS, configure, register
-from tallystick.pairing.api.master_token import MASTER_TOKENS
-from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 from tallystick.registry import KINDS
 from tallystick.schema.builtin import SECRETS
 
@@ -43,7 +40,7 @@ def handlers_of(registry, kind):
 
 def test_kopf_watches_and_does_nothing_else(registry):
     # Any other kind of handler writes annotations or finalizers, or copies a Secret's data into an annotation.
-    assert len(handlers_of(registry, "_watching")) == 4
+    assert len(handlers_of(registry, "_watching")) == len(KINDS) + 1
     assert [handlers_of(registry, kind) for kind in ("_changing", "_spawning", "_indexing", "_webhooks")] == [[]] * 4
 
 
@@ -54,13 +51,9 @@ async def test_a_handler_hands_its_event_on_and_returns_none(registry, listener)
     ]
 
     # kopf copies a returned value into the status of the object.
-    assert returned == [None] * 4
-    assert listener.observed == [
-        (PAIRING_TOKENS, "ADDED", {"n": 0}),
-        (MASTER_TOKENS, "ADDED", {"n": 1}),
-        (CONNECTION_CONFIGURATIONS, "ADDED", {"n": 2}),
-        (SECRETS, "ADDED", {"n": 3}),
-    ]
+    watched = [*(kind.resource for kind in KINDS), SECRETS]
+    assert returned == [None] * len(watched)
+    assert listener.observed == [(resource, "ADDED", {"n": number}) for number, resource in enumerate(watched)]
 
 
 def test_kopf_asks_whether_an_event_is_news_before_it_calls(registry):
@@ -69,7 +62,7 @@ def test_kopf_asks_whether_an_event_is_news_before_it_calls(registry):
         for number, handler in enumerate(handlers_of(registry, "_watching"))
     ]
 
-    assert asked == [False, True, True, True]
+    assert asked == [False] + [True] * len(KINDS)
 
 
 def test_the_api_server_is_asked_for_our_secrets_alone():

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from tallystick.objects.ports import RefusedError
 from tests.fakes import NOON, AuditLine
+from tests.unit.golden.key_scenarios import KEY_SCENARIOS
 from tests.unit.golden.product import SECRETS, SigningKey, care_for_keys_twice, written_by
 from tests.worlds import damages, ends
 from tests.worlds import world as pairing
@@ -217,6 +218,7 @@ CONTROLLER: tuple[Callable[[], Awaitable[list[AuditLine]]], ...] = (
     connection_is_deleted,
     connection_finds_a_foreign_secret,
     care_for_keys_twice,
+    *KEY_SCENARIOS,
 )
 EXCHANGE: tuple[Callable[[], Awaitable[list[AuditLine]]], ...] = (
     redemptions,

@@ -25,6 +25,6 @@ def render_with_labels(registry: CollectorRegistry) -> bytes:
 
 
 if __name__ == "__main__":
-    exposition.generate_latest = prometheus_client.generate_latest = render_with_labels  # type: ignore[assignment]
+    exposition.generate_latest = prometheus_client.generate_latest = render_with_labels
     (command,) = entry_points(group="console_scripts", name="tallystick")
     sys.exit(command.load()())

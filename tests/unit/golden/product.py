@@ -116,12 +116,27 @@ def decisions_in_source() -> set[tuple[str, str | None]]:
     spec = find_spec("tallystick")
     assert spec is not None
     assert spec.origin is not None
-    return {
-        decision
+    nodes = [
+        node
         for path in Path(spec.origin).parent.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and (decision := _decision(node)) is not None
-    }
+    ]
+    written = (_decision(node) for node in nodes if isinstance(node, ast.Call))
+    computed = ((action, None) for node in nodes for action in _computed_actions(node))
+    return {*filter(None, written), *computed}
+
+
+def _computed_actions(node: ast.AST) -> Iterator[str]:
+    """Yield the actions that are assigned to a variable `action`, or that a function `_action` returns."""
+    if isinstance(node, ast.Assign) and [getattr(one, "id", "") for one in node.targets] == ["action"]:
+        values: Iterable[ast.expr | None] = [node.value]
+    elif isinstance(node, ast.FunctionDef) and node.name == "_action":
+        values = [one.value for one in ast.walk(node) if isinstance(one, ast.Return)]
+    else:
+        return
+    for value in values:
+        branches = [value.body, value.orelse] if isinstance(value, ast.IfExp) else [value]
+        yield from filter(None, (_word(one) for one in branches if one is not None))
 
 
 def _decision(call: ast.Call) -> tuple[str, str | None] | None:

@@ -5,6 +5,7 @@ import pytest
 
 from tallystick.cli.installing import install_parts
 from tallystick.cli.settings import feature_settings
+from tallystick.clusterkeys.admission import TARGETS_ARE_CHECKED, TARGETS_PROBE
 from tallystick.install.apply import InstallationError, install
 from tallystick.install.installation import Installation
 from tallystick.install.manifests import access
@@ -30,7 +31,14 @@ class Target:
     """An API server on which what is applied comes into force some seconds later."""
 
     def __init__(
-        self, *, crds: float = 0, writers: float = 0, guard: float = 0, requester: float = 0, stamp: float = 0
+        self,
+        *,
+        crds: float = 0,
+        writers: float = 0,
+        guard: float = 0,
+        requester: float = 0,
+        stamp: float = 0,
+        targets: float = 0,
     ) -> None:
         self.applied: list[Json] = []
         self.unserved: set[str] = set()
@@ -38,7 +46,14 @@ class Target:
         self.stored: set[tuple[str, str]] = set()
         self.deleted: list[tuple[str, str, str, str]] = []
         self.served_from = self.silent_until = 0.0
-        self._from = {"crds": crds, "writers": writers, "guard": guard, "requester": requester, "stamp": stamp}
+        self._from = {
+            "crds": crds,
+            "writers": writers,
+            "guard": guard,
+            "requester": requester,
+            "stamp": stamp,
+            "targets": targets,
+        }
 
     def _in_force(self, part: str) -> bool:
         return asyncio.get_running_loop().time() >= self._from[part]
@@ -66,6 +81,8 @@ class Target:
             raise RefusedError(f"denied: {WRITERS_REFUSE_CREATE}: only ...")
         if body["metadata"]["name"] == VALIDATION_PROBE and self._in_force("guard"):
             raise RefusedError(f"denied: {VALIDATION_IS_IN_FORCE}")
+        if body["metadata"]["name"] == TARGETS_PROBE and self._in_force("targets"):
+            raise RefusedError(f"denied: {TARGETS_ARE_CHECKED}")
         return self._stamped(body)
 
     def _stamped(self, body: Json) -> Json:
@@ -100,16 +117,19 @@ async def test_crds_come_first_then_rights_then_policies() -> None:
     await install(target, INSTALLATION, KINDS, parts(), said.append)
 
     rest = access(INSTALLATION, KINDS, parts())
-    assert [body["kind"] for body in target.applied[:3]] == ["CustomResourceDefinition"] * 3
-    assert target.applied[3:] == rest
+    assert [body["kind"] for body in target.applied[: len(KINDS)]] == ["CustomResourceDefinition"] * len(KINDS)
+    assert target.applied[len(KINDS) :] == rest
     assert said == [
         "waiting until CRD pairingtokens.tallystick.dev is established",
         "waiting until CRD mastertokens.tallystick.dev is established",
         "waiting until CRD connectionconfigurations.tallystick.dev is established",
+        "waiting until CRD masterkeys.tallystick.dev is established",
+        "waiting until CRD joinkeys.tallystick.dev is established",
         "waiting until only the operator can create MasterTokens and write a status",
         "waiting until the validation of requesters and use cases is in force",
         "waiting until a forged requester is rejected",
         "waiting until the mutation of the requester is in force",
+        "waiting until targets of join keys are checked",
     ]
 
 
@@ -136,11 +156,11 @@ async def test_w_an_installation_for_service_accounts_deletes_the_policy_that_se
 
 @in_virtual_time
 async def test_it_returns_only_when_everything_behaves() -> None:
-    target = Target(crds=1, writers=3, guard=5, requester=6, stamp=8)
+    target = Target(crds=1, writers=3, guard=5, requester=6, stamp=8, targets=9)
 
     await install(target, INSTALLATION, KINDS, parts(), silently)
 
-    assert asyncio.get_running_loop().time() == pytest.approx(8, abs=0.3)
+    assert asyncio.get_running_loop().time() == pytest.approx(9, abs=0.3)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +171,7 @@ async def test_it_returns_only_when_everything_behaves() -> None:
         ("guard", "the validation of requesters and use cases is in force"),
         ("requester", "a forged requester is rejected"),
         ("stamp", "the mutation of the requester is in force"),
+        ("targets", "targets of join keys are checked"),
     ],
 )
 def test_at_the_deadline_it_says_what_is_missing(late: str, missing: str) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from tallystick.cli.installing import install_parts
@@ -15,25 +16,38 @@ controller in all namespaces may create secrets
 controller in all namespaces may delete secrets
 controller in all namespaces may get connectionconfigurations.tallystick.dev
 controller in all namespaces may get connectionconfigurations/status.tallystick.dev
+controller in all namespaces may get joinkeys.tallystick.dev
+controller in all namespaces may get joinkeys/status.tallystick.dev
+controller in all namespaces may get masterkeys.tallystick.dev
+controller in all namespaces may get masterkeys/status.tallystick.dev
 controller in all namespaces may get mastertokens.tallystick.dev
 controller in all namespaces may get mastertokens/status.tallystick.dev
 controller in all namespaces may get pairingtokens.tallystick.dev
 controller in all namespaces may get pairingtokens/status.tallystick.dev
 controller in all namespaces may get secrets
 controller in all namespaces may list connectionconfigurations.tallystick.dev
+controller in all namespaces may list joinkeys.tallystick.dev
+controller in all namespaces may list masterkeys.tallystick.dev
 controller in all namespaces may list mastertokens.tallystick.dev
 controller in all namespaces may list pairingtokens.tallystick.dev
 controller in all namespaces may list secrets
 controller in all namespaces may update connectionconfigurations/status.tallystick.dev
+controller in all namespaces may update joinkeys.tallystick.dev
+controller in all namespaces may update joinkeys/status.tallystick.dev
+controller in all namespaces may update masterkeys/status.tallystick.dev
 controller in all namespaces may update mastertokens/status.tallystick.dev
 controller in all namespaces may update pairingtokens/status.tallystick.dev
 controller in all namespaces may update secrets
 controller in all namespaces may watch connectionconfigurations.tallystick.dev
+controller in all namespaces may watch joinkeys.tallystick.dev
+controller in all namespaces may watch masterkeys.tallystick.dev
 controller in all namespaces may watch mastertokens.tallystick.dev
 controller in all namespaces may watch pairingtokens.tallystick.dev
 controller in all namespaces may watch secrets
 controller in tallystick-system may create events
+controller in tallystick-system may create joinkeys.tallystick.dev
 controller in tallystick-system may create leases.coordination.k8s.io
+controller in tallystick-system may create masterkeys.tallystick.dev
 controller in tallystick-system may create pairingtokens.tallystick.dev
 controller in tallystick-system may create secrets
 controller in tallystick-system may delete configmaps
@@ -61,38 +75,59 @@ exchange in tallystick-system may get secrets tallystick-keyring
 exchange in tallystick-system may update configmaps
 exchange in tallystick-system may watch secrets tallystick-keyring
 whoever is bound to tallystick-edit may create connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-edit may create joinkeys.tallystick.dev
+whoever is bound to tallystick-edit may create masterkeys.tallystick.dev
 whoever is bound to tallystick-edit may create pairingtokens.tallystick.dev
 whoever is bound to tallystick-edit may delete connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-edit may delete joinkeys.tallystick.dev
+whoever is bound to tallystick-edit may delete masterkeys.tallystick.dev
 whoever is bound to tallystick-edit may delete mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may delete pairingtokens.tallystick.dev
 whoever is bound to tallystick-edit may get connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-edit may get joinkeys.tallystick.dev
+whoever is bound to tallystick-edit may get masterkeys.tallystick.dev
 whoever is bound to tallystick-edit may get mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may get pairingtokens.tallystick.dev
 whoever is bound to tallystick-edit may list connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-edit may list joinkeys.tallystick.dev
+whoever is bound to tallystick-edit may list masterkeys.tallystick.dev
 whoever is bound to tallystick-edit may list mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may list pairingtokens.tallystick.dev
 whoever is bound to tallystick-edit may patch connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-edit may patch joinkeys.tallystick.dev
+whoever is bound to tallystick-edit may patch masterkeys.tallystick.dev
 whoever is bound to tallystick-edit may patch mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may patch pairingtokens.tallystick.dev
 whoever is bound to tallystick-edit may update connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-edit may update joinkeys.tallystick.dev
+whoever is bound to tallystick-edit may update masterkeys.tallystick.dev
 whoever is bound to tallystick-edit may update mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may update pairingtokens.tallystick.dev
 whoever is bound to tallystick-edit may watch connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-edit may watch joinkeys.tallystick.dev
+whoever is bound to tallystick-edit may watch masterkeys.tallystick.dev
 whoever is bound to tallystick-edit may watch mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may watch pairingtokens.tallystick.dev
 whoever is bound to tallystick-introspect may introspect connectionconfigurations.tallystick.dev
 whoever is bound to tallystick-introspect may introspect mastertokens.tallystick.dev
 whoever is bound to tallystick-introspect may introspect pairingtokens.tallystick.dev
+whoever is bound to tallystick-key-viewer may get secrets default-join-key
 whoever is bound to tallystick-usecase-artifactory-cold may use usecases.tallystick.dev artifactory-cold
 whoever is bound to tallystick-usecase-federated-repo may use usecases.tallystick.dev federated-repo
 whoever is bound to tallystick-usecase-mission-control may use usecases.tallystick.dev mission-control
 whoever is bound to tallystick-view may get connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-view may get joinkeys.tallystick.dev
+whoever is bound to tallystick-view may get masterkeys.tallystick.dev
 whoever is bound to tallystick-view may get mastertokens.tallystick.dev
 whoever is bound to tallystick-view may get pairingtokens.tallystick.dev
 whoever is bound to tallystick-view may list connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-view may list joinkeys.tallystick.dev
+whoever is bound to tallystick-view may list masterkeys.tallystick.dev
 whoever is bound to tallystick-view may list mastertokens.tallystick.dev
 whoever is bound to tallystick-view may list pairingtokens.tallystick.dev
 whoever is bound to tallystick-view may watch connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-view may watch joinkeys.tallystick.dev
+whoever is bound to tallystick-view may watch masterkeys.tallystick.dev
 whoever is bound to tallystick-view may watch mastertokens.tallystick.dev
 whoever is bound to tallystick-view may watch pairingtokens.tallystick.dev
 """
@@ -174,3 +209,12 @@ def test_every_binding_names_a_role_that_is_installed_before_it() -> None:
         seen.add((body["kind"], body["metadata"].get("namespace", ""), body["metadata"]["name"]))
         if "roleRef" in body:
             assert (body["roleRef"]["kind"], body["metadata"].get("namespace", ""), body["roleRef"]["name"]) in seen
+
+
+def test_the_controller_updates_only_objects_of_kinds_that_say_so() -> None:
+    kinds = [KINDS[0], replace(KINDS[-1], controller=("update",))]
+
+    rules = [rule for rule in built_in.controller_rules(kinds) if "update" in rule["verbs"]]
+
+    assert rules[0]["resources"] == [KINDS[-1].resource.plural]
+    assert [rule["resources"] for rule in built_in.controller_rules(KINDS[:1])][1:2] == [["pairingtokens/status"]]

@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 from tallystick.kube.client import KubeCluster
+from tallystick.objects.ports import UnavailableError
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 
 
@@ -12,10 +13,11 @@ class Session:
     """A session that records each request instead of sending it."""
 
     def __init__(self):
-        self.requests = []
+        self.requests, self.queries = [], []
 
-    def request(self, method, url, **_):
+    def request(self, method, url, *, params=None, **_):
         self.requests.append((method, url))
+        self.queries.append(params)
         raise OSError
 
 
@@ -29,6 +31,12 @@ class Connection:
 
     def session(self, **_):
         return self.opened
+
+    async def authorization(self):
+        return None
+
+    def problem(self, error):
+        return str(error)
 
 
 @pytest.mark.parametrize("write", ["replace", "replace_status"])
@@ -49,3 +57,22 @@ def test_a_delete_names_the_uid_that_it_means():
     uid = inspect.signature(KubeCluster.delete).parameters["uid"]
 
     assert (uid.kind, uid.default) == (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty)
+
+
+@pytest.mark.parametrize(
+    ("selectors", "query"),
+    [
+        ({}, {}),
+        ({"label_selector": "a=b"}, {"labelSelector": "a=b"}),
+        ({"field_selector": "type=c"}, {"fieldSelector": "type=c"}),
+        ({"label_selector": "a=b", "field_selector": "type=c"}, {"labelSelector": "a=b", "fieldSelector": "type=c"}),
+    ],
+)
+async def test_a_list_lets_the_api_server_select(selectors, query):
+    connection = Connection()
+    cluster = KubeCluster(connection, field_manager="test")
+
+    with pytest.raises(UnavailableError):
+        await anext(cluster.list(PAIRING_TOKENS, **selectors))
+
+    assert connection.opened.queries == [{"limit": "200"} | query]

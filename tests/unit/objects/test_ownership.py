@@ -6,8 +6,8 @@ import pytest
 
 from tallystick.connections.api.connection_configuration import CONNECTION_CONFIGURATIONS
 from tallystick.connections.domain.tokens import CONNECTION_SECRET
-from tallystick.objects.held_secrets import secret_body
-from tallystick.objects.ownership import belongs_to, find_conflict, held_by_finalizer
+from tallystick.objects.held_secrets import labeled_secret_body, secret_body
+from tallystick.objects.ownership import SecretForm, belongs_to, find_conflict, held_by_finalizer
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 from tallystick.pairing.domain.tokens import PAIRING_SECRET
 from tallystick.schema.meta import API_VERSION, ObjectMeta
@@ -167,3 +167,68 @@ def test_the_finalizers_that_keep_an_immutable_secret_are_named():
     assert held_by_finalizer(body).problem == (
         "is immutable and is not deleted yet, because it has these finalizers: example.com/kept"
     )
+
+
+# Without an owner reference: in another namespace than the object, or to survive it.
+
+COPY = SecretForm("-copy", "example.com/copy", frozenset({"key"}), by_label=True)
+
+
+def a_copy(namespace="rt", *, form=COPY, **labels):
+    owner = (PAIRING_TOKENS, META)
+    body = labeled_secret_body("west-copy", form, {"key": "a"}, owner=owner, key_id="k-1", namespace=namespace)
+    body["metadata"]["labels"] |= {f"tallystick.dev/{name}": value for name, value in labels.items()}
+    return body
+
+
+def test_a_labeled_secret_says_whose_it_is_and_is_owned_only_where_its_object_is():
+    here, there = a_copy(None), a_copy()
+    kept = labeled_secret_body("west-copy", COPY, {}, owner=(PAIRING_TOKENS, META), key_id="k-1", owned=False)
+
+    assert there["metadata"]["labels"] == {
+        "app.kubernetes.io/managed-by": "tallystick",
+        "tallystick.dev/kind": "PairingToken",
+        "tallystick.dev/name": "west",
+        "tallystick.dev/namespace": "edge",
+        "tallystick.dev/uid": UID,
+        "tallystick.dev/key-id": "k-1",
+    }
+    assert [one["uid"] for one in here["metadata"]["ownerReferences"]] == [UID]
+    assert [body["metadata"].get("ownerReferences") for body in (there, kept)] == [None, None]
+    assert [body["metadata"]["namespace"] for body in (here, there, kept)] == ["edge", "rt", "edge"]
+    assert all(belongs_to(body, "PairingToken", UID, COPY) for body in (here, there, kept))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(a_copy(uid=OTHER_UID), id="of another object"),
+        pytest.param(a_copy(uid=""), id="of none"),
+        pytest.param(a_copy(kind="MasterToken"), id="of another kind"),
+        pytest.param(a_copy() | {"type": "Opaque"}, id="of another type"),
+        pytest.param(a_copy() | {"data": {"key": "", "notes": ""}}, id="with data of others"),
+        pytest.param({**a_copy(), "metadata": {"name": "west-copy", "namespace": "rt"}}, id="without labels"),
+    ],
+)
+def test_s22_a_labeled_secret_is_ours_by_kind_uid_type_and_data_alone(body):
+    assert not belongs_to(body, "PairingToken", UID, COPY)
+
+
+def test_s22_a_label_does_not_make_a_secret_ours_whose_form_needs_an_owner():
+    body = a_copy(form=PAIRING_SECRET) | {"data": {"token": ""}}
+
+    assert not belongs_to(body, "PairingToken", UID, PAIRING_SECRET)
+
+
+def test_s22_an_owner_of_ours_counts_before_a_label():
+    body = a_copy(None, uid=OTHER_UID)
+
+    assert belongs_to(body, "PairingToken", UID, COPY)
+    assert not belongs_to(body, "PairingToken", OTHER_UID, COPY)
+
+
+def test_an_owner_of_another_group_does_not_hide_the_label():
+    body = a_copy()
+    body["metadata"]["ownerReferences"] = [a_reference("Deployment", "web", OTHER_UID, api_version="apps/v1")]
+
+    assert belongs_to(body, "PairingToken", UID, COPY)

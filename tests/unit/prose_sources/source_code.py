@@ -1,6 +1,10 @@
-"""The texts in the source of a package: string literals that are sentences, docstrings, and comments."""
+"""The texts in the source of a package: string literals that are sentences, docstrings, and comments.
+
+The package ROOT is the modules that belong to no package.
+"""
 
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -11,6 +15,7 @@ import tallystick
 from tests.unit.prose import Text
 
 PACKAGES = Path(tallystick.__file__).parent
+ROOT = ""
 
 # At least three words in a row. Names, flags, paths and expressions in CEL have fewer.
 _SENTENCE = re.compile(r"[A-Za-z]{2,}[,;:]? [a-z]+[,;:]? [a-z]{2,}")
@@ -45,8 +50,13 @@ def comments_of(package: str) -> Iterator[Text]:
 
 
 def _modules(package: str) -> Iterator[tuple[Path, ast.Module]]:
-    for path in sorted((PACKAGES / package).rglob("*.py")):
-        yield path, ast.parse(path.read_text(encoding="utf-8"))
+    for path in sorted((PACKAGES / package).glob("*.py" if package == ROOT else "**/*.py")):
+        yield path, _parsed(path)
+
+
+@functools.cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _documented(tree: ast.Module) -> Iterator[ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -1,10 +1,20 @@
 """A signal ends a command, and what the command has begun is undone."""
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from tallystick.runtime.stopping import STOP_SIGNALS, Stopped, signals_deferred, undone_by_signals
+
+
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """Heed each signal, also under nohup(1) or in the background of a shell, where some are ignored."""
+    former = {number: signal.signal(number, signal.SIG_DFL) for number in STOP_SIGNALS}
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)
 
 
 def handlers() -> list[object]:

@@ -62,7 +62,7 @@ def is_bounded(node: Json) -> bool:
         case "array":
             return "maxItems" in node
         case "integer":
-            return "minimum" in node and ("maximum" in node or node["format"] in {"int32", "int64"})
+            return "enum" in node or ("minimum" in node and ("maximum" in node or node["format"] in {"int32", "int64"}))
         case "object":
             return "additionalProperties" not in node or "maxProperties" in node
         case other:
@@ -112,7 +112,7 @@ def test_conditions_are_merged_by_type_and_other_lists_belong_to_their_writer(ki
 
     assert conditions["x-kubernetes-list-type"] == "map"
     assert conditions["x-kubernetes-list-map-keys"] == ["type"]
-    assert {node["x-kubernetes-list-type"] for node in lists.values()} == {"atomic"}
+    assert all(node["x-kubernetes-list-type"] == "atomic" for node in lists.values())
 
 
 @every_kind

@@ -34,6 +34,7 @@ from tests.live.pairing import (
     test_rules_pairing_token_edit,
     test_rules_pairing_token_status,
 )
+from tests.live.platform import test_two_releases
 
 OF_EVERY_KIND = {NO_CHANGE, "scalar set", "scalar unset", "scalar changed", "member changed"}
 
@@ -48,10 +49,11 @@ class Tables:
     edits: ModuleType
     statuses: ModuleType
     shapes_of_edits: set[str]
+    more_edits: ModuleType | None = None
 
     def variants(self, run: str) -> Iterator[list[tuple[Any, Any]]]:
         """Return for each test its cases, each with its verb, in the run `gate` or `soak`."""
-        for file in {self.creates, self.edits, self.statuses}:
+        for file in {self.creates, self.edits, self.statuses, self.more_edits} - {None}:
             yield from variants(file, run)
 
 
@@ -71,6 +73,7 @@ TABLES = [
         OF_EVERY_KIND
         | {"scalar unset, default back", "object set", "object unset, default back"}
         | {"member set", "member unset", "member unset, default back"},
+        test_two_releases,
     ),
     Tables(
         MasterToken,

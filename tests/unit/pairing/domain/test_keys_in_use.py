@@ -88,7 +88,7 @@ def test_each_kind_whose_objects_name_keys_is_looked_at():
         CONNECTION_CONFIGURATIONS: raw_connection(status={"lastSerial": 1, "tokens": [a_token(kid="k3")]}),
     }
 
-    signing_keys = {kind.resource: kind.signing_keys for kind in KINDS}
+    signing_keys = {kind.resource: kind.signing_keys for kind in KINDS if kind.signing_keys is not None}
 
     assert signing_keys.keys() == objects.keys()
     assert [signing_keys[kind](body, NOON) for kind, body in objects.items()] == [{"k1"}, {"k2"}, {"k3"}]

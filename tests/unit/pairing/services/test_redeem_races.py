@@ -187,7 +187,9 @@ async def test_what_ends_between_the_swap_and_the_answer_is_invalid_from_its_fir
     assert await replica.is_valid(redeemed.signed_jwt, world.clock.now()) is False
 
 
-async def test_a_master_token_that_the_garbage_collector_deletes_in_the_middle_comes_back_under_its_id_and_invalid(world):
+async def test_a_master_token_that_the_garbage_collector_deletes_in_the_middle_comes_back_under_its_id_and_invalid(
+    world,
+):
     """Two replicas may then return different bytes, with one `jti`, and none of them is valid."""
     jwt = await world.issue()
     deleted = []

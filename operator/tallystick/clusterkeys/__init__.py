@@ -1,0 +1,1 @@
+"""Cluster keys: the kinds JoinKey and MasterKey."""

@@ -1,0 +1,1 @@
+"""The models of JoinKey and MasterKey, and their CEL rules."""

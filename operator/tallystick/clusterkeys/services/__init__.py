@@ -1,0 +1,1 @@
+"""The reconcilers of cluster keys: observe, decide, act through the ports."""

@@ -1,0 +1,3 @@
+module tallystick.dev/interop
+
+go 1.24
