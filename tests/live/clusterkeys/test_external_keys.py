@@ -88,7 +88,7 @@ def lived(controllers: Controllers, api: Api) -> float:
 
         for output in outputs[:2]:
             api.delete(output).must_succeed()
-            poll(lambda output=output: (api.find(output) or {}).get("data") == api_data(before, output))
+            poll(lambda output=output: (api.find(output) or {}).get("data") == data_of(before, output))
         api.create(second).must_succeed()
         waiting = wait_for_ready(api, second, "MasterKeyRequired")
         assert api.find(a_secret(namespace, "new-join-key")) is None
@@ -113,7 +113,7 @@ def lived(controllers: Controllers, api: Api) -> float:
     return seconds_between(left, condition(required, "Ready")["lastTransitionTime"])
 
 
-def api_data(stored: list[Json], named: Json) -> Json:
+def data_of(stored: list[Json], named: Json) -> Json:
     """Return the data that a Secret of this name had."""
     where = (named["metadata"]["namespace"], named["metadata"]["name"])
     (found,) = [one["data"] for one in stored if (one["metadata"]["namespace"], one["metadata"]["name"]) == where]

@@ -6,7 +6,6 @@ left to finish.
 
 import itertools
 import json
-import signal
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,10 +23,9 @@ from tests.harness.connections import (
     tokens_of,
     wait_for_active,
 )
-from tests.harness.controllers import LEASE, Controllers, controllers
+from tests.harness.controllers import Controllers, controllers
 from tests.harness.installed import new_namespace
 from tests.harness.objects import read_token, value_of
-from tests.harness.processes import poll
 from tests.harness.proofs import Figure
 
 __all__ = ["controllers"]
@@ -75,14 +73,7 @@ class Story:
 
     def die(self, failpoint: str) -> None:
         """Run a controller that finds work to do and is killed in the middle of it."""
-        # What the one before has left of its Lease would only be waited for.
-        self.controllers.admin.delete(LEASE)
-        process = self.controllers._spawn(failpoint)
-        try:
-            poll(lambda: process.ended)
-            assert process.child.wait(10.0) == -signal.SIGKILL, process.child.exit_text()
-        finally:
-            process.child.stop()
+        self.controllers.die(failpoint)
         self.deaths += 1
         self.look()
 

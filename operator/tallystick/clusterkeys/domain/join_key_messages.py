@@ -66,9 +66,7 @@ def replaced_text(join_key: JoinKey) -> str:
 
 def drift_text(changed: Sequence[str]) -> str:
     """Return the message that another writer has changed Secrets of a join key."""
-    more = len(changed) - _MOST_NAMED
-    named = ", ".join(changed[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return f"another client changed or deleted Secret {named}; the controller restored it"
+    return f"another client changed or deleted Secret {_named(changed)}; the controller restored it"
 
 
 def conflict_problem(join_key: JoinKey, place: Place) -> Problem:
@@ -132,7 +130,7 @@ def key_lost(join_key: JoinKey, fingerprint: str, looked_at: Sequence[Place], wh
         why: Why the sealed copy does not give the key, as a clause.
     """
     meta, spec = join_key.metadata, join_key.spec
-    names = ", ".join([*(str(place) for place in looked_at[:_MOST_NAMED]), f"{meta.namespace}/{sealed_name(join_key)}"])
+    names = f"{_named([str(place) for place in looked_at])}, {meta.namespace}/{sealed_name(join_key)}"
     another = (
         f"raise spec.serial to {spec.serial + 1} for a new key"
         if spec.secret_ref is None
@@ -158,6 +156,11 @@ def _of_target(join_key: JoinKey, target: TargetStatus) -> Readiness:
 
 def _reason(name: str) -> StrEnum:
     return SharedReason(name) if name in list(SharedReason) else Reason(name)
+
+
+def _named(secrets: Sequence[str]) -> str:
+    more = len(secrets) - _MOST_NAMED
+    return ", ".join(secrets[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _held_text(targets: Sequence[TargetStatus]) -> str:

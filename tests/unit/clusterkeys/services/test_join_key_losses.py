@@ -77,6 +77,19 @@ async def test_without_any_copy_the_key_is_lost_and_none_is_made(world):
     assert (world.copies(), world.random.drawn, world.events.reasons()) == ([], drawn, ["KeyLost"])
 
 
+async def test_the_message_of_a_lost_key_counts_the_copies_that_it_does_not_name():
+    world = JoinKeyWorld()
+    await world.issue(targets=targets("rt", "mc", "xray", "curation"))
+    for secret in world.copies():
+        world.delete_secret(secret["metadata"]["namespace"], secret["metadata"]["name"])
+    world.delete_secret(NAMESPACE, SEALED)
+
+    await world.reconcile()
+
+    named = "edge/jpd-1-join-key, rt/jpd-1-join-key, mc/jpd-1-join-key and 2 more, edge/jpd-1-join-key-sealed"
+    assert f"(looked at: {named})" in world.message()
+
+
 async def test_a_lost_key_is_back_when_a_copy_is_put_back(world):
     (key,), copy = world.held(), world.secret("rt")
     for place in [*PLACES, (NAMESPACE, SEALED)]:
