@@ -122,7 +122,7 @@ def run(command: str, system: System, folder: Path, environment: dict[str, str],
         timeout=PATIENCE_SECONDS + 60,
         check=False,
     )
-    printed = done.stdout.replace(f"{namespace}/", "default/")  # where a reader would be
+    printed = re.sub(rf"\b{namespace}\b", "default", done.stdout)  # where a reader would be
     return [masked(line) for line in printed.strip("\n").splitlines()]
 
 
