@@ -29,7 +29,7 @@ VARYING = (
     (r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", "TIME"),
     (r'"(iat|exp)":\d+', r'"\1":SECONDS'),
     (r'"jkt":"[\w-]{43}"', '"jkt":"KEY"'),
-    (r"\b\d+s\s*$", "AGE"),
+    (r"\b(?:\d+m\d+s|\d+[ms])\s*$", "AGE"),
     (r"\d+ bytes", "SIZE"),
     (r"in the memory of \S+ alone", "in the memory of HOLDER alone"),
     (r"https://127\.0\.0\.1:\d+", "ISSUER"),
@@ -122,7 +122,7 @@ def run(command: str, system: System, folder: Path, environment: dict[str, str],
         timeout=PATIENCE_SECONDS + 60,
         check=False,
     )
-    printed = done.stdout.replace(f"{namespace}/", "default/")  # where a reader would be
+    printed = re.sub(rf"\b{namespace}\b", "default", done.stdout)  # where a reader would be
     return [masked(line) for line in printed.strip("\n").splitlines()]
 
 

@@ -72,7 +72,7 @@ async def test_without_any_copy_the_key_is_lost_and_none_is_made(world):
     assert world.message() == (
         f"No Secret holds join key {key.fingerprint} any more (looked at: edge/jpd-1-join-key, rt/jpd-1-join-key, "
         "edge/jpd-1-join-key-sealed). The sealed copy cannot be opened: it does not exist. Put one of them back, or "
-        "raise spec.serial to 2 for a new key."
+        "name a Secret with this key in spec.secretRef. If the key is lost, raise spec.serial to 2 for a new one."
     )
     assert (world.copies(), world.random.drawn, world.events.reasons()) == ([], drawn, ["KeyLost"])
 
@@ -101,6 +101,20 @@ async def test_a_lost_key_is_back_when_a_copy_is_put_back(world):
 
     assert world.held() == world.held("rt") == [world.opened()] == [key]
     assert world.said() == {"Ready": ("True", "Shared")}
+
+
+async def test_a_lost_key_is_back_when_a_secret_with_it_is_named(world):
+    (key,) = world.held()
+    for place in [*PLACES, (NAMESPACE, SEALED)]:
+        world.delete_secret(*place)
+    await world.reconcile()
+
+    world.provide(key)
+    world.edit(secretRef={"name": PROVIDED})
+    await world.reconcile_until_done()
+
+    assert world.held() == world.held("rt") == [world.opened()] == [key]
+    assert (world.object().status.key_version, world.said()) == (1, {"Ready": ("True", "Shared")})
 
 
 @pytest.mark.parametrize("overlap", ["10m", "0s"])
