@@ -130,16 +130,10 @@ def key_lost(join_key: JoinKey, fingerprint: str, looked_at: Sequence[Place], wh
         why: Why the sealed copy does not give the key, as a clause.
     """
     meta, spec = join_key.metadata, join_key.spec
-<<<<<<< HEAD
     names = f"{_named([str(place) for place in looked_at])}, {meta.namespace}/{sealed_name(join_key)}"
-    another = (
-        f"raise spec.serial to {spec.serial + 1} for a new key"
-=======
-    names = ", ".join([*(str(place) for place in looked_at[:_MOST_NAMED]), f"{meta.namespace}/{sealed_name(join_key)}"])
     remedy = (
         "Put one of them back, or name a Secret with this key in spec.secretRef. "
         f"If the key is lost, raise spec.serial to {spec.serial + 1} for a new one."
->>>>>>> kdocs
         if spec.secret_ref is None
         else f"Put one of them back, or this or another key into Secret {meta.namespace}/{spec.secret_ref.name}."
     )
