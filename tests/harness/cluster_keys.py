@@ -61,7 +61,7 @@ def put(api: Api, body: Json) -> Json:
     return api.create(body).must_succeed()
 
 
-def wait_for_ready(api: Api, body: Json, reason: str, *, seconds: float = 60.0) -> Json:
+def wait_for_ready(api: Api, body: Json, reason: str, *, seconds: float = 120.0) -> Json:
     """Return the object once its present spec has this reason in condition Ready."""
 
     def reached() -> Json | None:

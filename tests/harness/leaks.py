@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from tallystick.runtime.logs import configure_logging
 from tallystick.runtime.metrics import Metrics, make_metrics
 from tests.harness import clock as moved
 from tests.harness.failpoints import Call, SteppingCluster
+from tests.harness.main import given
 from tests.harness.processes import poll
 
 ROOT = (sys.executable, "-m", "tests.harness.leaks")
@@ -113,8 +114,7 @@ class Leaking:
 
 
 def main(process: str, *flags: str) -> int:
-    given = {flag.removeprefix("--").replace("-", "_"): value for flag, value in _pairs(flags)}
-    settings = load_settings(**given)
+    settings = load_settings(**given(flags))
     configure_logging(level=settings.log_level)
     # A control for those who search: it is found in the log of the lowest level, and on the page of the metrics.
     log.debug("planted", value=os.environ[PLANTED_VARIABLE])
@@ -149,10 +149,6 @@ def _planted_metrics(*known: Any, **labels: Any) -> Metrics:
     metrics = make_metrics(*known, **labels)
     prometheus_client.Gauge("planted", os.environ[PLANTED_VARIABLE], registry=metrics.registry)
     return metrics
-
-
-def _pairs(flags: Sequence[str]) -> list[tuple[str, str]]:
-    return list(zip(flags[::2], flags[1::2], strict=True))
 
 
 if __name__ == "__main__":

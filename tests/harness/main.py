@@ -25,7 +25,7 @@ from tests.harness import failpoints
 
 
 def main(process: str, *flags: str, features: Sequence[Feature[Any]] = FEATURES) -> int:
-    settings = load_settings(features, **_given(flags))
+    settings = load_settings(features, **given(flags))
     configure_logging(level=settings.log_level)
     clock = moved.MovedClock(Path(os.environ[moved.VARIABLE]), durations_stand=moved.STANDING in os.environ)
     run = partial(run_controller if process == "controller" else run_exchange, features=features)
@@ -35,16 +35,16 @@ def main(process: str, *flags: str, features: Sequence[Feature[Any]] = FEATURES)
     )
 
 
-def _given(flags: Sequence[str]) -> dict[str, str | bool]:
+def given(flags: Sequence[str]) -> dict[str, str | bool]:
     """Read `--flag value`, and the switches `--flag` and `--no-flag`."""
-    given: dict[str, str | bool] = {}
+    found: dict[str, str | bool] = {}
     for flag, following in itertools.pairwise((*flags, "--")):
         name = flag.removeprefix("--").replace("-", "_")
         if flag.startswith("--") and following.startswith("--"):
-            given[name.removeprefix("no_")] = not name.startswith("no_")
+            found[name.removeprefix("no_")] = not name.startswith("no_")
         elif flag.startswith("--"):
-            given[name] = following
-    return given
+            found[name] = following
+    return found
 
 
 if __name__ == "__main__":

@@ -17,9 +17,12 @@ import pytest
 
 from tallystick.localplane.plane import ControlPlane
 from tests.harness.api import Api
+from tests.harness.controllers import LEASE
 from tests.harness.exchange import Exchange, another_client
 from tests.harness.installed import new_namespace
+from tests.harness.objects import must
 from tests.harness.pairing_site import Site, make_site
+from tests.harness.processes import poll
 from tests.harness.system import System, running
 
 
@@ -44,6 +47,17 @@ class OwnSystem(System):
     def site(self, purpose: str) -> Site:
         """A namespace that no other test uses, with a verifier in it."""
         return make_site(self.admin, new_namespace(self.admin, purpose), self.exchange)
+
+    def recover(self) -> None:
+        """Return once a controller leads again after an outage of the API server.
+
+        A controller that could not renew its Lease in time has ended, and is started again as in a cluster.
+        """
+        before = self._renewed()
+        poll(lambda: self.up.restart_what_ended(lambda _: None) or self._renewed() != before)
+
+    def _renewed(self) -> str:
+        return str(must(self.admin.find(LEASE))["spec"]["renewTime"])
 
 
 @pytest.fixture(scope="module")

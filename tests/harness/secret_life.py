@@ -25,9 +25,9 @@ from tests.harness.canary import Hit, Needle, of_key, of_token, of_value
 from tests.harness.grants import grant
 from tests.harness.leaks import MAIN, Order, Orders
 from tests.harness.objects import a_pairing_token, secret_of, value_of
+from tests.harness.own_system import OwnSystem
 from tests.harness.pairing_site import VERIFIER, Site
 from tests.harness.processes import poll
-from tests.harness.system import System
 
 Json = dict[str, Any]
 
@@ -68,7 +68,7 @@ class Planted:
 class Life:
     """The secrets of a system, and what happens to them."""
 
-    system: System
+    system: OwnSystem
     site: Site
     folder: Path
     planted: Planted
@@ -186,9 +186,7 @@ class Life:
         self.system.plane.restart_apiserver()
         assert [answer.status for answer in answers] == [503, 503]
         poll(lambda: site.api.create(site.pairing_token("probe"), dry_run=True).succeeded)
-        # A process may end if a watch breaks with an error. As in a cluster, it is started again.
-        self.system.up.restart_what_ended(lambda _: None)
-        poll(lambda: site.exchange.get("/readyz").status == HTTPStatus.OK)
+        self.system.recover()
         self.failures += 3
 
     def fail_for_good(self, name: str) -> None:

@@ -134,6 +134,8 @@ NOT_HELD = {
     "tallystick-edit": (
         '{APIGroups:["tallystick.dev"], Resources:["connectionconfigurations"], '
         'Verbs:["create" "update" "patch" "delete"]}\n'
+        '{APIGroups:["tallystick.dev"], Resources:["joinkeys"], Verbs:["create" "update" "patch" "delete"]}\n'
+        '{APIGroups:["tallystick.dev"], Resources:["masterkeys"], Verbs:["create" "update" "patch" "delete"]}\n'
         '{APIGroups:["tallystick.dev"], Resources:["mastertokens"], Verbs:["update" "patch" "delete"]}\n'
         '{APIGroups:["tallystick.dev"], Resources:["pairingtokens"], Verbs:["create" "update" "patch" "delete"]}'
     ),

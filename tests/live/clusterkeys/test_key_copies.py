@@ -150,8 +150,9 @@ def test_named_secrets_of_the_first_start_are_waited_for_and_other_keys_are_gene
 ) -> None:
     """The annotation of the keyring says that the first start is over, so it is taken away for a second first one."""
     master, join = a_master_key(HOME, "default"), a_join_key(HOME, "default", master_key="default")
-    join_value, named = fresh_key(), {"TALLYSTICK_BOOTSTRAP_JOIN_KEY_SECRET": "own-join-key"}
-    with controllers.leading():
+    join_value, first_start = fresh_key(), {"TALLYSTICK_BOOTSTRAP_KEYS": "true"}
+    named = first_start | {"TALLYSTICK_BOOTSTRAP_JOIN_KEY_SECRET": "own-join-key"}
+    with controllers.leading(**first_start):
         wait_for_ready(api, join, "Shared")
         delete_default_keys(api, master, join)
     keyring = a_secret(HOME, "tallystick-keyring")

@@ -34,8 +34,6 @@ Json = dict[str, Any]
 
 HOME = "tallystick-system"
 STATUS, CREATE = "replace_status:masterkeys", "create:secrets/artifactory-master-key"
-# The controller lists the Secrets of users every 5 s.
-NOTICED_WITHIN = 20.0
 
 
 @pytest.fixture
@@ -99,14 +97,15 @@ def test_a_provided_key_costs_one_write_and_each_bad_one_says_what_to_do(
 
     for reason, secret in bad.items():
         put(api, secret)
-        found = wait_for_ready(api, body, reason, seconds=NOTICED_WITHIN)
+        found = wait_for_ready(api, body, reason)
         assert condition(found, "Stalled")["reason"] == reason
     mark = trail.mark()
     good = fresh_key()
     put(api, a_secret(namespace, "mk", master_key=good.upper() + "\n"))
-    found = wait_for_ready(api, body, "KeyStored", seconds=NOTICED_WITHIN)
+    found = wait_for_ready(api, body, "KeyStored")
 
-    assert trail.settled(api, namespace, since=mark) == ["update masterkeys/status artifactory"]
+    written = [write for write in trail.settled(api, namespace, since=mark) if not write.startswith("create events")]
+    assert written == ["update masterkeys/status artifactory"]  # an event about the last bad key may come late
     assert (found["status"]["fingerprint"], found["status"]["source"]) == (fingerprint(good), "Provided")
 
 
@@ -120,9 +119,9 @@ def test_a_lost_and_a_changed_key_are_named_and_put_back(api: Api, namespace: st
     lost = wait_for_ready(api, body, "KeyLost")
     other = fresh_key()
     put(api, a_secret(namespace, "artifactory-master-key", master_key=other))
-    changed = wait_for_ready(api, body, "MasterKeyChanged", seconds=NOTICED_WITHIN)
+    changed = wait_for_ready(api, body, "MasterKeyChanged")
     put(api, a_secret(namespace, "artifactory-master-key") | {"data": backup["data"]})
-    restored = wait_for_ready(api, body, "KeyStored", seconds=NOTICED_WITHIN)
+    restored = wait_for_ready(api, body, "KeyStored")
 
     assert (
         f'Create it again with that key (type tallystick.dev/master-key, key "master-key", fingerprint {recorded})'
@@ -202,13 +201,13 @@ def test_the_first_start_makes_the_default_keys_and_no_later_one_makes_them_agai
     controllers: Controllers, api: Api
 ) -> None:
     master, join = a_master_key(HOME, "default"), a_join_key(HOME, "default", master_key="default")
-    with controllers.leading():
+    with controllers.leading(TALLYSTICK_BOOTSTRAP_KEYS="true"):
         wait_for_ready(api, join, "Shared")
         found = [api.get(one)["spec"] for one in (master, join)]
         api.delete(join).must_succeed()
         poll(lambda: api.get(master)["status"]["joinKeys"]["total"] == 0)
         api.delete(master).must_succeed()
-    with controllers.leading():
+    with controllers.leading(TALLYSTICK_BOOTSTRAP_KEYS="true"):
         sentinel = a_master_key(new_namespace(api, "sentinel"))
         api.create(sentinel).must_succeed()
         wait_for_ready(api, sentinel, "KeyStored")

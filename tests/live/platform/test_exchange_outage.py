@@ -22,6 +22,7 @@ STALE_SECONDS = 1.0
 def own_site(breakable_system: OwnSystem) -> Site:
     """The API server is itself again: after a restart it serves our kinds a little later than it is ready."""
     poll(lambda: breakable_system.admin.create(a_pairing_token("default", "probe"), dry_run=True).succeeded)
+    breakable_system.recover()
     return breakable_system.site("outage")
 
 
