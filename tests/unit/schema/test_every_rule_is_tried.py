@@ -39,6 +39,7 @@ from tests.live.pairing import (
     test_rules_pairing_token_edit,
     test_rules_pairing_token_status,
 )
+from tests.live.platform import test_two_releases
 
 OF_EVERY_KIND = {NO_CHANGE, "scalar set", "scalar unset", "scalar changed", "member changed"}
 
@@ -77,7 +78,7 @@ TABLES = [
         OF_EVERY_KIND
         | {"scalar unset, default back", "object set", "object unset, default back"}
         | {"member set", "member unset", "member unset, default back"},
-        further=(test_rules_device_project,),
+        further=(test_two_releases, test_rules_device_project),
     ),
     Tables(
         MasterToken,
