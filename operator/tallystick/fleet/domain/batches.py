@@ -11,8 +11,8 @@ from typing import Protocol
 
 from tallystick.fleet.domain.quantities import Quantity
 
-NO_DEVICE = ""
-"""The cut of a batch that takes no device: it sorts before each name."""
+NO_DEVICE = f"d-{'2' * 26}"
+"""The cut of a batch that takes no device: the first name in the order of names, which no hash has."""
 
 Cuts = tuple[str | None, ...]
 """For each batch the name of its last device, or None for a batch without a limit. The last batch is the rest."""
@@ -31,49 +31,16 @@ class Named(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Requirement:
-    """One of `matchExpressions`; the operator is In, NotIn, Exists or DoesNotExist."""
-
-    key: str
-    operator: str
-    values: tuple[str, ...] = ()
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """Return whether the labels meet the requirement, as in Kubernetes: NotIn matches a missing label."""
-        match self.operator:
-            case "In":
-                return labels.get(self.key) in self.values
-            case "NotIn":
-                return labels.get(self.key) not in self.values
-            case "Exists":
-                return self.key in labels
-            case "DoesNotExist":
-                return self.key not in labels
-            case _:
-                return False
-
-
-@dataclass(frozen=True, slots=True)
-class Selector:
-    """A label selector of Kubernetes. An empty one matches each device."""
-
-    labels: tuple[tuple[str, str], ...] = ()
-    requirements: tuple[Requirement, ...] = ()
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """Return whether all parts of the selector match."""
-        return all(labels.get(key) == value for key, value in self.labels) and all(
-            requirement.matches(labels) for requirement in self.requirements
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Batch:
-    """One of `spec.strategy.batches`. At least one of selector and limit is set."""
+    """One of `spec.strategy.batches`: `selector.matchLabels`, `limit`, or both."""
 
     name: str
-    selector: Selector | None = None
+    match_labels: Mapping[str, str] | None = None
     limit: Quantity | None = None
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Return whether a device with these labels can be a member. Without a selector, each device can."""
+        return self.match_labels is None or self.match_labels.items() <= labels.items()
 
 
 def batch_of(device: Named, batches: tuple[Batch, ...], cuts: Cuts) -> int:
@@ -85,8 +52,7 @@ def batch_of(device: Named, batches: tuple[Batch, ...], cuts: Cuts) -> int:
         cuts: The cuts of the batches, from `draw`.
     """
     for number, (batch, cut) in enumerate(zip(batches, cuts, strict=False), start=1):
-        selected = batch.selector is None or batch.selector.matches(device.labels)
-        if selected and (cut is None or device.name <= cut):
+        if batch.selects(device.labels) and (cut is None or device.name <= cut):
             return number
     return len(batches) + 1
 
@@ -105,11 +71,10 @@ def draw(devices: Iterable[Named], batches: tuple[Batch, ...]) -> Cuts:
     total = len(left)
     cuts: list[str | None] = []
     for batch in batches:
-        selector = batch.selector
-        matching = left if selector is None else [device for device in left if selector.matches(device.labels)]
+        matching = [device for device in left if batch.selects(device.labels)]
         taken = matching
         if batch.limit is not None:
-            of = total if selector is None else len(matching)
+            of = total if batch.match_labels is None else len(matching)
             taken = matching[: batch.limit.rounded_up(of)]
         cuts.append(None if batch.limit is None else taken[-1].name if taken else NO_DEVICE)
         names = {device.name for device in taken}

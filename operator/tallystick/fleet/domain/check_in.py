@@ -7,6 +7,7 @@ offered                    Prove: one conditional write ends the older copy, and
 older                      Refuse, with a warning: it was used after its successor
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -237,7 +238,14 @@ def revoked_for_compromise(presented: Presented, read: Reading) -> Decision | No
 
 
 # Ordered: a request without the key of its copy learns nothing else, and 410 needs the PairingToken.
-_RULES = (key_not_proved, no_pairing_token, device_gone, revoked, not_a_copy, revoked_for_compromise)
+_RULES: tuple[Callable[[Presented, Reading], Decision | None], ...] = (
+    key_not_proved,
+    no_pairing_token,
+    device_gone,
+    revoked,
+    not_a_copy,
+    revoked_for_compromise,
+)
 
 
 def is_accepted(device: DeviceFacts, generation: int, target: Target) -> bool:

@@ -14,11 +14,9 @@ from enum import StrEnum
 from operator import add
 from typing import Self
 
-from tallystick.fleet.domain.facts import DeviceFacts, RotationFacts, RotationState, Target
-
-NEEDS_REENROLLMENT = "NeedsReenrolment"
-NOT_PROVED_IN_TIME = "NotProvedInTime"
-NOT_IN_TIME = "DeadlineExceeded"
+from tallystick.fleet.api.reasons import DeviceFailureReason
+from tallystick.fleet.domain.facts import DeviceFacts, RotationFacts, Target
+from tallystick.pairing.api.device_project import RotationState
 
 
 class Standing(StrEnum):
@@ -118,15 +116,17 @@ def why_failed(device: DeviceFacts, rotation: RotationFacts, now: datetime) -> s
     if device.proved >= rotation.generation:
         return None
     if rotation.compromised and device.key_thumbprint is None:
-        return NEEDS_REENROLLMENT  # docs/rules.md#s14: a thief with a stolen copy would get the new one
+        return (
+            DeviceFailureReason.NEEDS_REENROLMENT
+        )  # docs/rules.md#s14: a thief with a stolen copy would get the new one
     offer, failure = device.offer, device.failure
     if offer is not None and _is_offered(device, rotation):
         if failure is not None and failure.generation == rotation.generation:
             return failure.reason
         if now >= offer.time + rotation.strategy.in_progress_timeout:
-            return NOT_PROVED_IN_TIME
+            return DeviceFailureReason.NOT_PROVED
     if rotation.deadline is not None and now >= rotation.deadline:
-        return NOT_IN_TIME
+        return DeviceFailureReason.DEADLINE_EXCEEDED
     return None
 
 

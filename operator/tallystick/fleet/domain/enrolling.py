@@ -16,8 +16,8 @@ from enum import Enum
 from tallystick.fleet.domain.copies import value_id
 from tallystick.fleet.domain.facts import DeviceFacts, Enrolling, Target
 from tallystick.objects.rules import first
+from tallystick.pairing.api.device_project import MOST_ENROLLING
 
-MOST_ENROLLING = 64
 # No request takes as long, so an entry of this age without a Device has failed and its place is free again.
 PLACE_KEPT = timedelta(minutes=10)
 

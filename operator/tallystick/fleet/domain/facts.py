@@ -11,37 +11,12 @@ A copy is accepted if its generation is the proved or the offered one: two at mo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from tallystick.fleet.api.strategy import DesiredState
 from tallystick.fleet.domain.batches import Batch, Cuts
 from tallystick.fleet.domain.quantities import Quantity
 from tallystick.fleet.domain.windows import Window
-
-
-class RotationState(StrEnum):
-    """The state of a rotation. Succeeded, Failed and Aborted never change."""
-
-    PENDING = "Pending"
-    RUNNING = "Running"
-    PAUSED = "Paused"
-    HALTED = "Halted"
-    ABORTING = "Aborting"
-    SUCCEEDED = "Succeeded"
-    FAILED = "Failed"
-    ABORTED = "Aborted"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the rotation is over."""
-        return self in (RotationState.SUCCEEDED, RotationState.FAILED, RotationState.ABORTED)
-
-
-class Order(StrEnum):
-    """The value of `spec.desiredState`. Aborted cannot be taken back."""
-
-    RUNNING = "Running"
-    PAUSED = "Paused"
-    ABORTED = "Aborted"
+from tallystick.pairing.api.device_project import FINISHED, RotationState
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +118,7 @@ class Lock:
     @property
     def is_held(self) -> bool:
         """Whether the rotation still runs."""
-        return not self.state.is_final
+        return self.state not in FINISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +242,7 @@ class RotationFacts:
     name: str
     uid: str
     created: datetime
-    order: Order = Order.RUNNING
+    order: DesiredState = DesiredState.RUNNING
     deleting: bool = False
     compromised: bool = False
     revokes_immediately: bool = False
@@ -284,7 +259,7 @@ class RotationFacts:
     def is_aborted(self) -> bool:
         """Whether the abort is ordered, begun or done."""
         stops = (RotationState.ABORTING, RotationState.ABORTED)
-        return self.deleting or self.order is Order.ABORTED or self.state in stops
+        return self.deleting or self.order is DesiredState.ABORTED or self.state in stops
 
     @property
     def deadline(self) -> datetime | None:

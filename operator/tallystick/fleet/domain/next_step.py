@@ -10,35 +10,20 @@ The decision needs the counts of each batch and the names of a few devices, neve
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from tallystick.fleet.api.reasons import TokenRotationReason as Reason
+from tallystick.fleet.api.strategy import DesiredState
 from tallystick.fleet.domain.batches import NO_DEVICE
 from tallystick.fleet.domain.counts import Counts, sum_of
-from tallystick.fleet.domain.facts import Opening, Order, RotationFacts, RotationState, Target
+from tallystick.fleet.domain.facts import Opening, RotationFacts, Target
 from tallystick.fleet.domain.places import Places, bound, widened
 from tallystick.fleet.domain.windows import end_of_present, next_start, why_invalid
 from tallystick.objects.rules import first
+from tallystick.pairing.api.device_project import RotationState
 
 # A replica that has read the rotation before it was stopped can hand out by that reading for a second, and its request
 # to the API server ends within ten more. So after this time no device starts.
 STRAGGLERS = timedelta(seconds=15)
-
-
-class Why(StrEnum):
-    """Why a rotation waits, is closed or is finished: the reason of its condition Succeeded."""
-
-    IN_PROGRESS = "InProgress"
-    WAITING_FOR_BATCH = "WaitingForBatch"
-    WAITING_FOR_WINDOW = "WaitingForWindow"
-    WAITING_FOR_DEVICES = "WaitingForDevices"
-    PAUSED = "Paused"
-    ABORTING = "Aborting"
-    TOO_MANY_FAILURES = "TooManyFailures"
-    INVALID_WINDOW = "InvalidWindow"
-    DEADLINE_EXCEEDED = "DeadlineExceeded"
-    COMPLETED = "Completed"
-    ABORTED = "Aborted"
-    TARGET_REVOKED = "TargetRevoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +81,7 @@ class Wait:
         confirm: Whether the controller must list the Devices consistently: by its cache, all have succeeded.
     """
 
-    why: Why
+    why: Reason
     until: datetime | None = None
     look: tuple[str, ...] = ()
     confirm: bool = False
@@ -106,7 +91,7 @@ class Wait:
 class Close:
     """Write this state, so that no device starts. `open` is the place where the rotation goes on later."""
 
-    why: Why
+    why: Reason
     state: RotationState
     open: Opening | None
 
@@ -115,7 +100,7 @@ class Close:
 class Finish:
     """Write the final state and the counts, and then release the lock."""
 
-    why: Why
+    why: Reason
     state: RotationState
     counts: Counts
 
@@ -125,7 +110,7 @@ Step = Open | Wait | Close | Finish
 
 def next_step(observed: Observed, now: datetime) -> Step:
     """Return the next step of a rotation that has started and is not finished."""
-    return first(_RULES, observed, now) or Wait(Why.IN_PROGRESS)
+    return first(_RULES, observed, now) or Wait(Reason.IN_PROGRESS)
 
 
 def target_ended(observed: Observed, _: datetime) -> Step | None:
@@ -133,7 +118,7 @@ def target_ended(observed: Observed, _: datetime) -> Step | None:
     target = observed.target
     if target is not None and not target.is_ended:
         return None
-    return Finish(Why.TARGET_REVOKED, RotationState.FAILED, observed.recorded.at_the_end(RotationState.FAILED))
+    return Finish(Reason.TARGET_REVOKED, RotationState.FAILED, observed.recorded.at_the_end(RotationState.FAILED))
 
 
 def aborted(observed: Observed, now: datetime) -> Step | None:
@@ -142,11 +127,11 @@ def aborted(observed: Observed, now: datetime) -> Step | None:
     if not rotation.is_aborted:
         return None
     if rotation.state is not RotationState.ABORTING:
-        return Close(Why.ABORTING, RotationState.ABORTING, rotation.open)
+        return Close(Reason.ABORTING, RotationState.ABORTING, rotation.open)
     over = _time_when_none_starts(observed, now)
     if now < over or counts.in_progress:
-        return Wait(Why.ABORTING, over if now < over else None)
-    return Finish(Why.ABORTED, RotationState.ABORTED, counts.at_the_end(RotationState.ABORTED))
+        return Wait(Reason.ABORTING, over if now < over else None)
+    return Finish(Reason.ABORTED, RotationState.ABORTED, counts.at_the_end(RotationState.ABORTED))
 
 
 def all_succeeded(observed: Observed, _: datetime) -> Step | None:
@@ -158,10 +143,10 @@ def all_succeeded(observed: Observed, _: datetime) -> Step | None:
     if counts.succeeded < counts.total or observed.target is None:
         return None
     if any(entry.generation < generation for entry in observed.target.enrolling):
-        return Wait(Why.WAITING_FOR_DEVICES)
+        return Wait(Reason.WAITING_FOR_DEVICES)
     if not observed.listed:
-        return Wait(Why.IN_PROGRESS, confirm=True)
-    return Finish(Why.COMPLETED, RotationState.SUCCEEDED, counts)
+        return Wait(Reason.IN_PROGRESS, confirm=True)
+    return Finish(Reason.COMPLETED, RotationState.SUCCEEDED, counts)
 
 
 def deadline_exceeded(observed: Observed, now: datetime) -> Step | None:
@@ -170,21 +155,21 @@ def deadline_exceeded(observed: Observed, now: datetime) -> Step | None:
     if rotation.deadline is None or now < rotation.deadline:
         return None
     if rotation.state is RotationState.RUNNING:
-        return Close(Why.DEADLINE_EXCEEDED, RotationState.HALTED, rotation.open)
+        return Close(Reason.DEADLINE_EXCEEDED, RotationState.HALTED, rotation.open)
     over = _time_when_none_starts(observed, now)
     if now < over:
-        return Wait(Why.DEADLINE_EXCEEDED, over)
-    return Finish(Why.DEADLINE_EXCEEDED, RotationState.FAILED, observed.counts.at_the_end(RotationState.FAILED))
+        return Wait(Reason.DEADLINE_EXCEEDED, over)
+    return Finish(Reason.DEADLINE_EXCEEDED, RotationState.FAILED, observed.counts.at_the_end(RotationState.FAILED))
 
 
 def paused(observed: Observed, _: datetime) -> Step | None:
     """A pause stops starts only: the exchange obeys the spec, and the status follows."""
     rotation = observed.rotation
-    if rotation.order is not Order.PAUSED:
+    if rotation.order is not DesiredState.PAUSED:
         return None
     if rotation.state is RotationState.PAUSED:
-        return Wait(Why.PAUSED, rotation.deadline)
-    return Close(Why.PAUSED, RotationState.PAUSED, rotation.open)
+        return Wait(Reason.PAUSED, rotation.deadline)
+    return Close(Reason.PAUSED, RotationState.PAUSED, rotation.open)
 
 
 def too_many_failed(observed: Observed, _: datetime) -> Step | None:
@@ -196,8 +181,8 @@ def too_many_failed(observed: Observed, _: datetime) -> Step | None:
     if rotation.compromised or counts.failed <= rotation.strategy.max_failures.rounded_down(counts.total):
         return None
     if rotation.state is RotationState.HALTED:
-        return Wait(Why.TOO_MANY_FAILURES, rotation.deadline)
-    return Close(Why.TOO_MANY_FAILURES, RotationState.HALTED, rotation.open)
+        return Wait(Reason.TOO_MANY_FAILURES, rotation.deadline)
+    return Close(Reason.TOO_MANY_FAILURES, RotationState.HALTED, rotation.open)
 
 
 def no_window(observed: Observed, now: datetime) -> Step | None:
@@ -207,7 +192,7 @@ def no_window(observed: Observed, now: datetime) -> Step | None:
     invalid = any(why_invalid(window) is not None for window in windows)
     if not windows or (not invalid and end_of_present(windows, now) is not None):
         return None
-    why = Why.INVALID_WINDOW if invalid else Why.WAITING_FOR_WINDOW
+    why = Reason.INVALID_WINDOW if invalid else Reason.WAITING_FOR_WINDOW
     closed = opening is None or (opening.until is not None and opening.until <= now)
     if rotation.state is not RotationState.RUNNING or not closed:
         ended = opening if opening is None or closed else replace(opening, until=now)
@@ -231,7 +216,7 @@ def place_given_away(observed: Observed, now: datetime) -> Step | None:
     if target is None or not waits_for_places:
         return None
     overdue = observed.places.overdue(target.check_in_period, now)
-    return Wait(Why.IN_PROGRESS, look=overdue) if overdue else None
+    return Wait(Reason.IN_PROGRESS, look=overdue) if overdue else None
 
 
 def more_places(observed: Observed, now: datetime) -> Step | None:
@@ -240,7 +225,7 @@ def more_places(observed: Observed, now: datetime) -> Step | None:
     if opening is None or opening.through is None:
         return None
     wider = widened(opening, observed.upcoming, observed.free_places)
-    return Open(wider) if wider != opening else Wait(Why.IN_PROGRESS, _next_time(observed, now))
+    return Open(wider) if wider != opening else Wait(Reason.IN_PROGRESS, _next_time(observed, now))
 
 
 def next_batch(observed: Observed, now: datetime) -> Step | None:
@@ -251,18 +236,18 @@ def next_batch(observed: Observed, now: datetime) -> Step | None:
         return None
     done = time_when_done(observed, opening.batch, now)
     if done is None or now < done:
-        why = Why.IN_PROGRESS if observed.counts.in_progress or done is not None else Why.WAITING_FOR_DEVICES
+        why = Reason.IN_PROGRESS if observed.counts.in_progress or done is not None else Reason.WAITING_FOR_DEVICES
         return Wait(why, _earliest(done, _next_time(observed, now)))
     if rotation.open_batches is not None and opening.batch >= rotation.open_batches:
-        return Wait(Why.WAITING_FOR_BATCH, _next_time(observed, now))
+        return Wait(Reason.WAITING_FOR_BATCH, _next_time(observed, now))
     following = replace(opening, batch=opening.batch + 1, through=NO_DEVICE)
     wider = widened(following, observed.upcoming, observed.free_places)
-    return Open(wider) if wider != following else Wait(Why.IN_PROGRESS, _next_time(observed, now))
+    return Open(wider) if wider != following else Wait(Reason.IN_PROGRESS, _next_time(observed, now))
 
 
 def all_open(observed: Observed, now: datetime) -> Step | None:
     """All batches are open: the rotation waits for devices that have not come yet, or have failed."""
-    why = Why.IN_PROGRESS if observed.counts.in_progress else Why.WAITING_FOR_DEVICES
+    why = Reason.IN_PROGRESS if observed.counts.in_progress else Reason.WAITING_FOR_DEVICES
     return Wait(why, _next_time(observed, now))
 
 

@@ -6,9 +6,11 @@ The exchange decides by its own reading of the PairingToken, the TokenRotation a
 
 from datetime import datetime
 
+from tallystick.fleet.api.strategy import DesiredState
 from tallystick.fleet.domain.batches import Named, batch_of
-from tallystick.fleet.domain.facts import DeviceFacts, Opening, Order, RotationFacts, RotationState, Target
+from tallystick.fleet.domain.facts import DeviceFacts, Opening, RotationFacts, Target
 from tallystick.objects.rules import first
+from tallystick.pairing.api.device_project import RotationState
 
 
 def may_start(device: DeviceFacts, target: Target, rotation: RotationFacts | None, now: datetime) -> bool:
@@ -47,7 +49,7 @@ def not_locked(_: DeviceFacts, target: Target, rotation: RotationFacts, __: date
 
 def stopped(_: DeviceFacts, __: Target, rotation: RotationFacts, ___: datetime) -> str | None:
     """Pause and abort are obeyed from the moment that the spec is stored, also without a controller."""
-    runs = rotation.order is Order.RUNNING and not rotation.deleting and rotation.state is RotationState.RUNNING
+    runs = rotation.order is DesiredState.RUNNING and not rotation.deleting and rotation.state is RotationState.RUNNING
     return None if runs else "stopped"
 
 

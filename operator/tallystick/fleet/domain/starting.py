@@ -7,26 +7,15 @@ crash the next leader finds the lock, and goes on. The end is written in the rot
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-from tallystick.fleet.domain.facts import Lock, Order, PastRotation, RotationFacts, RotationState, Target
+from tallystick.fleet.api.reasons import TokenRotationReason as Reason
+from tallystick.fleet.api.strategy import DesiredState
+from tallystick.fleet.domain.facts import Lock, PastRotation, RotationFacts, Target
 from tallystick.objects.rules import first
+from tallystick.pairing.api.device_project import MOST_REMEMBERED, RotationState
 
-MOST_PAST = 10
 # Until then a missing PairingToken is taken for one that is applied after its rotation.
 TARGET_MAY_FOLLOW = timedelta(seconds=60)
-
-
-class WhyNot(StrEnum):
-    """Why a rotation does not start: the reason of its condition Succeeded."""
-
-    TARGET_NOT_FOUND = "TargetNotFound"
-    NOT_ROTATABLE = "NotRotatable"
-    TARGET_REVOKED = "TargetRevoked"
-    ALREADY_RUN = "AlreadyRun"
-    ABORTED = "Aborted"
-    PAUSED = "Paused"
-    WAITING_FOR_ROTATION = "WaitingForRotation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +40,7 @@ class Hold:
         behind: The name of the rotation that it waits for.
     """
 
-    why: WhyNot
+    why: Reason
     stalled: bool = False
     behind: str = ""
 
@@ -60,7 +49,7 @@ class Hold:
 class Never:
     """The rotation ends before it starts: no device is counted."""
 
-    why: WhyNot
+    why: Reason
     state: RotationState
 
 
@@ -78,7 +67,7 @@ def decide(rotation: RotationFacts, target: Target | None, others: Iterable[Rota
     """
     if target is None:
         stalled = now - rotation.created >= TARGET_MAY_FOLLOW
-        return Hold(WhyNot.TARGET_NOT_FOUND, stalled=stalled) if not rotation.is_aborted else _aborted()
+        return Hold(Reason.TARGET_NOT_FOUND, stalled=stalled) if not rotation.is_aborted else _aborted()
     return first(_RULES, rotation, target, tuple(others)) or Start()
 
 
@@ -128,34 +117,34 @@ def aborted(rotation: RotationFacts, _: Target, __: tuple[RotationFacts, ...]) -
 
 def name_has_run(rotation: RotationFacts, target: Target, _: tuple[RotationFacts, ...]) -> Decision | None:
     """To create a deleted rotation again, as a GitOps tool does, rotates nothing."""
-    return Hold(WhyNot.ALREADY_RUN, stalled=True) if has_run(target, rotation.name, rotation.uid) else None
+    return Hold(Reason.ALREADY_RUN, stalled=True) if has_run(target, rotation.name, rotation.uid) else None
 
 
 def not_rotatable(_: RotationFacts, target: Target, __: tuple[RotationFacts, ...]) -> Decision | None:
     """A token of purpose Service is single-use: there is nothing to rotate."""
-    return None if target.rotatable else Hold(WhyNot.NOT_ROTATABLE, stalled=True)
+    return None if target.rotatable else Hold(Reason.NOT_ROTATABLE, stalled=True)
 
 
 def target_ended(_: RotationFacts, target: Target, __: tuple[RotationFacts, ...]) -> Decision | None:
     """The devices of a revoked token are revoked, so none can be moved."""
-    return Never(WhyNot.TARGET_REVOKED, RotationState.FAILED) if target.is_ended else None
+    return Never(Reason.TARGET_REVOKED, RotationState.FAILED) if target.is_ended else None
 
 
 def ordered_paused(rotation: RotationFacts, _: Target, __: tuple[RotationFacts, ...]) -> Decision | None:
     """A rotation that is paused before its start takes no lock, and lets later ones go first."""
-    return Hold(WhyNot.PAUSED) if rotation.order is Order.PAUSED else None
+    return Hold(Reason.PAUSED) if rotation.order is DesiredState.PAUSED else None
 
 
 def another_runs(_: RotationFacts, target: Target, __: tuple[RotationFacts, ...]) -> Decision | None:
     """One rotation runs for each token."""
     lock = target.lock
-    return Hold(WhyNot.WAITING_FOR_ROTATION, behind=lock.name) if lock is not None and lock.is_held else None
+    return Hold(Reason.WAITING_FOR_ROTATION, behind=lock.name) if lock is not None and lock.is_held else None
 
 
 def older_first(rotation: RotationFacts, target: Target, others: tuple[RotationFacts, ...]) -> Decision | None:
     """The oldest of those that can start goes first, so that each controller chooses the same one."""
     older = [other for other in others if _age(other) < _age(rotation) and _can_start(other, target)]
-    return Hold(WhyNot.WAITING_FOR_ROTATION, behind=min(older, key=_age).name) if older else None
+    return Hold(Reason.WAITING_FOR_ROTATION, behind=min(older, key=_age).name) if older else None
 
 
 # Ordered: a lock that is held is used, whatever was ordered since; `next_step` obeys the order then.
@@ -172,11 +161,13 @@ _RULES = (
 
 
 def _aborted() -> Never:
-    return Never(WhyNot.ABORTED, RotationState.ABORTED)
+    return Never(Reason.ABORTED, RotationState.ABORTED)
 
 
 def _can_start(rotation: RotationFacts, target: Target) -> bool:
-    waits = rotation.state is RotationState.PENDING and not rotation.is_aborted and rotation.order is Order.RUNNING
+    waits = (
+        rotation.state is RotationState.PENDING and not rotation.is_aborted and rotation.order is DesiredState.RUNNING
+    )
     return waits and not has_run(target, rotation.name, rotation.uid)
 
 
@@ -186,4 +177,4 @@ def _age(rotation: RotationFacts) -> tuple[datetime, str]:
 
 def _released(target: Target, lock: Lock, state: RotationState, finish_time: datetime) -> Target:
     past = PastRotation(lock.name, lock.uid, lock.generation, state, finish_time)
-    return replace(target, lock=replace(lock, state=state), past=(past, *target.past)[:MOST_PAST])
+    return replace(target, lock=replace(lock, state=state), past=(past, *target.past)[:MOST_REMEMBERED])
