@@ -7,7 +7,6 @@ offered                    Prove: one conditional write ends the older copy, and
 older                      Refuse, with a warning: it was used after its successor
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -130,22 +129,7 @@ Decision = Refuse | Removed | Unavailable | Nothing | Again | OfferCopy | Prove 
 
 def decide(presented: Presented, read: Reading, now: datetime) -> Decision:
     """Decide on a check-in. The reading of the Device must not be behind: see `is_behind`."""
-    refused: Decision | None = first(_RULES, presented, read)
-    if refused is not None:
-        return refused
-    device, target = read.device, read.target
-    if device is None or target is None:
-        return Unavailable()  # the rules have decided on both
-    if presented.generation == device.offered:
-        return Prove(device.offered)
-    failed = presented.failed
-    if failed is not None and failed.generation == device.offered:
-        return Nothing(touch=_unseen(device, target, now)) if _is_recorded(device, failed) else Record(failed)
-    if device.offer is not None:
-        return Again(device.offer.generation)
-    if read.rotation is not None and may_start(device, target, read.rotation, now):
-        return OfferCopy(read.rotation.generation, read.rotation.name)
-    return Nothing(touch=_unseen(device, target, now))
+    return first(_RULES, presented, read) or _accepted(presented, read, now)
 
 
 def is_behind(presented: Presented, device: DeviceFacts | None) -> bool:
@@ -238,7 +222,7 @@ def revoked_for_compromise(presented: Presented, read: Reading) -> Decision | No
 
 
 # Ordered: a request without the key of its copy learns nothing else, and 410 needs the PairingToken.
-_RULES: tuple[Callable[[Presented, Reading], Decision | None], ...] = (
+_RULES = (
     key_not_proved,
     no_pairing_token,
     device_gone,
@@ -253,6 +237,21 @@ def is_accepted(device: DeviceFacts, generation: int, target: Target) -> bool:
     if device.revoked or device.deleting or target.deleting or target.has_revoked(device.serial):
         return False
     return generation in (device.proved, device.offered) and generation >= max(target.revoked_below, 1)
+
+
+def _accepted(presented: Presented, read: Reading, now: datetime) -> Decision:
+    device, target, failed = read.device, read.target, presented.failed
+    if device is None or target is None:
+        return Unavailable()  # the rules have decided on both
+    if presented.generation == device.offered:
+        return Prove(device.offered)
+    if failed is not None and failed.generation == device.offered:
+        return Nothing(touch=_unseen(device, target, now)) if _is_recorded(device, failed) else Record(failed)
+    if device.offer is not None:
+        return Again(device.offer.generation)
+    if read.rotation is not None and may_start(device, target, read.rotation, now):
+        return OfferCopy(read.rotation.generation, read.rotation.name)
+    return Nothing(touch=_unseen(device, target, now))
 
 
 def _is_recorded(device: DeviceFacts, failed: Failure) -> bool:

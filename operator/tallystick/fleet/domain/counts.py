@@ -116,9 +116,8 @@ def why_failed(device: DeviceFacts, rotation: RotationFacts, now: datetime) -> s
     if device.proved >= rotation.generation:
         return None
     if rotation.compromised and device.key_thumbprint is None:
-        return (
-            DeviceFailureReason.NEEDS_REENROLMENT
-        )  # docs/rules.md#s14: a thief with a stolen copy would get the new one
+        # A thief with a stolen copy would get the new one (docs/rules.md#s14).
+        return DeviceFailureReason.NEEDS_REENROLMENT
     offer, failure = device.offer, device.failure
     if offer is not None and _is_offered(device, rotation):
         if failure is not None and failure.generation == rotation.generation:

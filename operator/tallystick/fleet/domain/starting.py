@@ -165,9 +165,8 @@ def _aborted() -> Never:
 
 
 def _can_start(rotation: RotationFacts, target: Target) -> bool:
-    waits = (
-        rotation.state is RotationState.PENDING and not rotation.is_aborted and rotation.order is DesiredState.RUNNING
-    )
+    ordered = rotation.order is DesiredState.RUNNING and not rotation.is_aborted
+    waits = rotation.state is RotationState.PENDING and ordered
     return waits and not has_run(target, rotation.name, rotation.uid)
 
 
