@@ -1,7 +1,7 @@
 """One service of a cluster. It signs a token, or verifies one, with the join key in a folder.
 
-    service.py FOLDER sign SERVICE > token
-    service.py FOLDER verify < token
+service.py FOLDER sign SERVICE > token
+service.py FOLDER verify < token
 """
 
 import sys

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from tests.bench.heartbeats import heartbeats
 from tests.bench.measure import Figure
 from tests.bench.profiles import profile
 from tests.bench.stage import Stage
-from tests.bench.workloads import Size, w1_and_w8, w4, w7_and_memory
+from tests.bench.workloads import Say, Size, w1_and_w8, w4, w7_and_memory
 
 WORKLOADS = ("w1", "w4", "w7", "wF", "wC", "wH", "wK", "w6")
 
@@ -53,22 +54,8 @@ def main() -> None:
         def stage(name: str) -> Stage:
             return stack.enter_context(Stage.set_up(folder / name))
 
-        if "w1" in reported.only:
-            figures += w1_and_w8(stage("ours"), stage("beside"), size, console.print)
-        if "w4" in reported.only:
-            figures += w4(stage("ours"), size, console.print)
-        if "w7" in reported.only:
-            figures += w7_and_memory(stage("idle"), size, console.print)
-        if "wF" in reported.only:
-            figures += first_looks(stage("first-looks"), size, console.print)
-        if "wC" in reported.only:
-            figures += connections(stage("connections"), stage("beside"), size, console.print)
-        if "wH" in reported.only:
-            figures += heartbeats(stage("heartbeats"), size, console.print)
-        if "wK" in reported.only:
-            figures += shared_keys(stage("keys"), stage("beside"), size, console.print)
-        if "w6" in reported.only:
-            figures += resealed_keys(stage("keys"), stage("beside"), size, console.print)
+        for name in reported.only:
+            figures += _measure(name, stage, size, console.print)
         if reported.profile:
             console.print(profile(stage("profiled"), size, reported.only or WORKLOADS))
     if figures:
@@ -79,6 +66,27 @@ def main() -> None:
             json.dumps({"machine": machine, "figures": [one.to_json() for one in figures]}, indent=2)
         )
         console.print(f"written to {reported.json}")
+
+
+def _measure(name: str, stage: Callable[[str], Stage], size: Size, say: Say) -> list[Figure]:
+    """Run one workload on its stages. A stage is set up when it is first asked for."""
+    alone: dict[str, tuple[Callable[[Stage, Size, Say], list[Figure]], str]] = {
+        "w4": (w4, "ours"),
+        "w7": (w7_and_memory, "idle"),
+        "wF": (first_looks, "first-looks"),
+        "wH": (heartbeats, "heartbeats"),
+    }
+    if name in alone:
+        workload, where = alone[name]
+        return workload(stage(where), size, say)
+    in_pairs: dict[str, tuple[Callable[[Stage, Stage, Size, Say], list[Figure]], str]] = {
+        "w1": (w1_and_w8, "ours"),
+        "wC": (connections, "connections"),
+        "wK": (shared_keys, "keys"),
+        "w6": (resealed_keys, "keys"),
+    }
+    pair, where = in_pairs[name]
+    return pair(stage(where), stage("beside"), size, say)
 
 
 def _arguments() -> argparse.Namespace:

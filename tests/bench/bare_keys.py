@@ -40,8 +40,8 @@ class Master:
     cipher: AESGCM = field(repr=False)
 
     @classmethod
-    def generate(cls) -> "Master":
-        key = os.urandom(32)
+    def of(cls, key_hex: str) -> "Master":
+        key = bytes.fromhex(key_hex)
         return cls(_fingerprint("mk", "master-key", key), AESGCM(key))
 
 
@@ -55,12 +55,11 @@ async def create_join_keys(kubeconfig: str, namespace: str, count: int, target: 
     return {"seconds": await create_until(kubeconfig, _path(namespace), make, count=count, selector=selector)}
 
 
-async def share(kubeconfig: str, controller: str, namespace: str, count: int, target: str | None) -> Json:
-    """wK's limit: create 32 at a time; each worker shares the key as soon as its create has answered.
-
-    The master key is lost at the end, so `reseal` makes another population.
-    """
-    master = Master.generate()
+async def share(
+    kubeconfig: str, controller: str, namespace: str, count: int, target: str | None, master_key: str
+) -> Json:
+    """wK's limit: create 32 at a time; each worker shares the key as soon as its create has answered."""
+    master = Master.of(master_key)
     async with BareClient(kubeconfig) as user, BareClient(controller) as writer:
 
         async def one(number: int) -> None:
@@ -88,35 +87,25 @@ async def rotate(kubeconfig: str, namespace: str) -> Json:
         return {"seconds": await timed(until_sealed())}
 
 
-async def reseal(kubeconfig: str, controller: str, namespace: str, count: int, rounds: int) -> Json:
+async def reseal(kubeconfig: str, controller: str, namespace: str, before: str, after: str) -> Json:
     """W6's limit: for each object read its sealed copy, seal the key again, and write the copy and the status.
 
-    Begins with `count` objects that it makes itself, and reports the seconds and CPU of each round.
+    The objects are listed before: the operator has them in its cache, too. `round_cpu` begins after that.
     """
-    master = Master.generate()
+    masters = Master.of(before), Master.of(after)
     async with BareClient(kubeconfig) as user, BareClient(controller) as writer:
-        known: dict[str, Json] = {}
+        known = await user.list(_path(namespace))
+        begun = time.process_time()
 
-        async def make(number: int) -> None:
-            created = await user.call("POST", _path(namespace), _join_key(number, None))
-            known[created["metadata"]["name"]] = await _share(writer, created, master, None)
+        async def one(found: Json) -> None:
+            await _reseal(writer, found, *masters)
 
-        await each(make, range(count))
-        measured = []
-        for _ in range(rounds):
-            newest, begun = Master.generate(), time.process_time()
-
-            async def again(name: str, before: Master = master, after: Master = newest) -> None:
-                known[name] = await _reseal(writer, known[name], before, after)
-
-            seconds = await timed(each(again, list(known)))
-            measured.append({"seconds": seconds, "cpu": time.process_time() - begun})
-            master = newest
-        return {"rounds": measured}
+        seconds = await timed(each(one, known))
+        return {"seconds": seconds, "round_cpu": time.process_time() - begun, "count": len(known)}
 
 
-async def _share(writer: BareClient, created: Json, master: Master, target: str | None) -> Json:
-    """Write the sealed copy, the finalizer, the copies and the status; return the object."""
+async def _share(writer: BareClient, created: Json, master: Master, target: str | None) -> None:
+    """Write the sealed copy, the finalizer, the copies and the status."""
     meta = created["metadata"]
     join_key = os.urandom(32)
     sealed = _seal(join_key.hex(), master, meta)
@@ -132,10 +121,10 @@ async def _share(writer: BareClient, created: Json, master: Master, target: str 
         copy = _copy(meta, join_key.hex(), fingerprint, namespace)
         await writer.call("POST", secrets.format(namespace), copy)
     status = _status(created, fingerprint, master, _digest(body), target)
-    return await writer.call("PUT", f"{path}/status", {**created, "status": status})
+    await writer.call("PUT", f"{path}/status", {**created, "status": status})
 
 
-async def _reseal(writer: BareClient, known: Json, before: Master, after: Master) -> Json:
+async def _reseal(writer: BareClient, known: Json, before: Master, after: Master) -> None:
     meta = known["metadata"]
     path = f"/api/v1/namespaces/{meta['namespace']}/secrets/{meta['name']}-join-key-sealed"
     held = await writer.call("GET", path)
@@ -145,7 +134,7 @@ async def _reseal(writer: BareClient, known: Json, before: Master, after: Master
     await writer.call("PUT", path, body)
     sealed = {"digest": _digest(body), "masterKey": after.fingerprint}
     path = f"{_path(meta['namespace'])}/{meta['name']}/status"
-    return await writer.call("PUT", path, {**known, "status": {**known["status"], "sealed": sealed}})
+    await writer.call("PUT", path, {**known, "status": {**known["status"], "sealed": sealed}})
 
 
 def _path(namespace: str) -> str:

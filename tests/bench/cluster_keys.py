@@ -2,7 +2,6 @@
 
 import secrets
 import time
-from contextlib import ExitStack
 
 from tallystick.clusterkeys.domain.keys import ClusterKey, Purpose
 from tallystick.clusterkeys.domain.sealing import SealedFor, open_sealed, seal
@@ -50,35 +49,33 @@ def _share_pair(stage: Stage, beside: Stage, controller: ControllerProcess, coun
     controller.wait_until_at_rest()
     cpu = cpu_seconds(controller.pid) - before
     accounts = {"kubeconfig": beside.kubeconfig, "controller": beside.kubeconfig_of(CONTROLLER)}
-    limit = bare("share", **accounts, namespace=beside.namespace(), target=beside.namespace(), count=count)
+    where = {"namespace": beside.namespace(), "target": beside.namespace()}
+    limit = bare("share", **accounts, **where, count=count, master_key=secrets.token_hex(32))
     writes = sum(len(trail.writes(where, since=mark, user=CONTROLLER_USER)) for where in (namespace, target))
     return Pair(ours["seconds"], limit["seconds"], cpu, limit["cpu"], writes / count, calibrate() / steady)
 
 
 def resealed_keys(stage: Stage, beside: Stage, size: Size, say: Say) -> list[Figure]:
-    """All join keys of a MasterKey, from the edit that rotates it until each is sealed with the new key.
-
-    The rounds of the bare client follow ours. The two share no control plane.
-    """
-    count, crypto = size.sealed, _crypto_seconds()
-    with ExitStack() as stack:
-        controller = stack.enter_context(stage.controller())
+    """All join keys of a MasterKey, from the edit that rotates it until each is sealed with the new key."""
+    count, crypto, pairs, gets = size.sealed, _crypto_seconds(), list[Pair](), list[float]()
+    master_key, other = secrets.token_hex(32), beside.namespace()
+    accounts = {"kubeconfig": beside.kubeconfig, "controller": beside.kubeconfig_of(CONTROLLER)}
+    with stage.controller() as controller:
         controller.wait_until_at_rest()
         namespace = with_master_key(stage)
         bare(CREATE, kubeconfig=stage.kubeconfig, namespace=namespace, count=count, target=None)
+        bare("share", **accounts, namespace=other, target=None, count=count, master_key=master_key)
         controller.wait_until_at_rest()
         say(f"W6: {count} JoinKeys are Ready")
-        steady = calibrate()
-        ours = [_rotate(stage, controller, namespace, count) for _ in range(size.pairs)]
-        accounts = {"kubeconfig": beside.kubeconfig, "controller": beside.kubeconfig_of(CONTROLLER)}
-        rounds = bare("reseal", **accounts, namespace=beside.namespace(), count=count, rounds=size.pairs)["rounds"]
-        drift = calibrate() / steady
-    pairs = [
-        Pair(one["seconds"], limit["seconds"], one["cpu"], limit["cpu"], one["writes"], drift)
-        for one, limit in zip(ours, rounds, strict=True)
-    ]
-    for number, pair in enumerate(pairs, start=1):
-        say(f"W6 {number}/{size.pairs}: {pair.wall_ratio:.2f}x wall, {pair.cpu_ratio:.2f}x CPU")
+        for number in range(1, size.pairs + 1):
+            steady, newest = calibrate(), secrets.token_hex(32)
+            ours = _rotate(stage, controller, namespace, count)
+            limit = bare("reseal", **accounts, namespace=other, before=master_key, after=newest)
+            master_key = newest
+            seconds, cpu = (ours["seconds"], limit["seconds"]), (ours["cpu"], limit["round_cpu"])
+            pairs.append(Pair(*seconds, *cpu, ours["writes"], calibrate() / steady))
+            gets.append(ours["gets"])
+            say(f"W6 {number}/{size.pairs}: {pairs[-1].wall_ratio:.2f}x wall, {pairs[-1].cpu_ratio:.2f}x CPU")
     return [
         Figure.at_most("W6", "wall over the bare client", [pair.wall_ratio for pair in pairs], 1.25),
         Figure.at_most("W6", "CPU over the bare client", [pair.cpu_ratio for pair in pairs], 2.5),
@@ -90,9 +87,9 @@ def resealed_keys(stage: Stage, beside: Stage, size: Size, say: Say) -> list[Fig
         Figure.reported(
             "W6", "part of the CPU that is opening and sealing", [crypto * count / pair.cpu for pair in pairs]
         ),
-        Figure.reported("W6", "calibration, after over before", [drift]),
+        Figure.reported("W6", "calibration, after over before", [pair.drift for pair in pairs]),
         Figure.at_most("W6", "writes per join key", [pair.writes for pair in pairs], 2.1),
-        Figure.reported("W6", "GETs per join key", [one["gets"] for one in ours]),
+        Figure.reported("W6", "GETs per join key", gets),
     ]
 
 

@@ -3,23 +3,31 @@
 from datetime import timedelta
 from typing import Any
 
+from tallystick.clusterkeys.api.join_key import JoinKey
+from tallystick.clusterkeys.api.master_key import MasterKey, MasterKeyState
+from tallystick.clusterkeys.api.reasons import MasterKeyReason
+from tallystick.clusterkeys.domain import master_key_messages as master_messages
+from tallystick.clusterkeys.domain.join_key_description import describe_join_key
 from tallystick.connections.domain.description import describe
 from tallystick.connections.domain.heartbeat_records import HeartbeatRecords
-from tallystick.objects.conditions import Description, conditions, stalled
+from tallystick.objects.conditions import Description, DesiredCondition, conditions, ready, stalled
 from tallystick.pairing.api.reasons import PairingTokenReason
 from tallystick.pairing.domain.description import describe_master_token, describe_pairing_token
 from tests.builders import a_master_token, a_pairing_token, issued_status, used_status
 from tests.fakes import NOON
 from tests.worlds.connection_world import a_connection, a_token
+from tests.worlds.join_key_world import raw_join_key
+from tests.worlds.master_key_world import raw_master_key
 
 Json = dict[str, Any]
 
 LATER = NOON + timedelta(minutes=2)
+MASTER, JOIN = "mk-593c0005ccb30704a21278e9", "jk-187bebcceb7ed3ebe80a9011"
 
 
 def states() -> dict[str, Json]:
     """Return the objects by kind and reason."""
-    found = [*_pairing_tokens(), *_master_tokens(), *_configurations()]
+    found = [*_pairing_tokens(), *_master_tokens(), *_configurations(), *_master_keys(), *_join_keys()]
     return {f"{body['kind']} {body['status']['conditions'][0]['reason']}": body for body in found}
 
 
@@ -59,6 +67,43 @@ def _configurations() -> list[Json]:
         a_connection(status={"lastSerial": 1, "tokens": [ended]}, deleting=True),
     ]
     return [_body(one, describe(one, HeartbeatRecords(), LATER)) for one in found]
+
+
+def _master_keys() -> list[Json]:
+    raw = raw_master_key(serial=2)
+    kept = {"fingerprint": MASTER, "keySize": 256, "serial": 2, "joinKeys": {"total": 1000, "outdated": 1000}}
+    pending, active, rotating, sealed = (
+        MasterKey.model_validate(raw | {"status": kept | {"state": state} if state != "Pending" else {"state": state}})
+        for state in MasterKeyState
+    )
+    said = MasterKeyReason.ROTATING, "rotating"
+    rotates = ready(*said)
+    return [
+        _body(pending, Description(master_messages.waiting(pending))),
+        _body(active, Description(ready(MasterKeyReason.KEY_STORED, "stored"))),
+        _body(rotating, Description(rotates, conditions=(DesiredCondition("Reconciling", True, *said),))),
+        _body(sealed, Description(master_messages.required(sealed))),
+        _body(sealed, Description(master_messages.mismatch(sealed, MASTER))),
+    ]
+
+
+def _join_keys() -> list[Json]:
+    raw = raw_join_key()
+    copy = {"namespace": "edge", "secretName": "jpd-1-join-key", "inSync": True, "keyVersion": 1}
+    kept = {"state": "Active", "fingerprint": JOIN, "keyVersion": 1000, "copies": {"total": 17, "inSync": 17}}
+    replacement = {"phase": "Retiring", "fingerprint": JOIN, "until": "2030-01-01T12:10:00Z"}
+    lacking = copy | {"namespace": "rt", "inSync": False, "message": "namespace rt does not exist"}
+    statuses = [
+        {"state": "Pending"},
+        kept | {"targets": [copy]},
+        kept | {"targets": [copy], "replacement": replacement, "state": "Replacing"},
+        kept | {"targets": [copy, lacking | {"reason": "TargetNamespaceNotFound"}]},
+        kept | {"targets": [copy, lacking | {"reason": "TargetNamespaceTerminating"}]},
+    ]
+    found = [JoinKey.model_validate(raw | {"status": status}) for status in statuses]
+    deleted = raw | {"metadata": raw["metadata"] | {"deletionTimestamp": "2030-01-01T12:00:00Z"}}
+    found.append(JoinKey.model_validate(deleted | {"status": statuses[1]}))
+    return [_body(one, describe_join_key(one, LATER)) for one in found]
 
 
 def _body(found: Any, description: Description) -> Json:

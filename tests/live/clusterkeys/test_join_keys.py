@@ -26,6 +26,7 @@ from tests.harness.controllers import Controllers, controllers
 from tests.harness.join_key_copies import OWN, SEALED, copy_in, held, places, shared
 from tests.harness.objects import condition, value_of
 from tests.harness.processes import poll
+from tests.harness.proofs import Figure
 
 __all__ = ["controllers", "places"]
 
@@ -224,6 +225,35 @@ def test_a_target_that_is_deleted_with_its_namespace_does_not_hold_up_the_join_k
 
     assert condition(found, "Ready")["reason"] in ("TargetNamespaceTerminating", "TargetNamespaceNotFound")
     poll(lambda: api.find(body) is None)
+
+
+@pytest.mark.proof(gate=3, soak=50)
+def test_of_two_join_keys_for_one_secret_one_holds_it_and_the_other_names_it(
+    api: Api, places: tuple[str, str, str], leader: None, rounds: int, figure: Figure
+) -> None:
+    here, rt, _ = places
+    wins = dict.fromkeys(("one", "two"), 0)
+    for number in range(rounds):
+        wanted = [{"namespace": rt, "secretName": f"copy-{number}"}]
+        rivals = {name: a_join_key(here, f"{name}-{number}", targets=wanted) for name in wins}
+        for body in rivals.values():
+            api.create(body).must_succeed()
+
+        found = {name: poll(lambda body=body: _judged(api, body)) for name, body in rivals.items()}
+
+        ready = [name for name, one in found.items() if condition(one, "Ready")["status"] == "True"]
+        (winner,), (loser,) = ready, wins.keys() - ready
+        assert condition(found[loser], "Ready")["reason"] == "SecretConflict"
+        assert copy_in(api, rt, f"copy-{number}")["key-id"] == found[winner]["status"]["fingerprint"]
+        assert copy_in(api, rt, f"copy-{number}")["cluster-name"] == f"{winner}-{number}"
+        wins[winner] += 1
+    figure(f"{rounds} pairs of join keys for one Secret: 1 holds it and 1 names it each time ({wins})")
+
+
+def _judged(api: Api, body: Json) -> Json | None:
+    """Return a JoinKey once all its copies are judged."""
+    found = api.get(body)
+    return found if condition(found, "Ready").get("reason") in ("Shared", "SecretConflict") else None
 
 
 def _not_ready(api: Api, body: Json) -> Json | None:

@@ -7,14 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from tallystick.install.installation import CONTROLLER
+from tests.harness.processes import poll
 from tests.harness.system import REPOSITORY, System
 
-READS = ("kubectl get", "curl")
+READS = ("kubectl get", "kubectl describe", "curl")
+ENDS_THE_CONTROLLER = "pkill "
 # A reader waits as long as kubectl does by itself, half a minute; a busy machine may take longer.
 PATIENCE_SECONDS = 120
 EXAMPLES = REPOSITORY / "examples"
@@ -27,9 +31,30 @@ VARYING = (
     (r'"jkt":"[\w-]{43}"', '"jkt":"KEY"'),
     (r"\b\d+s\s*$", "AGE"),
     (r"\d+ bytes", "SIZE"),
+    (r"in the memory of \S+ alone", "in the memory of HOLDER alone"),
     (r"https://127\.0\.0\.1:\d+", "ISSUER"),
     (r"\s+", " "),
 )
+
+
+# Fingerprints of keys differ, too. Which of them are the same does not.
+FINGERPRINT = re.compile(r"\b[jm]k-[0-9a-f]{24}\b")
+
+
+@dataclass(slots=True)
+class Fingerprints:
+    """The fingerprints of one run, or of a README, each by its place in the order in which they appear."""
+
+    names: dict[str, str] = field(default_factory=dict)
+
+    def named(self, lines: list[str]) -> "tuple[list[str], Fingerprints]":
+        """Return the lines with names in place of fingerprints, and all that have a name by then."""
+        names = dict(self.names)
+
+        def name(found: re.Match[str]) -> str:
+            return names.setdefault(found[0], f"{found[0][:2]}-{len(names) + 1}")
+
+        return [FINGERPRINT.sub(name, line) for line in lines], Fingerprints(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +90,23 @@ def test_what_the_readme_of_an_example_shows_is_what_happens(
     commands = list(commands_of((folder / "README.md").read_text()))
     assert commands
 
+    of_readme, of_run = Fingerprints(), Fingerprints()
     for command in commands:
-        expected = [masked(line) for line in command.output]
-        printed = run(command.text, system, folder, environment, namespace)
+        expected, of_readme = of_readme.named([masked(line) for line in command.output])
+        if slept := re.fullmatch(r"sleep (\d+)", command.text):
+            system.clock.advance(timedelta(seconds=int(slept[1])))  # the reader waits, and the controller's clock moves
+            continue
+        printed, known = of_run.named(run(command.text, system, folder, environment, namespace))
         # What is revoked is inactive within a second, and a record is written within moments: a reader looks again.
         deadline = time.monotonic() + PATIENCE_SECONDS
         while printed != expected and command.text.startswith(READS) and time.monotonic() < deadline:
-            printed = run(command.text, system, folder, environment, namespace)
+            printed, known = of_run.named(run(command.text, system, folder, environment, namespace))
 
         assert printed == expected, command.text
+        of_run = known
+        if command.text.startswith(ENDS_THE_CONTROLLER):
+            poll(lambda: not system.up.children[CONTROLLER].running)
+            system.up.restart_what_ended(lambda _: None)  # as `tallystick up` does
 
 
 def run(command: str, system: System, folder: Path, environment: dict[str, str], namespace: str) -> list[str]:
@@ -95,7 +128,8 @@ def run(command: str, system: System, folder: Path, environment: dict[str, str],
 
 def shell_of(system: System, namespace: str, folder: Path) -> dict[str, str]:
     """Return the environment of a user's shell: kubectl and tallystick on the path, one namespace as the default."""
-    kubeconfig = folder / "kubeconfig"
+    # `up` writes the user's kubeconfig into its folder, too.
+    kubeconfig = system.up.folder / f"{folder.name}.kubeconfig"
     shutil.copy(system.plane.kubeconfig, kubeconfig)
     kubectl = system.plane.binaries.kubectl
     path = os.pathsep.join((str(kubectl.parent), str(Path(sys.executable).parent), os.environ["PATH"]))

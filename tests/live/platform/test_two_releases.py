@@ -14,8 +14,9 @@ from tests.harness.api import Api
 from tests.harness.grants import grant
 from tests.harness.installed import install_on
 from tests.harness.plane import own_plane
-from tests.harness.rule_cases import every_writer
+from tests.harness.rule_cases import Refused, by_writer, must_be_refused
 from tests.harness.writers import Writer
+from tests.live.pairing.rules_pairing_token import SPEC_SCHEMA
 
 __all__ = ["own_plane"]
 
@@ -25,6 +26,10 @@ STAMPING = Installation("one-system", "one", ("mine",))
 TRUSTING = Installation("two-system", "two", ("theirs",))
 MODES = {STAMPING: RequesterMode.POLICY, TRUSTING: RequesterMode.SERVICE_ACCOUNT}
 SERVICE = {"purpose": "Service", "useCase": "mission-control"}
+KEPT = (
+    "requestedBy is part of the signed token; raise spec.serial in the same edit to issue a new one. "
+    "To keep the requester, remove the field"
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,17 +92,23 @@ def test_in_service_account_mode_the_requester_is_neither_stamped_nor_guarded(ad
     assert "requestedBy" not in unnamed["spec"]
 
 
-@every_writer
-def test_in_service_account_mode_the_schema_refuses_a_changed_requester(admin: Api, writer: Writer) -> None:
-    before = token(f"changed-by-{writer.name.replace(' ', '-')}", "theirs", SERVICE | {"requestedBy": "ann"})
+# With the policies in force, the stored name stays, and no edit comes as far as this rule.
+CHANGED = [
+    Refused("requestedBy changed", SERVICE | {"requestedBy": "ann"}, SERVICE | {"requestedBy": "mallory"}, KEPT),
+    Refused("requestedBy unset", SERVICE | {"requestedBy": "ann"}, SERVICE, KEPT),
+]
+
+
+@by_writer(CHANGED, SPEC_SCHEMA)
+def test_in_service_account_mode_the_schema_refuses_a_changed_requester(
+    admin: Api, case: Refused, writer: Writer
+) -> None:
+    before = token(f"{case.id}-{writer.name}".lower().replace(" ", "-"), "theirs", case.before)
     writer.create(admin, before).must_succeed()
 
-    for change in (SERVICE | {"requestedBy": "mallory"}, SERVICE):
-        answer = writer.edit(admin, before, before | {"spec": change})
-        assert (
-            "requestedBy is part of the signed token; raise spec.serial in the same edit to issue a new one. "
-            "To keep the requester, remove the field"
-        ) in answer.message
+    answer = writer.edit(admin, before, before | {"spec": case.after})
+
+    must_be_refused(case, writer, answer)
 
 
 @pytest.mark.parametrize("namespace", ["mine", "theirs"])

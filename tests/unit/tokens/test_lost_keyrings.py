@@ -135,7 +135,7 @@ async def test_a_first_keyring_is_made_beside_objects_that_name_no_key_and_is_au
     assert (installation.reason, installation.care.why_not_ready) == (None, None)
 
 
-@pytest.mark.parametrize("plural", [kind.resource.plural for kind in KINDS])
+@pytest.mark.parametrize("plural", [kind.resource.plural for kind in KINDS if kind.signing_keys])
 @pytest.mark.parametrize("error", [RefusedError("forbidden"), NotFoundError("no such kind"), UnavailableError("down")])
 async def test_i25_a_kind_that_cannot_be_listed_counts_as_naming_a_key(installation, plural, error):
     installation.cluster.fail_next("list", plural, error)

@@ -85,6 +85,12 @@ def places(join_key: JoinKey) -> tuple[Place, ...]:
     return tuple(Place(*one, elsewhere=one[0] != meta.namespace) for one in dict.fromkeys(named))
 
 
+def recorded_places(join_key: JoinKey) -> tuple[Place, ...]:
+    """Return where the copies are according to the status."""
+    here, found = join_key.metadata.namespace, join_key.status.targets
+    return tuple(Place(one.namespace, one.secret_name, elsewhere=one.namespace != here) for one in found)
+
+
 def sealed_name(join_key: JoinKey) -> str:
     """Return the name of the Secret with the sealed copy."""
     return join_key.metadata.name + SEALED_JOIN_KEY.suffix

@@ -67,13 +67,14 @@ def work_of(facts: Facts) -> Work:
     wanted = places(join_key)
     pictures = _allowed(join_key, change)
     copies = tuple(place for place in wanted if not _is_intact(facts, place, pictures))
-    is_damaged = not _is_sealed(facts)
+    is_damaged, sealed = not _is_sealed(facts), join_key.status.sealed
     drifted = [str(place) for place in copies if _was_in_sync(join_key, place)]
-    if is_damaged and join_key.status.sealed is not None:
+    # Under a newer master key it may be the controller itself that has sealed the key again, and then stopped.
+    if is_damaged and sealed is not None and sealed.master_key == facts.master:
         drifted.append(f"{meta.namespace}/{sealed_name(join_key)}")
     return Work(
         change=change,
-        reseal=is_damaged or join_key.status.sealed is None or facts.master != join_key.status.sealed.master_key,
+        reseal=is_damaged or sealed is None or facts.master != sealed.master_key,
         copies=copies,
         drifted=tuple(drifted),
         orphans=orphans(join_key, facts.copies, wanted),

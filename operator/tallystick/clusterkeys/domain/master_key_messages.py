@@ -29,9 +29,11 @@ def in_memory_text(key: MasterKey, memory: Memory, found: Absent | Foreign | Unu
             return f"{since}. {place} is in place for the next start."
         case Held(newest=newest):
             problem = f"Secret {secret_place(key)} holds {newest.fingerprint} instead"
-            return f"{since}. {problem}. Put the key back before the controller restarts, {_or_raise(key, 'rotate')}."
+            back = f"Put {key.status.fingerprint} back before the controller restarts, {_or_raise(key, 'rotate')}"
+            return f"{since}. {problem}. {back}."
         case Unusable(problem=unusable):
-            return f"{since}. Place {place} again before the controller restarts. Now, {unusable.text}."
+            again = f"Place fingerprint {key.status.fingerprint} again before the controller restarts"
+            return f"{since}. {again}. Now, {unusable.text}."
         case _:
             return f"{since}; place {place} again before the controller restarts"
 
@@ -88,33 +90,39 @@ def waiting(key: MasterKey) -> Readiness:
     """Return the readiness of an object whose provided Secret does not exist."""
     wanted = f'create it with type {_TYPE} and key "{_KEY}"'
     recorded = key.status.fingerprint
-    same = f" (fingerprint {recorded})" if recorded is not None and key.spec.serial == key.status.serial else ""
-    return reconciling(Reason.WAITING_FOR_KEY, f"Secret {secret_place(key)} does not exist yet; {wanted}{same}")
+    text = f"Secret {secret_place(key)} does not exist yet; {wanted}"
+    if recorded is not None and key.spec.serial == key.status.serial:
+        text += f" (fingerprint {recorded}); if that key is lost, raise spec.serial to {key.spec.serial + 1}"
+    return reconciling(Reason.WAITING_FOR_KEY, text)
 
 
 def lost(key: MasterKey) -> Readiness:
     """Return the readiness of an object whose generated Secret was deleted."""
-    restore = f"restore it (fingerprint {key.status.fingerprint}), {_or_raise(key, 'get a new one')}"
-    return stalled(Reason.KEY_LOST, f"generated key Secret {secret_place(key)} was deleted; {restore}")
+    again = f"Create it again with that key ({_form(key)}), {_or_raise(key, 'get a new one')}."
+    text = f"Generated key Secret {secret_place(key)} was deleted. {again} Services keep their join keys."
+    return stalled(Reason.KEY_LOST, text)
 
 
 def changed(key: MasterKey, newest: str) -> Readiness:
     """Return the readiness of an object whose Secret holds another key than the recorded one."""
-    now = f"Secret {secret_place(key)} now holds {newest} but join keys are sealed with {key.status.fingerprint}"
-    put_back = f"put that key back, {_or_raise(key, 'seal them with this one')}"
-    return stalled(Reason.MASTER_KEY_CHANGED, f"{now}; {put_back}")
+    recorded = key.status.fingerprint
+    now = f"Secret {secret_place(key)} now holds {newest}, but join keys are sealed with {recorded}."
+    put_back = f"Put {recorded} back into it, {_or_raise(key, f'seal them with {newest}')}."
+    return stalled(Reason.MASTER_KEY_CHANGED, f"{now} {put_back}")
 
 
 def required(key: MasterKey) -> Readiness:
     """Return the readiness of an object whose external key is not in memory."""
-    place = f"place Secret {secret_place(key)} ({_form(key)})"
-    return stalled(Reason.MASTER_KEY_REQUIRED, f"external master key is not in memory; {place}; {RUNS_ON}")
+    place = f"Place Secret {secret_place(key)} ({_form(key)}); {RUNS_ON}."
+    lost = f"If that key is lost, raise spec.serial to {key.spec.serial + 1} and place a new key there."
+    return stalled(Reason.MASTER_KEY_REQUIRED, f"The external master key is not in memory. {place} {lost}")
 
 
 def mismatch(key: MasterKey, newest: str) -> Readiness:
     """Return the readiness of an object for which another external key than the required one was placed."""
-    text = f"Secret {secret_place(key)} holds {newest}, needed is {key.status.fingerprint}; it was left alone"
-    return stalled(Reason.MASTER_KEY_MISMATCH, text)
+    held = f"Secret {secret_place(key)} holds {newest}, needed is {key.status.fingerprint}; it was left alone."
+    place = f"Place the required key there, {_or_raise(key, 'seal join keys with this one')}; {RUNS_ON}."
+    return stalled(Reason.MASTER_KEY_MISMATCH, f"{held} {place}")
 
 
 def conflict(key: MasterKey) -> Readiness:
@@ -138,7 +146,7 @@ def no_master_key_text(namespace: str, name: str) -> str:
 
 def not_ready_text(namespace: str, name: str, reason: str) -> str:
     """Return the message for a JoinKey whose MasterKey is not ready."""
-    return f"MasterKey {namespace}/{name} is not ready ({reason or 'not reconciled yet'})"
+    return f"MasterKey {namespace}/{name} is not ready ({reason or 'not reconciled yet'}); its message says why"
 
 
 def _form(key: MasterKey) -> str:

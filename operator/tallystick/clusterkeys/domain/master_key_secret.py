@@ -112,7 +112,7 @@ def read_secret(key: MasterKey, body: Json | None) -> Found:
     # A key that is on record identifies the Secret, too: a user who restores it by hand sets no label.
     if generated and not is_labeled and key.status.fingerprint is None:
         return Foreign()
-    return Held(version_of(body), newest, _previous(body), bool(body["metadata"].get("deletionTimestamp")))
+    return Held(version_of(body), newest, _key(body, PREVIOUS), bool(body["metadata"].get("deletionTimestamp")))
 
 
 def generated_secret(key: MasterKey, newest: ClusterKey, previous: ClusterKey | None) -> Json:
@@ -135,9 +135,15 @@ def with_keys_of(wanted: Json, held: Json) -> Json:
     return {**held, "metadata": metadata, "data": {**others, **wanted["data"]}}
 
 
-def _previous(body: Mapping[str, Any]) -> ClusterKey | None:
+def key_in(body: Json | None, fingerprint: str | None) -> ClusterKey | None:
+    """Return the newest key of a Secret if it has this fingerprint; otherwise None."""
+    key = _key(body, NEWEST) if body is not None and body.get("type") == MASTER_KEY_SECRET.type else None
+    return key if key is not None and key.fingerprint == fingerprint else None
+
+
+def _key(body: Mapping[str, Any], data_key: str) -> ClusterKey | None:
     try:
-        text = base64.b64decode((body.get("data") or {})[PREVIOUS], validate=True)
+        text = base64.b64decode((body.get("data") or {})[data_key], validate=True)
     except (KeyError, TypeError, binascii.Error):
         return None
     key = parse_key(Purpose.MASTER, text)

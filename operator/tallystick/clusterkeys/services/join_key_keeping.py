@@ -86,7 +86,7 @@ class Keeping:
         outcomes = await self._copies(look)
         if isinstance(outcomes, GiveUp):
             return outcomes
-        await self._sharing.remove(look.seen, work.orphans)
+        await self._sharing.remove_former(look.seen, work.orphans)
         look.seen = await self._sharing.release(look.seen)
         version = present_picture(seen.object).signs.version
         changes: dict[str, Any] = {"targets": target_statuses(seen.object, outcomes, version)}
@@ -105,15 +105,16 @@ class Keeping:
         body = await look.attempt.sealed()
         if isinstance(body, SecretConflict):
             return conflict_problem(join_key, sealed_place(join_key))
-        kept, recorded = kept_texts(join_key, body), join_key.status.sealed
-        if kept and recorded is not None and recorded.master_key == masters.newest.fingerprint:
+        recorded = join_key.status.sealed
+        if recorded is not None and recorded.master_key == masters.newest.fingerprint and kept_texts(join_key, body):
             return recorded  # the watch is behind
         found = await self._finder.find_sealed_first(join_key, look.attempt, picture.keys, masters, look.given)
         if not found.has(picture.signs):
             return found.lost()
         if not found.has(picture.accepted):
             return GiveUp(without_accepted(join_key))
-        sealed = seal_picture(join_key, picture, found.keys, masters, kept=kept, random=self._random)
+        # No text is kept: all of them are sealed with the recorded master key, which is not the newest.
+        sealed = seal_picture(join_key, picture, found.keys, masters, kept={}, random=self._random)
         if isinstance(sealed, Problem):
             return sealed
         stuck = await look.attempt.write_sealed(sealed.body)
@@ -134,13 +135,14 @@ class Keeping:
         if not found.has(picture.accepted):
             return GiveUp(without_accepted(join_key))
         look.seen = await self._sharing.hold(look.seen)
-        if found.from_seal:
-            held = picture.signs
-            self._reconciler.audit("restore-key", look.seen, key_id=held.fingerprint, version=held.version)
         drifted = [place for place in look.work.copies if str(place) in look.work.drifted]
-        return await self._sharing.share(
+        outcomes = await self._sharing.share(
             look.seen, look.attempt, look.work.copies, picture, found.keys, healed=frozenset(drifted)
         )
+        if found.from_seal and None in outcomes.values():
+            held = picture.signs
+            self._reconciler.audit("restore-key", look.seen, key_id=held.fingerprint, version=held.version)
+        return outcomes
 
     def _restored(
         self, look: _Look, sealed: SealedCopy | Problem | None, outcomes: Mapping[Place, Problem | None]

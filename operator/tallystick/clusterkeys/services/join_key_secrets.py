@@ -40,6 +40,8 @@ from tallystick.objects.ports import (
 
 Body = Json | SecretConflict | None
 
+_FORMS = {JOIN_KEY_COPY.type: (JOIN_KEYS.kind, JOIN_KEY_COPY)}
+
 
 class JoinKeySecrets:
     """The Secrets of all JoinKeys: the sealed copies, and the copies that services read.
@@ -105,6 +107,12 @@ class Attempt:
             found |= {key.fingerprint: key for key in keys_in(body) if key.fingerprint in missing}
             missing -= found.keys()
         return found
+
+    async def unseen(self, where: Iterable[Place]) -> list[HeldSecret]:
+        """Read places, and return the copies of this join key in them, which the watch may not have delivered yet."""
+        found = [await self.copy(place) for place in where]
+        ours = [body for body in found if body is not None and not isinstance(body, SecretConflict)]
+        return [HeldSecret.from_body(body, _FORMS) for body in ours if not body["metadata"].get("deletionTimestamp")]
 
     async def any_signs_with(self, fingerprint: str) -> bool:
         """Return whether a copy signs with a key, so that the key has been in use."""

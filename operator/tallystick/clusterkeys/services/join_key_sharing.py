@@ -3,7 +3,14 @@
 from collections.abc import Mapping, Sequence, Set
 
 from tallystick.clusterkeys.api.join_key import JOIN_KEYS, JoinKey, SealedCopy, TargetStatus
-from tallystick.clusterkeys.domain.join_key_copies import FINALIZER, Place, copy_digest, places
+from tallystick.clusterkeys.domain.join_key_copies import (
+    FINALIZER,
+    Place,
+    copy_digest,
+    places,
+    recorded_places,
+    sealed_place,
+)
 from tallystick.clusterkeys.domain.join_key_messages import LONGEST_TARGET_MESSAGE, Problem
 from tallystick.clusterkeys.domain.join_key_replacement import Held, Picture
 from tallystick.clusterkeys.domain.keys import ClusterKey
@@ -80,6 +87,20 @@ class Sharing:
     async def remove_elsewhere(self, seen: Seen) -> None:
         """Delete all copies in other namespaces. Those in the own one have the JoinKey as their owner."""
         await self.remove(seen, self._elsewhere(seen.object))
+        named = dict.fromkeys((*places(seen.object), *recorded_places(seen.object)))
+        await self._remove_unseen(seen, [place for place in named if place.elsewhere])
+
+    async def remove_former(self, seen: Seen, orphans: Sequence[HeldSecret]) -> None:
+        """Delete the copies of former targets: those that the watch has delivered, and those on record."""
+        await self.remove(seen, orphans)
+        removed = {(copy.namespace, copy.name) for copy in orphans}
+        kept = {*places(seen.object), sealed_place(seen.object)}
+        former = [place for place in recorded_places(seen.object) if place not in kept]
+        await self._remove_unseen(seen, [place for place in former if (place.namespace, place.name) not in removed])
+
+    async def _remove_unseen(self, seen: Seen, where: Sequence[Place]) -> None:
+        """Delete copies that an earlier leader may have written a moment ago."""
+        await self.remove(seen, await self._secrets.of(seen.object).unseen(where))
 
     def _elsewhere(self, join_key: JoinKey) -> list[HeldSecret]:
         found = self._secrets.seen(join_key).values()

@@ -88,12 +88,12 @@ class JoinKeys:
             waits = await self._replace(seen, work.change, provided)
             if waits is None:
                 return None
-            problem = waits
+            problem, work = waits, self._work(seen.object, provided)  # it may have written some Secrets
         if not work.drifted:
-            return await self._keep(seen, provided, problem)
+            return await self._keep(seen, work, provided, problem)
 
         async def restore(fresh: Seen) -> Result | None:
-            return await self._keep(fresh, provided, problem)
+            return await self._keep(fresh, self._work(fresh.object, provided), provided, problem)
 
         # The two together: a sealed copy and a copy that drift at the same time count as one.
         return await self._reconciler.heal(
@@ -111,6 +111,7 @@ class JoinKeys:
 
     async def _replace(self, seen: Seen, change: Change, provided: Provided) -> Problem | None:
         """Carry out a change of the key and record it; return the problem for which it waits."""
+        seen = await self._sharing.hold(seen)  # the same edit may have added a target
         replaced = await self._replacing.replace(seen, change, provided if isinstance(provided, ClusterKey) else None)
         if isinstance(replaced, Problem):
             return replaced
@@ -118,9 +119,8 @@ class JoinKeys:
         replaced.report()
         return None
 
-    async def _keep(self, seen: Seen, provided: Provided, problem: Problem | None) -> Result | None:
-        work, key = self._work(seen.object, provided), provided if isinstance(provided, ClusterKey) else None
-        kept = await self._keeping.keep(seen, work, key)
+    async def _keep(self, seen: Seen, work: Work, provided: Provided, problem: Problem | None) -> Result | None:
+        kept = await self._keeping.keep(seen, work, provided if isinstance(provided, ClusterKey) else None)
         if not isinstance(kept, Kept):
             waits = await self._replace(seen, kept.change, provided)
             return None if waits is None else await self._finish(seen, {}, waits)

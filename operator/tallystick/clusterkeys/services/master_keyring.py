@@ -15,8 +15,10 @@ from tallystick.clusterkeys.domain.master_key_messages import (
     required_for_join_keys_text,
 )
 from tallystick.clusterkeys.domain.master_key_secret import (
+    MASTER_KEY_SECRET,
     Found,
     Held,
+    key_in,
     read_secret,
     secret_name,
 )
@@ -54,11 +56,14 @@ class NoMasterKey:
     temporary: bool
 
 
+_Wanted = tuple[str, int | None, str | None, str | None]
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """The content of a Secret, and what it was read for."""
 
-    wanted: tuple[str, int | None, str | None]
+    wanted: _Wanted
     found: Held
 
 
@@ -77,13 +82,14 @@ class MasterKeyring:
         self._provided = provided
         self._known: dict[str, _Known] = {}
         self._memories: dict[tuple[str, str], tuple[str, Memory]] = {}
+        self._parsed: dict[tuple[str, str], tuple[str, MasterKey]] = {}  # by resourceVersion; a rotation asks often
 
     async def keys_of(self, namespace: str, name: str) -> MasterKeys | NoMasterKey:
         """Return the keys of a MasterKey, or why a JoinKey that names it has to wait. May raise ClusterError."""
         raw = self._cache.get(MASTER_KEYS, namespace, name)
         if raw is None:
             return NoMasterKey(JoinKeyReason.WAITING_FOR_MASTER_KEY, no_master_key_text(namespace, name), True)
-        key = MasterKey.model_validate(raw)
+        key = self._parse(namespace, name, raw)
         recorded = key.status.fingerprint
         if recorded is None:
             return _not_ready(key)
@@ -105,7 +111,11 @@ class MasterKeyring:
         known = self._known.get(meta.uid)
         if not again and known is not None and known.wanted == _wanted(key) and known.found.version == version:
             return known.found
-        return self.note(key, await self._read(meta.namespace, name))
+        found = self.note(key, await self._read(meta.namespace, name))
+        if isinstance(found, Held) and found.previous is None:
+            found = replace(found, previous=await self._left_behind(key))
+            self.keep(key, found)
+        return found
 
     def note(self, key: MasterKey, body: Json | None) -> Found:
         """Keep what a Secret holds that the caller has read or written; None if it does not exist."""
@@ -145,8 +155,25 @@ class MasterKeyring:
 
     def forget(self, namespace: str, name: str) -> str | None:
         """Forget the external key of a MasterKey that is gone, and return its fingerprint."""
+        self._parsed.pop((namespace, name), None)
         _, memory = self._memories.pop((namespace, name), ("", None))
         return memory.newest.fingerprint if memory is not None else None
+
+    async def _left_behind(self, key: MasterKey) -> ClusterKey | None:
+        """Return the previous key from the generated Secret, after a user's own key has taken the place of that key."""
+        meta, name = key.metadata, key.metadata.name + MASTER_KEY_SECRET.suffix
+        is_elsewhere = key.status.previous_fingerprint is not None and name != secret_name(key)
+        if not is_elsewhere or self._cache.secret(meta.namespace, name) is None:
+            return None
+        return key_in(await self._read(meta.namespace, name), key.status.previous_fingerprint)
+
+    def _parse(self, namespace: str, name: str, raw: Json) -> MasterKey:
+        version = raw["metadata"]["resourceVersion"]
+        before, key = self._parsed.get((namespace, name), ("", None))
+        if key is None or before != version:
+            key = MasterKey.model_validate(raw)
+            self._parsed[namespace, name] = (version, key)
+        return key
 
     async def _read(self, namespace: str, name: str) -> Json | None:
         try:
@@ -161,6 +188,6 @@ def _not_ready(key: MasterKey) -> NoMasterKey:
     return NoMasterKey(JoinKeyReason.WAITING_FOR_MASTER_KEY, not_ready_text(meta.namespace, meta.name, reason), True)
 
 
-def _wanted(key: MasterKey) -> tuple[str, int | None, str | None]:
+def _wanted(key: MasterKey) -> _Wanted:
     """Return all of a MasterKey on which the reading of its Secret depends."""
-    return secret_name(key), key.spec.key_size, key.status.fingerprint
+    return secret_name(key), key.spec.key_size, key.status.fingerprint, key.status.previous_fingerprint

@@ -167,8 +167,9 @@ class MasterKeys:
         self._counted_at[place] = self._ctx.clock.monotonic()
         if memory is not None:
             self._keyring.load(key, memory)
-        self._keyring.keep(after.object, step.held)
-        if step.replaces is not None:
+        if step.replaces is None:
+            self._keyring.keep(after.object, step.held)  # otherwise the next look finds the previous key, too
+        else:
             self._reconciler.warn(seen, KeyEventReason.MASTER_KEY_ROTATED, rotated_text(key, newest.fingerprint))
         self._sealing_at_rotation[place] = self._join_keys.last_run()
         self._join_keys.look_at_all_again(*place)

@@ -46,6 +46,7 @@ class ProvidedSecrets:
         self._listed: dict[_Followed, SecretVersion] = {}
         self._followers: dict[_Followed, set[Follower]] = {}
         self._seen: dict[_Followed, SecretVersion | None] = {}
+        self._was_listed = False
 
     def version(self, purpose: Purpose, namespace: str, name: str) -> SecretVersion | None:
         """Return the last known version of a Secret; None if it is not known, which may mean that it does not exist.
@@ -64,13 +65,19 @@ class ProvidedSecrets:
         self._seen.setdefault(followed, self.version(*followed))
 
     async def look(self) -> None:
-        """List the Secrets of both types, and reconcile what follows one that has changed. May raise ClusterError."""
+        """List the Secrets of each type that is followed, and reconcile the objects that follow a changed one.
+
+        The first run lists both types. May raise ClusterError.
+        """
+        followed_types = {purpose for purpose, _, _ in self._followers} if self._was_listed else set(Purpose)
         self._listed = {
             (purpose, body["metadata"]["namespace"], body["metadata"]["name"]): version_of(body)
             for purpose in Purpose
+            if purpose in followed_types
             for namespace in self._namespaces
             async for body in self._list(purpose, namespace)
         }
+        self._was_listed = True
         for followed, before in list(self._seen.items()):
             now = self.version(*followed)
             if now != before:

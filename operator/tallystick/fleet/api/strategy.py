@@ -23,7 +23,7 @@ class TargetKind(StrEnum):
     PAIRING_TOKEN = "PairingToken"  # noqa: S105 - a kind
 
 
-class RotationReason(StrEnum):
+class RotationCause(StrEnum):
     """The reason for a rotation."""
 
     ROUTINE = "Routine"
@@ -128,7 +128,7 @@ class Strategy(Model):
     in_progress_timeout: Duration = Field(
         default="5m",
         description="inProgressTimeout is the time after which a device that has not used its new copy counts as "
-        "failed, as a Go duration between 30s and 168h. Default: 5m.",
+        "failed. It is a Go duration between 30s and 168h. Default: 5m.",
     )
     deadline: Duration | None = Field(
         default=None,

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, StringConstraints
 
 from tallystick.fleet.api.fields import FailureMessage, FailureReason
-from tallystick.fleet.api.strategy import BatchName, DesiredState, OldToken, RotationReason, RotationTarget, Strategy
+from tallystick.fleet.api.strategy import BatchName, DesiredState, OldToken, RotationCause, RotationTarget, Strategy
 from tallystick.fleet.api.token_rotation_rules import COUNT_RULES, ROOT_RULES, SPEC_RULES
 from tallystick.pairing.api.device_project import Count, DeviceName, RotationState
 from tallystick.schema.fields import Identifier, Serial
@@ -38,8 +38,8 @@ class TokenRotationSpec(Model):
     RULES: ClassVar[Sequence[Rule]] = SPEC_RULES
 
     target_ref: RotationTarget = Field(description="targetRef refers to the token to rotate. Immutable.")
-    reason: RotationReason = Field(
-        default=RotationReason.ROUTINE,
+    reason: RotationCause = Field(
+        default=RotationCause.ROUTINE,
         description="reason is Routine or Compromised. With Compromised, failures never halt the rotation, and a "
         "device without a key fails: it must enroll again. Immutable. Default: Routine.",
     )

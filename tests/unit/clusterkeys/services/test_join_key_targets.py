@@ -2,7 +2,6 @@
 
 import pytest
 
-from tallystick.clusterkeys.api.join_key import JOIN_KEYS
 from tallystick.clusterkeys.domain.join_key_copies import FINALIZER
 from tallystick.objects.ports import RefusedError
 from tallystick.schema.builtin import SECRETS
@@ -141,6 +140,16 @@ async def test_a_foreign_secret_in_the_own_namespace_does_not_keep_the_targets_w
     assert (world.secret(), len(world.held("rt"))) == (before, 1)
 
 
+async def test_a_conflict_that_lasts_is_audited_once(world):
+    foreign(world, NAMESPACE)
+    world.apply()
+    for _ in range(3):
+        await world.reconcile()
+        world.clock.advance(10)
+
+    assert [line.action for line in world.audit.lines] == ["generate-key", "seal-key", "refuse"]
+
+
 async def test_a_foreign_secret_that_is_gone_makes_room(world):
     foreign(world)
     world.apply(targets=targets("rt"))
@@ -196,120 +205,8 @@ async def test_an_added_target_costs_its_copy_the_finalizer_and_the_status(world
     assert [(line.action, line.facts["target"]) for line in world.audit.lines] == [("share-key", f"rt/{OWN}")]
 
 
-async def test_a_removed_target_loses_its_copy_and_the_last_one_the_finalizer(world):
-    await world.issue(targets=targets("rt", "mc"))
-
-    world.edit(targets=targets("mc"))
-    await world.reconcile()
-    after_one = (world.secret("rt"), finalizers(world))
-    world.edit(targets=[])
-    await world.reconcile()
-
-    assert after_one == (None, [FINALIZER])
-    assert (world.secret("mc"), finalizers(world)) == (None, [])
-    assert [one.namespace for one in world.object().status.targets] == [NAMESPACE]
-    assert [line.facts["target"] for line in world.audit.lines if line.action == "forget-key"] == [
-        f"rt/{OWN}",
-        f"mc/{OWN}",
-    ]
-
-
-async def test_another_secret_name_moves_the_copy(world):
-    key = await world.issue(targets=targets("rt/one"))
-
-    world.edit(targets=targets("rt/two"))
-    await world.reconcile()
-
-    assert (world.secret("rt", "one"), world.held("rt", "two")) == (None, [key])
-
-
-async def test_a_target_of_the_own_namespace_that_is_removed_loses_its_copy_and_the_own_copy_stays(world):
-    key = await world.issue(targets=targets(f"{NAMESPACE}/extra"))
-    world.edit(targets=[])
-
-    await world.reconcile()
-
-    assert (world.secret(name="extra"), world.held()) == (None, [key])
-
-
 async def test_a_target_with_the_name_of_the_sealed_copy_is_a_conflict(world):
     await world.issue(targets=targets(f"{NAMESPACE}/{NAME}-join-key-sealed"))
 
     assert world.said()["Stalled"] == ("True", "SecretConflict")
     assert world.opened() == world.held()[0]
-
-
-async def test_a_join_key_without_targets_elsewhere_has_no_finalizer(world):
-    await world.issue(targets=targets(f"{NAMESPACE}/extra"))
-
-    assert finalizers(world) == []
-
-
-async def test_the_finalizer_is_there_before_the_first_copy(world):
-    world.apply(targets=targets("rt"))
-    seen = []
-    world.cluster.hooks = {number: lambda: seen.append((world.secret("rt"), finalizers(world))) for number in (3, 4, 5)}
-
-    await world.reconcile()
-
-    assert (None, [FINALIZER]) in seen
-    assert [one for one in seen if one[0] is not None and one[1] == []] == []
-
-
-async def test_finalizers_and_labels_of_others_on_the_object_stay(world):
-    world.apply(targets=targets("rt"))
-    world.cluster.edit(
-        JOIN_KEYS, NAMESPACE, NAME, lambda body: body["metadata"].update(finalizers=["b.example/x"], labels={"a": "b"})
-    )
-
-    await world.reconcile()
-    shared = finalizers(world)
-    world.edit(targets=[])
-    await world.reconcile()
-
-    assert (shared, finalizers(world)) == (["b.example/x", FINALIZER], ["b.example/x"])
-    assert world.raw()["metadata"]["labels"] == {"a": "b"}
-
-
-async def test_a_deleted_join_key_takes_all_its_copies_with_it(world):
-    await world.issue(targets=targets("rt", "mc", f"{NAMESPACE}/extra"))
-
-    world.start_deleting()
-    await world.reconcile()
-    world.collect()
-
-    assert (world.raw(), world.cluster.all(SECRETS)) == ({}, [])
-
-
-async def test_a_copy_that_a_finalizer_of_others_holds_does_not_hold_the_join_key(world):
-    await world.issue(targets=targets("rt"))
-    world.cluster.edit(SECRETS, "rt", OWN, lambda body: body["metadata"].update(finalizers=["b.example/x"]))
-
-    world.start_deleting()
-    await world.reconcile()
-    await world.reconcile()
-
-    assert finalizers(world) == []
-    assert "deletionTimestamp" in world.secret("rt")["metadata"]
-
-
-async def test_a_copy_in_a_namespace_that_is_gone_does_not_hold_the_join_key(world):
-    await world.issue(targets=targets("rt"))
-    world.delete_secret("rt", OWN)
-    world.cluster.missing_namespaces.add("rt")
-
-    world.start_deleting()
-    await world.reconcile()
-
-    assert finalizers(world) == []
-
-
-async def test_a_rejected_deletion_of_a_copy_keeps_the_finalizer_and_is_reported(world):
-    await world.issue(targets=targets("rt"))
-    world.cluster.refusing["delete", "secrets"] = RefusedError('admission webhook "x" denied the request: no')
-
-    world.start_deleting()
-    result = await world.reconcile()
-
-    assert (finalizers(world), result.failed) == ([FINALIZER], True)
-    assert world.said()["Reconciling"] == ("True", "WriteRejected")

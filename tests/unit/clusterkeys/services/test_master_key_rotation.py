@@ -272,3 +272,19 @@ async def test_the_first_join_key_and_the_last_are_counted_at_once(world):
     await world.reconcile()
 
     assert (one, world.status().join_keys.total) == (1, 0)
+
+
+async def test_the_generated_key_that_a_users_own_one_replaces_still_opens_join_keys(world):
+    first = await a_generated_key(world)
+    world.place(SECOND)
+    world.edit(serial=2, secretRef=REF)
+
+    await world.reconcile()
+    keys, rotating = await world.keys_of(), world.message()
+    world.seal_all()
+    await world.reconcile()
+
+    assert (keys.newest, keys.previous.fingerprint) == (SECOND, first)
+    assert rotating == f"2 of 2 join keys are still sealed with {first}, which is kept until there are none"
+    assert (world.said(), (await world.keys_of()).previous) == ({"Ready": ("True", "KeyStored")}, None)
+    assert world.keys() == {"master-key": first}

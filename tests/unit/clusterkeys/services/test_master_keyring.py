@@ -32,9 +32,11 @@ async def test_a_master_key_without_a_key_is_waited_for_by_its_reason(world):
 
     after = await world.keys_of()
 
-    assert before.message == "MasterKey edge/artifactory is not ready (not reconciled yet)"
+    assert before.message == "MasterKey edge/artifactory is not ready (not reconciled yet); its message says why"
     assert after == NoMasterKey(
-        "WaitingForMasterKey", "MasterKey edge/artifactory is not ready (WaitingForKey)", temporary=True
+        "WaitingForMasterKey",
+        "MasterKey edge/artifactory is not ready (WaitingForKey); its message says why",
+        temporary=True,
     )
 
 
@@ -50,7 +52,7 @@ async def test_the_key_on_record_is_read_once_for_each_version_of_its_secret(wor
     assert [call.verb for call in world.cluster.calls] == ["get"]
 
 
-async def test_a_key_that_is_not_the_one_on_record_is_given_to_nobody(world):
+async def test_a_key_that_is_not_the_one_on_record_is_not_given_to_a_join_key(world):
     world.place(KEY)
     await world.issue(secretRef={"name": PROVIDED})
     await world.look()
@@ -60,7 +62,7 @@ async def test_a_key_that_is_not_the_one_on_record_is_given_to_nobody(world):
     assert isinstance(await world.keys_of(), NoMasterKey)
 
 
-async def test_a_key_whose_secret_is_gone_is_given_to_nobody(world):
+async def test_a_key_whose_secret_is_gone_is_not_given_to_a_join_key(world):
     await world.issue()
     world.cluster.remove(SECRETS, NAMESPACE, SECRET)
     world.watch()

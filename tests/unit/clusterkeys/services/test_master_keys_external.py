@@ -139,6 +139,24 @@ async def test_a_secret_that_was_replaced_between_read_and_delete_stays_for_the_
     assert world.message().endswith(f"Secret edge/mk ({FORM}) is in place for the next start.")
 
 
+async def test_of_100_secrets_that_are_replaced_between_read_and_delete_no_fresh_one_is_deleted():
+    deleted = 0
+    for number in range(100):
+        world, fresh = MasterKeyWorld(), []
+        world.place(KEY)
+        world.apply(**EXTERNAL)
+        replacing = a_master_key(f"fresh {number}") if number % 2 else KEY
+        world.cluster.before_next(
+            "delete", "secrets", lambda key=replacing, to=fresh, at=world: to.append(at.place(key))
+        )
+        for _ in range(3):
+            await world.reconcile()
+            await world.look()
+        deleted += world.secret(PROVIDED) != fresh[0]
+
+    assert deleted == 0
+
+
 async def test_a_secret_that_was_edited_between_read_and_delete_is_read_again(world):
     world.place(KEY)
     world.apply(**EXTERNAL)
@@ -188,7 +206,8 @@ async def test_a_controller_without_the_key_is_sealed_and_says_what_to_place(wor
     status = world.status()
     assert world.said() == SEALED
     assert world.message() == (
-        f"external master key is not in memory; place Secret edge/mk ({FORM}); what runs goes on meanwhile"
+        f"The external master key is not in memory. Place Secret edge/mk ({FORM}); what runs goes on meanwhile. "
+        "If that key is lost, raise spec.serial to 2 and place a new key there."
     )
     assert (status.state, status.fingerprint, status.holder) == ("Sealed", KEY.fingerprint, None)
     assert (world.events.reasons(), world.cluster.all(SECRETS)) == (["MasterKeyRequired"], [])
@@ -237,7 +256,8 @@ async def test_a_wrong_key_is_reported_and_left_there(world):
     assert world.secret(PROVIDED) == placed
     assert world.said() == {"Ready": ("False", "MasterKeyMismatch"), "Stalled": ("True", "MasterKeyMismatch")}
     assert world.message() == (
-        f"Secret edge/mk holds {OTHER.fingerprint}, needed is {KEY.fingerprint}; it was left alone"
+        f"Secret edge/mk holds {OTHER.fingerprint}, needed is {KEY.fingerprint}; it was left alone. Place the required "
+        "key there, or raise spec.serial to 2 to seal join keys with this one; what runs goes on meanwhile."
     )
     assert (world.status().state, isinstance(await world.keys_of(), NoMasterKey)) == ("Sealed", True)
 
@@ -289,7 +309,7 @@ async def test_a_wrong_key_that_is_placed_meanwhile_is_named_and_the_work_goes_o
 
     assert (world.secret(PROVIDED), world.said()) == (placed, {"Ready": ("True", "KeyInMemory")})
     assert world.message().endswith(
-        f"Secret edge/mk holds {OTHER.fingerprint} instead. Put the key back before the controller restarts, "
+        f"Secret edge/mk holds {OTHER.fingerprint} instead. Put {KEY.fingerprint} back before the controller restarts, "
         "or raise spec.serial to 2 to rotate."
     )
     assert (await world.keys_of()).newest == KEY

@@ -104,8 +104,9 @@ async def test_a_key_that_was_deleted_is_lost_and_nothing_is_generated(world):
     assert world.writes() == [("replace_status", "masterkeys")]
     assert world.said() == {"Ready": ("False", "KeyLost"), STALLED: ("True", "KeyLost")}
     assert world.message() == (
-        f"generated key Secret edge/artifactory-master-key was deleted; restore it (fingerprint {key}), "
-        "or raise spec.serial to 2 to get a new one"
+        "Generated key Secret edge/artifactory-master-key was deleted. Create it again with that key (type "
+        f'tallystick.dev/master-key, key "master-key", fingerprint {key}), or raise spec.serial to 2 to get a new one. '
+        "Services keep their join keys."
     )
     assert (world.status().state, world.status().fingerprint) == ("Sealed", key)
     assert world.events.reasons() == ["KeyLost"]
@@ -158,8 +159,8 @@ async def test_another_key_in_the_secret_is_reported_and_left_alone(world):
     assert world.secret() == found
     assert world.said() == {"Ready": ("False", "MasterKeyChanged"), STALLED: ("True", "MasterKeyChanged")}
     assert world.message() == (
-        f"Secret edge/artifactory-master-key now holds {other.fingerprint} but join keys are sealed with {recorded}; "
-        "put that key back, or raise spec.serial to 2 to seal them with this one"
+        f"Secret edge/artifactory-master-key now holds {other.fingerprint}, but join keys are sealed with {recorded}. "
+        f"Put {recorded} back into it, or raise spec.serial to 2 to seal them with {other.fingerprint}."
     )
     assert world.status().fingerprint == recorded
     assert world.events.reasons() == ["MasterKeyChanged"]

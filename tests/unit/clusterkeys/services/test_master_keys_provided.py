@@ -133,8 +133,8 @@ async def test_another_key_is_not_taken_without_a_new_serial(world):
     assert again == [(MASTER_KEYS, NAMESPACE, NAME)]
     assert world.said() == {"Ready": ("False", "MasterKeyChanged"), "Stalled": ("True", "MasterKeyChanged")}
     assert world.message() == (
-        f"Secret edge/mk now holds {a_master_key('other').fingerprint} but join keys are sealed with {recorded}; "
-        "put that key back, or raise spec.serial to 2 to seal them with this one"
+        f"Secret edge/mk now holds {a_master_key('other').fingerprint}, but join keys are sealed with {recorded}. "
+        f"Put {recorded} back into it, or raise spec.serial to 2 to seal them with {a_master_key('other').fingerprint}."
     )
     assert (world.status().fingerprint, world.status().state) == (recorded, "Sealed")
 
@@ -150,5 +150,7 @@ async def test_a_secret_that_was_deleted_is_waited_for_by_its_fingerprint(world)
 
     assert again == [(MASTER_KEYS, NAMESPACE, NAME)]
     assert world.said()["Ready"] == ("False", "WaitingForKey")
-    assert world.message().endswith(f'key "master-key" (fingerprint {recorded})')
+    assert world.message().endswith(
+        f'key "master-key" (fingerprint {recorded}); if that key is lost, raise spec.serial to 2'
+    )
     assert world.secret(PROVIDED) is None

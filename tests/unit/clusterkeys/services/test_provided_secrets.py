@@ -87,3 +87,18 @@ async def test_a_listing_that_fails_changes_nothing(world):
 
     assert (world.looked_again, world.provided.version(Purpose.MASTER, NAMESPACE, PROVIDED)) == ([], known)
     assert await world.look() == [MASTER_KEY]
+
+
+async def test_a_type_that_nothing_follows_is_listed_at_the_start_alone():
+    world = MasterKeyWorld()
+    world.apply(secretRef={"name": PROVIDED})
+    await world.look()
+    await world.reconcile()
+    at_the_start = [call for call in world.cluster.calls if call.verb == "list"]
+    world.place(a_master_key())
+    world.cluster.calls.clear()
+
+    again = await world.look()
+
+    assert [(call.verb, call.plural) for call in world.cluster.calls] == [("list", "secrets")]
+    assert (again, len(at_the_start)) == ([MASTER_KEY], 2)
