@@ -5,8 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import seed as seeded
 
 from tests.harness.api import Api
+from tests.harness.proofs import Figure
 from tests.harness.rule_cases import (
     Allowed,
     Refused,
@@ -22,11 +25,13 @@ from tests.harness.rule_cases import (
 from tests.harness.writers import CREATE, StatusWriter, Writer
 from tests.live.fleet.fleet_plane import admin, exchange, installed, own_plane
 from tests.live.fleet.rules_device import (
+    CHANGED,
     CREATE_ALLOWED,
     CREATE_REFUSED,
     EDIT_ALLOWED,
     EDIT_REFUSED,
     LEAST,
+    OFFERED,
     SCHEMA_REFUSED,
     SPEC_SCHEMA,
     STATUS_ALLOWED,
@@ -34,6 +39,7 @@ from tests.live.fleet.rules_device import (
     STATUS_SCHEMA,
     offer,
 )
+from tests.live.fleet.stale_writers import STEPS, Accepted, StaleWriters, Step, Unguarded
 
 __all__ = ["admin", "exchange", "installed", "own_plane"]
 
@@ -178,3 +184,56 @@ def steps_to(state: tuple[int | None, int | None]) -> list[Json]:
     proved, _ = state
     through_an_offer = [members((None, proved)), members((proved, None))] if proved is not None and proved > 1 else []
     return [*through_an_offer, members(state)]
+
+
+class Guarded:
+    """A Device on the API server. Each write replaces its status and names no version."""
+
+    def __init__(self, exchange: Api, body: Json) -> None:
+        self._exchange, self._body = exchange, body
+        exchange.create(body).must_succeed()
+
+    def read(self) -> Accepted:
+        status = self._exchange.get(self._body)["status"]
+        return Accepted(status.get("generation", 1), status.get("offer", {}).get("generation", 0))
+
+    def write(self, wanted: Accepted) -> bool:
+        status = {"generation": wanted.proved} | (offer(wanted.offered) if wanted.offered else {})
+        answer = self._exchange.replace(self._body | {"status": status}, subresource="status")
+        # Nothing else than the rules of the promise may reject such a write.
+        assert answer.succeeded or OFFERED in answer.message or CHANGED in answer.message, answer.message
+        return answer.succeeded
+
+
+def locks_out(writers: StaleWriters, steps: list[Step]) -> bool:
+    """Take steps until the device is locked out, and return whether it is."""
+    for step in steps:
+        writers.take(step)
+        if writers.is_locked_out:
+            return True
+    return False
+
+
+@pytest.mark.proof(gate=40, soak=1000)
+def test_stale_writes_without_a_version_cut_no_device_off(
+    exchange: Api, device: Any, rounds: int, figure: Figure
+) -> None:
+    totals = {"histories": 0, "writes rejected": 0, "proofs": 0, "lockouts without the rules": 0}
+
+    @seeded(0)
+    @settings(max_examples=rounds, deadline=None, database=None, phases=[Phase.generate, Phase.shrink])
+    @given(STEPS)
+    def run(steps: list[Step]) -> None:
+        guarded, unguarded = StaleWriters(Guarded(exchange, device(LEAST))), StaleWriters(Unguarded())
+        for step in steps:
+            guarded.take(step)
+            assert not guarded.is_locked_out, (steps, guarded)
+        totals["lockouts without the rules"] += locks_out(unguarded, steps)
+        totals["histories"] += 1
+        totals["writes rejected"] += guarded.rejected
+        totals["proofs"] += guarded.proofs
+
+    run()
+
+    figure(", ".join(f"{count} {what}" for what, count in totals.items()))
+    assert all(totals.values()), totals

@@ -123,7 +123,7 @@ TABLES = [
         OF_EVERY_KIND
         | {"scalar unset, default back", "object set", "object unset, default back"}
         | {"member set", "member unset"}
-        | {"item added", "item removed", "items changed", "items reordered"},
+        | {"item added", "item removed", "items changed", "items reordered", "list set", "list unset"},
     ),
 ]
 every_kind = pytest.mark.parametrize("tables", TABLES, ids=[tables.kind.__name__ for tables in TABLES])

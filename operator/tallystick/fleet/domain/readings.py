@@ -93,10 +93,11 @@ def target_of(token: PairingToken) -> Target:
         generation=status.generation or 1,
         revoked_below=status.revoked_below_generation or 0,
         devices=status.devices or 0,
-        enrolling=tuple(Enrolling(one.name, one.generation, one.time) for one in status.enrolling),
+        enrolling=tuple(Enrolling(one.name, one.generation, one.time) for one in status.enrolling or ()),
         lock=_lock(status.rotation),
         past=tuple(
-            PastRotation(one.name, one.uid, one.generation, one.state, one.finish_time) for one in status.rotations
+            PastRotation(one.name, one.uid, one.generation, one.state, one.finish_time)
+            for one in status.rotations or ()
         ),
     )
 
@@ -119,7 +120,7 @@ def target_status(status: PairingTokenStatus, before: Target, after: Target) -> 
     if after.enrolling != before.enrolling:
         changes["enrolling"] = [
             EnrollingDevice(name=one.name, generation=one.generation, time=one.time) for one in after.enrolling
-        ]
+        ] or None
     if after.lock != before.lock:
         changes["rotation"] = _rotation(after.lock, status.rotation)
     if after.past != before.past:
