@@ -88,7 +88,6 @@ class Enrolled:
         device_id: The name of its Device.
         project: Namespace and key of the project.
         copy: Its copy.
-        base_url: `spec.baseURL` of the PairingToken; None for the default of the installation.
         check_in_seconds: The time between two check-ins.
         created: Whether this request has created the Device. If not, the key has enrolled before.
     """
@@ -96,7 +95,6 @@ class Enrolled:
     device_id: str
     project: str
     copy: SignedCopy
-    base_url: str | None
     check_in_seconds: int
     created: bool
 
@@ -285,7 +283,6 @@ class Enrolling:
             device_id=meta["name"],
             project=project_of(meta["namespace"], body["spec"]["projectKey"]),
             copy=self._copies.sign(body, device_facts(body), generation),
-            base_url=token.spec.base_url,
             check_in_seconds=round(target_of(token).check_in_period.total_seconds()),
             created=attempt.has_tried,
         )

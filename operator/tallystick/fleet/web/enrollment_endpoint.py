@@ -25,7 +25,7 @@ class EnrollmentEndpoint:
 
         Args:
             enrolling: The use case.
-            base_url: The public URL of the exchange, for a PairingToken without `spec.baseURL`.
+            base_url: The public URL of the exchange at which the device checks in.
         """
         self._enrolling = enrolling
         self._base_url = base_url
@@ -57,7 +57,7 @@ class EnrollmentEndpoint:
             "token_id": copy.token_id,
             "token": copy.signed_jwt,
             "token_type": DPOP if copy.key_bound else "Bearer",
-            "check_in_uri": (enrolled.base_url or self._base_url) + check_in_path(enrolled.device_id),
+            "check_in_uri": self._base_url + check_in_path(enrolled.device_id),
             "check_in_seconds": enrolled.check_in_seconds,
         }
 
