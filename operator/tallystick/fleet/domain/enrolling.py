@@ -14,12 +14,14 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from tallystick.fleet.domain.copies import value_id
-from tallystick.fleet.domain.facts import DeviceFacts, Enrolling, Target
+from tallystick.fleet.domain.facts import DeviceFacts, Enrolling, Offer, Target
 from tallystick.objects.rules import first
 from tallystick.pairing.api.device_project import MOST_ENROLLING
 
 # No request takes as long, so an entry of this age without a Device has failed and its place is free again.
 PLACE_KEPT = timedelta(minutes=10)
+# A place of this age is taken anew before a Device is created by it. Otherwise the leader could give it up meanwhile.
+PLACE_USED = PLACE_KEPT / 2
 
 
 class Refusal(Enum):
@@ -120,9 +122,15 @@ def decide(presented: Presented, target: Target | None, device: DeviceFacts | No
     return first(_RULES, presented, target, device, now) or _place(presented, target, now)
 
 
+def offered(device: DeviceFacts, generation: int, *, key_id: str, now: datetime, rotation: str) -> DeviceFacts:
+    """Return the Device that an `OfferCopy` writes, with the key that signs now. It has not checked in by that."""
+    return replace(device, offer=Offer(generation, key_id, now, rotation))
+
+
 def with_place(target: Target, entry: Enrolling) -> Target:
-    """Return the PairingToken that a swap writes to take a place."""
-    return replace(target, enrolling=(*target.enrolling, entry))
+    """Return the PairingToken that a swap writes to take a place. A device has one place, also if it takes it anew."""
+    others = (one for one in target.enrolling if one.name != entry.name)
+    return replace(target, enrolling=(*others, entry))
 
 
 def settled(target: Target, existing: Collection[str], missing: Collection[str], now: datetime) -> Target:
@@ -138,6 +146,19 @@ def settled(target: Target, existing: Collection[str], missing: Collection[str],
     given_up = [entry for entry in target.enrolling if entry.name in missing and is_overdue(entry, now)]
     left = tuple(entry for entry in target.enrolling if entry not in counted and entry not in given_up)
     return replace(target, devices=target.devices + len(counted), enrolling=left)
+
+
+def is_present(token_id: str, serial: int, generation: int, target: Target) -> bool:
+    """Return whether a value is the one of its PairingToken now: introspection says active until it expires.
+
+    Args:
+        token_id: Its `jti`.
+        serial: Its claim `serial`.
+        generation: Its claim `generation`.
+        target: The PairingToken that it names, with the same UID.
+    """
+    present = (serial, generation) == (target.serial, target.generation) and serial == target.recorded_serial
+    return present and not target.is_ended and token_id == value_id(target.uid, serial, generation)
 
 
 def is_overdue(entry: Enrolling, now: datetime) -> bool:
@@ -217,7 +238,7 @@ def key_missing(presented: Presented, target: Target, _: DeviceFacts | None, __:
 
 def closed(presented: Presented, target: Target, _: DeviceFacts | None, __: datetime) -> Decision | None:
     """`enrolment: Closed` takes no new device. An enrollment that has its place already goes on."""
-    return None if target.enrollment_open or _has_place(presented, target) else Refuse(Refusal.CLOSED)
+    return None if target.enrollment_open or _place_of(presented, target) else Refuse(Refusal.CLOSED)
 
 
 # Ordered: the value first, then the Device of the key, and then whether there is a place for a new one.
@@ -235,21 +256,23 @@ _RULES = (
 
 
 def _place(presented: Presented, target: Target, now: datetime) -> Decision:
-    if _has_place(presented, target):
-        return Create(presented.generation)
+    entry = Enrolling(presented.device_name, presented.generation, now)
+    taken = _place_of(presented, target)
+    if taken is not None:
+        return Create(presented.generation) if now - taken.time < PLACE_USED else TakePlace(entry)
     if target.devices + len(target.enrolling) >= target.max_devices:
         return Refuse(Refusal.FULL)
     if len(target.enrolling) >= MOST_ENROLLING:
         return Retry()
-    return TakePlace(Enrolling(presented.device_name, presented.generation, now))
+    return TakePlace(entry)
 
 
 def _is_present(presented: Presented, target: Target) -> bool:
     return (presented.serial, presented.generation) == (target.serial, target.generation)
 
 
-def _has_place(presented: Presented, target: Target) -> bool:
-    return any(entry.name == presented.device_name for entry in target.enrolling)
+def _place_of(presented: Presented, target: Target) -> Enrolling | None:
+    return next((entry for entry in target.enrolling if entry.name == presented.device_name), None)
 
 
 def _copy_for(device: DeviceFacts, target: Target) -> Decision:
