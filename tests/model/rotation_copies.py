@@ -99,7 +99,9 @@ class CopiesWorld:
     @property
     def start(self) -> Copies:
         states = (NONE, NONE)
-        return Copies((1, 0), (1, 0), False, 1, 0, 0, ("Running", "Running"), states, 1, 0, 0, int(self.thief), False, ())
+        return Copies(
+            (1, 0), (1, 0), False, 1, 0, 0, ("Running", "Running"), states, 1, 0, 0, int(self.thief), False, ()
+        )
 
     def is_served(self, s: Copies) -> bool:
         """Tell whether a copy that the device holds is of use."""

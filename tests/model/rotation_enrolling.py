@@ -161,7 +161,11 @@ def _enroll(rules: Rules, s: Enrolling, i: int, name: str) -> Iterator[Enrolling
     match step[0]:
         case "read":
             decision = decided(rules, s, name, value, held=s.copies[i])
-            stages = {"answer": ("answer", decision[-1]), "create": ("create", value), "swap": ("swap", taken(s), value)}
+            stages = {
+                "answer": ("answer", decision[-1]),
+                "create": ("create", value),
+                "swap": ("swap", taken(s), value),
+            }
             yield then(stages.get(decision[0]))  # None: it is refused
         case "swap" if not rules.reserves_by_swap:
             yield then(("create", value))
@@ -178,9 +182,7 @@ def _enroll(rules: Rules, s: Enrolling, i: int, name: str) -> Iterator[Enrolling
                 yield then(None, copies=put(s.copies, i, step[1]))
 
 
-def _create(
-    rules: Rules, s: Enrolling, name: str, value: Value, then: Callable[..., Enrolling]
-) -> Iterator[Enrolling]:
+def _create(rules: Rules, s: Enrolling, name: str, value: Value, then: Callable[..., Enrolling]) -> Iterator[Enrolling]:
     made = found(s, name)
     if made is not None:
         yield then(("answer", made.c) if lives(s, made) else None)

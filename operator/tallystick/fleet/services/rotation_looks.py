@@ -62,12 +62,14 @@ class Look:
         batches: The counts of each batch.
         failed: The newest failed devices, newest first.
         again: When the counts may change although no one writes.
+        listed: Whether the counts come from a list.
     """
 
     step: Step
     batches: tuple[Counts, ...]
     failed: tuple[FailedFacts, ...] = ()
     again: datetime | None = None
+    listed: bool = False
 
 
 class Looking:
@@ -101,16 +103,17 @@ class Looking:
             observed = _observed(facts, target, tally, recorded, memory, now)
             step = next_step(observed, now)
         if isinstance(step, Wait) and step.confirm:
-            listed = await self._listed(facts, target, now)
-            step = next_step(replace(observed, batches=listed, listed=True), now)
-        return Look(step, observed.batches, tuple(tally.failed(MOST_FAILED)), tally.next_change())
+            tally = await self._listed(facts, target, now)
+            observed = replace(observed, batches=tally.counts, listed=True)
+            step = next_step(observed, now)
+        return Look(step, observed.batches, tuple(tally.failed(MOST_FAILED)), tally.next_change(), observed.listed)
 
-    async def _listed(self, facts: RotationFacts, target: Target, now: datetime) -> tuple[Counts, ...]:
+    async def _listed(self, facts: RotationFacts, target: Target, now: datetime) -> Tally:
         """Count the devices by a consistent list, which is sent after the PairingToken was read."""
         tally = Tally(facts, target, now)
         async for device in self._index.listed(target):
             tally.note(device.name, device, now)
-        return tally.counts
+        return tally
 
     async def _look_for(
         self, names: tuple[str, ...], target: Target, tally: Tally, facts: RotationFacts, memory: Memory

@@ -174,7 +174,7 @@ class TokenRotations:
         until = look.step.until if isinstance(look.step, Wait) else None
         times = [time for time in (until, look.again, shown) if time is not None]
         # An opening is followed by a look at what it has changed, and a list by a look at a cache that has caught up.
-        again = not isinstance(look.step, Wait) or look.step.confirm or bool(look.step.look)
+        again = not isinstance(look.step, Wait) or look.listed or bool(look.step.look)
         soonest = self._clock.now() + timedelta(seconds=SOON_SECONDS)
         at = max(min(times), soonest) if times else None
         return Result(requeue_at=at, requeue_after=SOON_SECONDS if again else None)
