@@ -69,6 +69,20 @@ def recorded(status: TokenRotationStatus) -> Counts:
     return Counts(devices.pending, devices.in_progress, devices.succeeded, devices.failed, devices.no_rotation)
 
 
+def recorded_batches(status: TokenRotationStatus) -> tuple[Counts, ...]:
+    """Read the counts of each batch that are in the status."""
+    return tuple(
+        Counts(
+            one.pending,
+            one.in_progress,
+            one.succeeded,
+            one.failed,
+            one.total - one.pending - one.in_progress - one.succeeded - one.failed,
+        )
+        for one in status.batches
+    )
+
+
 def device_counts(counts: Counts) -> DeviceCounts:
     """Return `status.devices`."""
     return DeviceCounts(
