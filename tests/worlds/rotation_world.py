@@ -75,7 +75,7 @@ def _check_token(old: Json, new: Json) -> None:
     before, after = old.get("generation", 0), new.get("generation", 0)
     held, lock = old.get("rotation") or {}, new.get("rotation") or {}
     assert after in (before, before + 1), "generation rises by 1 and never falls"
-    if after != before and after != 1:
+    if after not in (before, 1):
         assert lock["generation"] == after, "the generation rises only with the lock"
         assert lock["uid"] != held.get("uid"), "the generation rises only with a new lock"
     if held and held["uid"] != lock.get("uid"):

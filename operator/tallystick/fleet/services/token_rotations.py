@@ -19,7 +19,7 @@ from tallystick.fleet.domain.next_step import Close, Finish, Open, Wait
 from tallystick.fleet.domain.readings import rotation_facts, target_of
 from tallystick.fleet.domain.rotation_description import describe_rotation, said, situation_of
 from tallystick.fleet.domain.rotation_messages import not_issued_text, over, running
-from tallystick.fleet.domain.rotation_status import counted, device_counts, opened, recorded
+from tallystick.fleet.domain.rotation_status import counted, device_counts, opened, recorded, recorded_batches
 from tallystick.fleet.domain.starting import TARGET_MAY_FOLLOW, GoOn, Hold, Never, Start
 from tallystick.fleet.services.device_index import DeviceIndex, LookAgain
 from tallystick.fleet.services.rotation_finish import Locks
@@ -183,14 +183,15 @@ class TokenRotations:
 
     async def _finish(self, seen: Seen, facts: RotationFacts, look: Look, step: Finish) -> Result | None:
         rotation, now = seen.object, self._clock.now()
+        # The devices of a token that is revoked are no members any more: the record has the counts of before.
+        batches = recorded_batches(rotation.status) if step.why is Reason.TARGET_REVOKED else look.batches
+        ended = tuple(batch.at_the_end(step.state) for batch in batches)
         changes: dict[str, Any] = {
+            **counted(replace(facts, state=step.state), ended, look.failed, now),
             "state": step.state,
             "finish_time": self._now(),
             "devices": device_counts(step.counts),
         }
-        if len(look.batches) == len(rotation.status.batches):
-            batches = tuple(batch.at_the_end(step.state) for batch in look.batches)
-            changes = counted(replace(facts, state=step.state), batches, look.failed, now) | changes
         return await self._record_end(seen, step.why, changes)
 
     async def _record_end(self, seen: Seen, why: Reason, changes: Changes) -> Result | None:
