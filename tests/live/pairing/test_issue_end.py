@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tallystick.registry import KINDS
 from tests.harness.api import Api
 from tests.harness.audit_trail import Trail
 from tests.harness.objects import (
@@ -220,8 +221,7 @@ def test_kubectl_get_tally_lists_all_kinds_of_ours(admin: Api, namespace: str) -
     kinds = admin.kubectl("api-resources", "--categories=tally", "--no-headers", "-o", "name")
 
     assert listed == "pairingtoken.tallystick.dev/site-a\n"
-    plurals = ("connectionconfigurations", "mastertokens", "pairingtokens")
-    assert sorted(kinds.split()) == [f"{plural}.tallystick.dev" for plural in plurals]
+    assert set(kinds.split()) == {f"{kind.resource.plural}.tallystick.dev" for kind in KINDS}
 
 
 def test_tokens_are_found_by_what_identifies_them(admin: Api, namespace: str) -> None:
