@@ -40,7 +40,9 @@ class Rules:
     reserves_by_swap: bool = True  # a place is taken by a compare-and-swap of the PairingToken
     swap_checks_generation: bool = True  # ... which also decides which value may still enroll
     late_retry_by_old_value: bool = True  # the same key may ask again with the value by which it enrolled
-    carries_serial_of_value: bool = True  # a Device has the serial of its value, not of the PairingToken when it is made
+    carries_serial_of_value: bool = (
+        True  # a Device has the serial of its value, not of the PairingToken when it is made
+    )
     obeys_revocation: bool = True  # a revoked value takes no place
     # The device
     device_keeps_old: bool = True  # until a 2xx to the new copy
