@@ -12,7 +12,7 @@ at any moment. One bound is assumed, as in the code: a replica that has read the
 out by that reading for some seconds only, and Aborted is said after those (`waits_for_stragglers`).
 
 After a compromise: a rotation that is Compromised moves no copy without a key. RevokeImmediately raises the floor.
-Verifiers accept no copy below it; with its key, such a copy is good for a check-in. A thief has a copy, and not the key.
+Verifiers accept no copy below it; with its key, one is still good for a check-in. A thief has a copy, and not the key.
 """
 
 from collections.abc import Callable, Iterator
