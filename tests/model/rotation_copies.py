@@ -11,8 +11,8 @@ Time is abstracted: whatever "has had its time" (inProgressTimeout, a deadline, 
 at any moment. One bound is assumed, as in the code: a replica that has read the rotation before an order to stop hands
 out by that reading for some seconds only, and Aborted is said after those (`waits_for_stragglers`).
 
-After a compromise: a rotation that is Compromised moves no copy without a key; RevokeImmediately raises the floor, below
-which verifiers accept no copy, and a copy with its key is good for a check-in only. A thief holds a copy without its key.
+After a compromise: a rotation that is Compromised moves no copy without a key. RevokeImmediately raises the floor.
+Verifiers accept no copy below it; with its key, one is still good for a check-in. A thief has a copy, and not the key.
 """
 
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ class Copies(NamedTuple):
 
 
 def is_of_use(world: "CopiesWorld", s: Copies, generation: int) -> bool:
-    """Tell whether a copy is accepted; below the floor that is at check-ins only, with its key and while it may move."""
+    """Tell whether a copy is accepted: below the floor at check-ins only, with its key, while it may move."""
     return generation in s.device and (generation >= s.floor or (world.keyed and s.running > 0))
 
 
@@ -94,13 +94,27 @@ class CopiesWorld:
     thief: bool = False
     reenrolls: bool = False  # it may enroll again with its key, if no copy that it holds is of use
     loses_disk: bool = False
+    rotations: int = 2
+    revocable: bool = True  # a person may revoke the Device, at generation 2
     witnesses: tuple[Callable[[Copies], bool], ...] = ()
 
     @property
     def start(self) -> Copies:
-        states = (NONE, NONE)
         return Copies(
-            (1, 0), (1, 0), False, 1, 0, 0, ("Running", "Running"), states, 1, 0, 0, int(self.thief), False, ()
+            device=(1, 0),
+            before=(1, 0),
+            revoked=False,
+            gen=1,
+            floor=0,
+            running=0,
+            order=("Running", "Running"),
+            state=(NONE, NONE),
+            old=1,
+            new=0,
+            ram=0,
+            stolen=int(self.thief),
+            lost=False,
+            slots=(),
         )
 
     def is_served(self, s: Copies) -> bool:
@@ -112,11 +126,13 @@ class CopiesWorld:
         return self.compromised[k] and not self.keyed and rules.moves_no_keyless
 
     def steps(self, rules: Rules, s: Copies) -> Iterator[Any]:
-        for k in (0, 1):
+        for k in range(self.rotations):
             yield from _control(self, rules, s, k)
         if s.running and s.state[s.running - 1] == FINAL:
             yield s._replace(running=0)
-        if not s.revoked and s.gen == 2:  # once is enough to see what it does to everything under way
+        if (
+            self.revocable and not s.revoked and s.gen == 2
+        ):  # once is enough to see what it does to everything under way
             yield s._replace(revoked=True)
         yield from _device_steps(self, rules, s)
         yield from _thief_steps(self, rules, s)
@@ -156,7 +172,7 @@ class CopiesWorld:
         """Somebody who waits long enough is here: the newest is proved, or a person has stopped it for good."""
         if s.revoked or (s.device[0] == s.gen and self.is_served(s)):
             return True
-        stopped = NONE not in s.state and s.running == 0
+        stopped = NONE not in s.state[: self.rotations] and s.running == 0
         return stopped and (not self.keyed or (s.device[0] >= s.floor and self.is_served(s)))
 
 

@@ -1,7 +1,7 @@
 """Keys enroll while a rotation starts and finishes, and while their PairingToken is revoked and issues a new serial.
 
-A device is deleted, and answers are lost. The question: are there never too many, is nobody left behind, nobody cut off,
-and does a revocation end whoever enrolled by what it ends?
+A device is deleted, and answers are lost. The question: are there never too many, is nobody left behind or cut off, and
+does a revocation end whoever enrolled by what it ends?
 
 A value is (serial, generation). A place that was reserved is given up when nobody can still be about to create the
 Device (ten minutes).
@@ -78,7 +78,9 @@ class EnrollingWorld:
     def steps(self, rules: Rules, s: Enrolling) -> Iterator[Any]:
         for i, name in enumerate(self.keys):
             given = s.values[i]
-            if given == NO_VALUE or (given != s.secret and s.asking[i] is None and found(s, name) is None):
+            made = found(s, name)
+            without = made is None or not lives(s, made)
+            if given == NO_VALUE or (given != s.secret and s.asking[i] is None and without):
                 yield s._replace(values=put(s.values, i, s.secret))  # a person brings it the present value
             if given != NO_VALUE and s.copies[i] == 0 and s.asking[i] is None:
                 yield s._replace(asking=put(s.asking, i, ("read",)))
@@ -225,7 +227,7 @@ def _people(world: EnrollingWorld, s: Enrolling) -> Iterator[Enrolling]:
         yield s._replace(through=1)
     if world.revokes and s.serial == 1:
         yield s._replace(serial=2)  # a new value, also without a revocation
-    if s.secret != (s.serial, s.gen) and s.through < s.serial:
+    if world.revokes and s.secret[0] < s.serial:
         yield s._replace(secret=(s.serial, s.gen))  # the Secret follows
 
 
@@ -233,7 +235,7 @@ def _rotation(world: EnrollingWorld, rules: Rules, s: Enrolling) -> Iterator[Enr
     if s.rotation == "":
         yield s._replace(rotation="Started", gen=2)  # one swap
     if s.rotation == "Started":
-        yield s._replace(rotation="Running")
+        yield s._replace(rotation="Running", secret=(s.serial, 2))
     if s.rotation != "Running":
         return
     for made in sorted(s.objects):

@@ -11,8 +11,8 @@ from tests.model.rotation_rules import Broken, Rules, World
 class Explored:
     """What was found.
 
-    `broken` has for each violation the number of steps to the nearest one. A trap is a state from which nobody ever gets
-    where they want, however long they wait. `missing` are the numbers of the witnesses that were not seen.
+    `broken` has for each violation the number of steps to the nearest one. A trap is a state from which nobody ever
+    gets where they want, however long they wait. `missing` are the numbers of the witnesses that were not seen.
     """
 
     index: dict[Any, int]
