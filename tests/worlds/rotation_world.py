@@ -3,6 +3,7 @@
 The devices decide by the functions of the exchange, without signatures: the values are tested with the exchange itself.
 """
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -51,6 +52,14 @@ FINAL = {str(state) for state in FINISHED}
 
 class RuledCluster(GuardedCluster):
     """An API server that fails a test at a write of a status that the rules of the schema would reject."""
+
+    def uncopied(self, resource: Resource) -> dict[tuple[str, str], Json]:
+        """The objects of a kind as they are stored, of Secrets only those with our label; to read, not to change."""
+        kind = (resource.group, resource.plural)
+        found = {key[2:]: body for key, body in self._objects.items() if key[:2] == kind}
+        if resource != SECRETS:
+            return found
+        return {key: body for key, body in found.items() if KIND_LABEL in body["metadata"].get("labels", {})}
 
     def _store(self, key: Any, seen: Json, changed: Json, *, has_generation: bool) -> Json:
         old, new = seen.get("status") or {}, changed.get("status") or {}
@@ -184,24 +193,23 @@ class RotationWorld:
     def watch(self) -> None:
         """Let the watches catch up, and queue what has changed since."""
         for resource in (*(kind.resource for kind in KINDS), SECRETS):
-            there = {}
-            for body in self.cluster.all(resource):
-                if resource == SECRETS and KIND_LABEL not in body["metadata"].get("labels", {}):
-                    continue
-                there[body["metadata"]["namespace"], body["metadata"]["name"]] = body
-            store = self.cache.secrets if resource == SECRETS else self.cache.stores[resource]
-            for key in list(store):
-                record = store.get(key)
-                if record is not None and (key not in there or there[key]["metadata"]["uid"] != record.uid):
-                    body = self._last(resource, key, record.uid)
-                    touched = self.cache.touched_by(resource, body)
-                    store.drop(key, record.uid)
-                    self.queue.update(dict.fromkeys(touched))
+            there = self.cluster.uncopied(resource)
+            self._watch_deletions(resource, there)
             for body in there.values():
                 if not self.cache.has(resource, body["metadata"]):
-                    before = self.cache.touched_by(resource, body)
-                    if self.cache.observe(resource, "MODIFIED", body):
-                        self.queue.update(dict.fromkeys((*before, *self.cache.touched_by(resource, body))))
+                    seen = copy.deepcopy(body)
+                    before = self.cache.touched_by(resource, seen)
+                    if self.cache.observe(resource, "MODIFIED", seen):
+                        self.queue.update(dict.fromkeys((*before, *self.cache.touched_by(resource, seen))))
+
+    def _watch_deletions(self, resource: Resource, there: dict[tuple[str, str], Json]) -> None:
+        store = self.cache.secrets if resource == SECRETS else self.cache.stores[resource]
+        for key in list(store):
+            record = store.get(key)
+            if record is not None and (key not in there or there[key]["metadata"]["uid"] != record.uid):
+                touched = self.cache.touched_by(resource, self._last(resource, key, record.uid))
+                store.drop(key, record.uid)
+                self.queue.update(dict.fromkeys(touched))
 
     def _last(self, resource: Resource, key: tuple[str, str], uid: str) -> Json:
         body = None if resource == SECRETS else self.cache.get(resource, *key)
