@@ -165,6 +165,13 @@ class Reconciler(Generic[K]):
         after, _ = await self._write(seen, changes)
         return after
 
+    async def record_as(
+        self, seen: Observed[K], readiness: Readiness, changes: Mapping[str, Any] | None = None
+    ) -> Observed[K]:
+        """Write the status with this readiness if it differs; return `seen` itself if nothing was written."""
+        after, _ = await self._write(seen, changes, readiness)
+        return after
+
     async def done(self, seen: Observed[K], changes: Mapping[str, Any] | None = None) -> Result:
         """Record the object with its last changes, and return when it is due again."""
         _, requeue_at = await self._write(seen, changes)

@@ -25,7 +25,7 @@ FIXED = "only spec.displayName and spec.revoked can be changed: the exchange cre
 REVOKED = "a revoked device cannot be reactivated; delete it to let its key enroll again"
 NAMED = "displayName must not contain line breaks, tabs, other control characters"
 OFFERED = "a copy that was handed out ends only when the device uses it"
-CHANGED = "status.generation of a device changes only to the generation that it was offered"
+CHANGED = "a device's generation changes only to the one that it was offered"
 NEWER = "status.offer.generation must be greater than the generation that the device has"
 ENDED = "status.state of a revoked device cannot change: a revocation is permanent"
 

@@ -132,7 +132,7 @@ def test_a_status_that_is_emptied_cuts_no_device_off(exchange: Api, device: Any)
 
     emptied = exchange.merge(body, {"status": None}, subresource="status")
 
-    assert "status.generation of a device changes only to the generation that it was offered" in emptied.message
+    assert "a device's generation changes only to the one that it was offered" in emptied.message
 
 
 # What a Device accepts: the generation that it has proved, and the one that it was offered.

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tallystick.registry import KINDS
 from tests.harness.api import Api
 from tests.harness.audit_trail import Trail
 from tests.harness.objects import (
@@ -202,11 +203,13 @@ def test_kubectl_get_shows_what_a_person_wants_to_know(admin: Api, namespace: st
     header, row = admin.kubectl("get", "ptok", "-n", namespace).splitlines()
     wide_header, wide_row = admin.kubectl("get", "ptok", "-n", namespace, "-o", "wide").splitlines()
 
-    assert " ".join(header.split()) == "NAME STATE EXPIRES REASON AGE"
+    assert " ".join(header.split()) == "NAME STATE DEVICES ROTATION EXPIRES REASON AGE"
     assert row.split()[:-1] == [
         *("site-a", "Active", status["expirationTime"], "Issued"),
     ]
-    assert " ".join(wide_header.split()) == ("NAME STATE TOKEN ID USE CASE PURPOSE LIFETIME EXPIRES REASON MESSAGE AGE")
+    assert " ".join(wide_header.split()) == (
+        "NAME STATE TOKEN ID USE CASE DEVICES ROTATION PURPOSE LIFETIME EXPIRES REASON MESSAGE AGE"
+    )
     assert wide_row.split()[2:6] == [status["tokenID"], "mission-control", "Service", "300"]
     assert condition(token, "Ready")["message"] in wide_row
 
@@ -218,8 +221,7 @@ def test_kubectl_get_tally_lists_all_kinds_of_ours(admin: Api, namespace: str) -
     kinds = admin.kubectl("api-resources", "--categories=tally", "--no-headers", "-o", "name")
 
     assert listed == "pairingtoken.tallystick.dev/site-a\n"
-    plurals = ("connectionconfigurations", "mastertokens", "pairingtokens")
-    assert sorted(kinds.split()) == [f"{plural}.tallystick.dev" for plural in plurals]
+    assert set(kinds.split()) == {f"{kind.resource.plural}.tallystick.dev" for kind in KINDS}
 
 
 def test_tokens_are_found_by_what_identifies_them(admin: Api, namespace: str) -> None:

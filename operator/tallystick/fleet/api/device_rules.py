@@ -46,7 +46,7 @@ ROOT_RULES = (
     ),
     Rule(
         f"({_OLD_OFFERED}) || {_PROVED} == {_OLD_PROVED}",
-        "status.generation of a device changes only to the generation that it was offered",
+        "a device's generation changes only to the one that it was offered",
         field_path=".status.generation",
     ),
     # A new Device has no offer and no generation but that of its spec: its first copy is accepted.

@@ -27,7 +27,7 @@ WINDOW_RULES = (_lasts("duration", "1m", "168h"),)
 STRATEGY_RULES = (
     Rule(
         unchanged("batches"),
-        "batches cannot change: they are drawn when the rotation starts",
+        "strategy.batches is immutable: batches are drawn when the rotation starts",
         reason="FieldValueForbidden",
         field_path=".batches",
     ),

@@ -1,10 +1,11 @@
-"""Decide on a check-in: hand out, prove, record a failure, or nothing to do. `_RULES` lists the rejections, in order.
+"""Decide on a check-in: hand out, prove, record a failure, or nothing to do.
 
-copy of the device         decision
-proved, may start          Offer: one conditional write, and then the answer leaves
-proved, offered before     Again: the same copy, without a write
-offered                    Prove: one conditional write ends the older copy, and nothing else ends one
-older                      Refuse, with a warning: it was used after its successor
+`_RULES` lists the rejections, in order. A copy that passes them gets one of these decisions:
+
+    copy of the device         decision
+    proved, may start          OfferCopy: one conditional write, and then the answer leaves
+    proved, offered before     Again: the same copy, without a write
+    offered                    Prove: one conditional write ends the older copy, and nothing else ends one
 """
 
 from dataclasses import dataclass, replace
@@ -251,6 +252,9 @@ def _accepted(presented: Presented, read: Reading, now: datetime) -> Decision:
         return Again(device.offer.generation)
     if read.rotation is not None and may_start(device, target, read.rotation, now):
         return OfferCopy(read.rotation.generation, read.rotation.name)
+    if presented.generation < target.revoked_below and not (target.lock is not None and target.lock.is_held):
+        # No rotation will move it. After this answer the device enrolls again with its key, and gets the present copy.
+        return Refuse(Refusal.COMPROMISED)
     return Nothing(touch=_unseen(device, target, now))
 
 

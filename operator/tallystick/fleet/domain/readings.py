@@ -102,6 +102,20 @@ def target_of(token: PairingToken) -> Target:
     )
 
 
+def has_revoked(body: Json, serial: int) -> bool:
+    """Return whether a PairingToken has revoked the devices that enrolled with a serial, without reading all of it."""
+    meta, spec, status = body["metadata"], body["spec"], body.get("status") or {}
+    target = Target(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        serial=spec.get("serial") or 1,
+        revoked=bool(spec.get("revoked")),
+        revoked_through=status.get("revokedThrough") or 0,
+    )
+    return target.has_revoked(serial)
+
+
 def target_status(status: PairingTokenStatus, before: Target, after: Target) -> PairingTokenStatus:
     """Return the status of a PairingToken after its facts have changed. All other members stay as they are.
 

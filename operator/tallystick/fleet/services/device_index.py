@@ -130,8 +130,9 @@ class DeviceIndex:
         else:
             self._place(place, body)
         after = self._token_of.get(place)
-        for token in {before, after} - {None}:
-            self._count(place, token, body if token == after else None)
+        for token in {before, after}:
+            if token is not None:
+                self._count(place, token, body if token == after else None)
         if before is not None and after != before:
             self._look_again(PAIRING_TOKENS, namespace, before[0])
 

@@ -6,12 +6,12 @@ longer than the PairingToken that requested it, and so that users see it.
 
 from tallystick.fleet.api.device import Device, DeviceState
 from tallystick.fleet.domain.device_description import describe_device
-from tallystick.fleet.domain.readings import target_of
+from tallystick.fleet.domain.readings import has_revoked
 from tallystick.objects.context import Context
 from tallystick.objects.ports import Cache, Cluster
 from tallystick.objects.reconciler import Observed, Reconciler
 from tallystick.objects.result import Result
-from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
+from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 
 Seen = Observed[Device]
 
@@ -46,7 +46,6 @@ class Devices:
             return "spec.revoked"
         reference = device.spec.pairing_token_ref
         raw = self._cache.get(PAIRING_TOKENS, device.metadata.namespace, reference.name)
-        token = PairingToken.model_validate(raw) if raw is not None else None
-        if token is None or token.metadata.uid != reference.uid:
+        if raw is None or raw["metadata"]["uid"] != reference.uid:
             return None
-        return "PairingToken" if target_of(token).has_revoked(device.spec.serial) else None
+        return PAIRING_TOKENS.kind if has_revoked(raw, device.spec.serial) else None
