@@ -351,7 +351,7 @@ async def test_after_a_compromise_a_copy_without_a_key_is_refused(fleet):
     assert answer == ("invalid_token", text)
 
 
-async def test_a_removed_device_is_told_to_stop_only_while_its_token_exists(fleet, agent):
+async def test_a_removed_device_gets_410_only_while_its_token_exists(fleet, agent):
     fleet.cluster.remove(DEVICES, NAMESPACE, agent.name)
 
     removed = await refused(agent.check_in(fleet.replica()))
