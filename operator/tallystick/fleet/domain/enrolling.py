@@ -20,7 +20,7 @@ from tallystick.pairing.api.device_project import MOST_ENROLLING
 
 # No request takes as long, so an entry of this age without a Device has failed and its place is free again.
 PLACE_KEPT = timedelta(minutes=10)
-# A place of this age is taken anew before a Device is created by it. Otherwise the leader could give it up meanwhile.
+# A place of this age is taken again before a Device is created by it. Otherwise the leader could give it up meanwhile.
 PLACE_USED = PLACE_KEPT / 2
 
 
@@ -128,7 +128,7 @@ def offered(device: DeviceFacts, generation: int, *, key_id: str, now: datetime,
 
 
 def with_place(target: Target, entry: Enrolling) -> Target:
-    """Return the PairingToken that a swap writes to take a place. A device has one place, also if it takes it anew."""
+    """Return the PairingToken that a swap writes to take a place. A device has one place, also if it takes it again."""
     others = (one for one in target.enrolling if one.name != entry.name)
     return replace(target, enrolling=(*others, entry))
 

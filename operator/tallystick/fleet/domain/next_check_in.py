@@ -7,7 +7,7 @@ from tallystick.fleet.domain.facts import Offer, RotationFacts
 DEVICES_PATH = "/v1/devices"
 CHECK_IN_PATH = DEVICES_PATH + "/{id}/check-in"
 
-_JITTER = 0.1  # a fleet that starts at once must not check in at once for ever
+_JITTER = 0.1  # a fleet that starts at once must not stay in step
 _STEPS = 0xFFFF
 
 

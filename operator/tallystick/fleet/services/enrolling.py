@@ -218,7 +218,7 @@ class Enrolling:
         raise NotYetError("temporarily_unavailable", "other requests are writing the PairingToken; try again")
 
     async def _token(self, attempt: _Attempt) -> PairingToken:
-        """Read the PairingToken that the value names. What has another UID is another object."""
+        """Read the PairingToken that the value names. One with another UID is another object."""
         reference, presented = attempt.verified.reference, attempt.presented
         where = (PAIRING_TOKENS, reference.namespace, reference.name)
         if attempt.is_behind:

@@ -299,7 +299,7 @@ async def test_a_value_whose_id_is_not_derived_from_its_object_enrolls_no_device
     assert answer == ("invalid_token", "the bearer token is not a valid enrollment token")
 
 
-async def test_a_value_of_an_object_that_was_made_anew_enrolls_no_device(fleet):
+async def test_a_value_of_an_object_that_was_created_again_enrolls_no_device(fleet):
     fleet.project()
     fleet.cluster.edit(PAIRING_TOKENS, NAMESPACE, TOKEN, lambda body: body["metadata"].update(uid="another"))
 
@@ -358,7 +358,7 @@ async def test_a_project_takes_ten_new_devices_a_second_on_a_replica_and_answers
     assert (again.created, later.created) == (False, True)
 
 
-async def test_no_more_than_64_devices_enroll_that_are_not_counted(fleet):
+async def test_at_most_64_devices_enroll_that_are_not_counted(fleet):
     fleet.project()
     entry = {"generation": 1, "time": "2030-01-01T12:00:00Z"}
     letters = "abcdefghijklmnopqrstuvwxyz234567"
@@ -371,7 +371,7 @@ async def test_no_more_than_64_devices_enroll_that_are_not_counted(fleet):
     assert fleet.devices() == []
 
 
-async def test_a_place_that_the_leader_may_give_up_is_taken_anew_before_the_device_is_made(fleet):
+async def test_a_place_that_the_leader_may_give_up_is_taken_again_before_the_device_is_made(fleet):
     fleet.project(maxDevices=1)
     agent = Agent(fleet)
     name = device_name(UID, agent.key.key_id)
