@@ -202,7 +202,7 @@ def _lock(rotation: CurrentRotation | None) -> Lock | None:
 
 
 def _rotation(lock: Lock | None, before: CurrentRotation | None) -> CurrentRotation | None:
-    """Return the rotation of a lock. The counts of the same rotation stay until they are written anew."""
+    """Return the rotation of a lock. The counts of the same rotation stay until the next ones are written."""
     if lock is None:
         return None
     facts = {"name": lock.name, "uid": lock.uid, "generation": lock.generation, "state": lock.state}

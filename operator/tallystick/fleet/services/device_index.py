@@ -13,7 +13,7 @@ from tallystick.fleet.api.device import DEVICES
 from tallystick.fleet.api.token_rotation import TOKEN_ROTATIONS
 from tallystick.fleet.domain.facts import DeviceFacts, RotationFacts, Target
 from tallystick.fleet.domain.readings import device_facts, pairing_token_of
-from tallystick.fleet.domain.tally import Tally
+from tallystick.fleet.domain.rotation.tally import Tally
 from tallystick.objects.ports import Cache, Clock, Cluster, Json
 from tallystick.objects.result import Result
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
@@ -93,7 +93,7 @@ class DeviceIndex:
             await _let_others_run(count)
 
     async def tally(self, rotation: RotationFacts, target: Target, now: datetime) -> Tally:
-        """Return the counts of a rotation. They are built anew after a change that concerns all devices."""
+        """Return the counts of a rotation. They are built again after a change that concerns all devices."""
         place = (target.namespace, rotation.name)
         running, tally = self._tallies.get(target.uid, (None, None))
         if tally is None or running != place or not tally.fits(rotation, target, now):

@@ -6,7 +6,7 @@ from tallystick.fleet.api.token_rotation import TokenRotation
 from tallystick.fleet.domain.counts import Counts
 from tallystick.fleet.domain.facts import Target
 from tallystick.fleet.domain.readings import rotation_facts, target_of, target_status
-from tallystick.fleet.domain.rotation_status import recorded, shown_on_token
+from tallystick.fleet.domain.rotation.status import recorded, shown_on_token
 from tallystick.fleet.domain.starting import finished
 from tallystick.objects.context import Context
 from tallystick.objects.ports import Cache, Cluster, ConflictError, Json, NotFoundError

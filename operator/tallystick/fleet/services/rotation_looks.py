@@ -11,10 +11,10 @@ from tallystick.fleet.api.device import DEVICES
 from tallystick.fleet.api.strategy import DesiredState
 from tallystick.fleet.domain.counts import Counts
 from tallystick.fleet.domain.facts import RotationFacts, Target
-from tallystick.fleet.domain.failures import FailedFacts
 from tallystick.fleet.domain.next_step import Observed, Step, Wait, next_step
 from tallystick.fleet.domain.places import Places, bound
-from tallystick.fleet.domain.tally import Tally
+from tallystick.fleet.domain.rotation.failures import FailedFacts
+from tallystick.fleet.domain.rotation.tally import Tally
 from tallystick.fleet.services.device_index import DeviceIndex
 from tallystick.objects.ports import Cache, Clock, Cluster, NotFoundError
 from tallystick.pairing.api.device_project import RotationState
@@ -28,7 +28,7 @@ MOST_FAILED = 20
 
 @dataclass(slots=True)
 class Memory:
-    """What this leader remembers of a rotation. A new leader begins anew, and waits a little longer.
+    """The memory that a leader has of a rotation. A new leader has none, and waits a little longer.
 
     Attributes:
         places: The places of `maxConcurrency`.

@@ -14,7 +14,7 @@ from tallystick.fleet.domain.batches import draw
 from tallystick.fleet.domain.counts import is_member
 from tallystick.fleet.domain.facts import RotationFacts, Target
 from tallystick.fleet.domain.readings import rotation_facts, target_of, target_status
-from tallystick.fleet.domain.rotation_status import counted, opened
+from tallystick.fleet.domain.rotation.status import counted, opened
 from tallystick.fleet.domain.starting import Decision, GoOn, Start, decide, started
 from tallystick.fleet.services.device_index import DeviceIndex
 from tallystick.objects.context import Context
@@ -38,7 +38,7 @@ class NotIssued:
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """What the batches of a device depend on. The rest of it is not kept while the batches are drawn."""
+    """The facts on which the batch of a device depends. The rest of it is not kept while the batches are drawn."""
 
     name: str
     labels: Mapping[str, str]

@@ -2,7 +2,7 @@
 
     take the lock -> Running -> open, open ... -> Succeeded, Failed or Aborted -> release the lock
 
-Each step is one conditional write, and each attempt decides anew by what is stored: so a crash between two writes
+Each step is one conditional write, and each attempt decides by what is stored: so a crash between two writes
 repeats nothing and leaves nothing out. The devices are moved by the exchange, which reads `status.open`.
 """
 
@@ -17,9 +17,9 @@ from tallystick.fleet.domain.counts import sum_of
 from tallystick.fleet.domain.facts import RotationFacts, Target
 from tallystick.fleet.domain.next_step import Close, Finish, Open, Wait
 from tallystick.fleet.domain.readings import rotation_facts, target_of
-from tallystick.fleet.domain.rotation_description import describe_rotation, said, situation_of
-from tallystick.fleet.domain.rotation_messages import not_issued_text, over, running
-from tallystick.fleet.domain.rotation_status import counted, device_counts, opened, recorded, recorded_batches
+from tallystick.fleet.domain.rotation.description import describe_rotation, said, situation_of
+from tallystick.fleet.domain.rotation.messages import not_issued_text, over, running
+from tallystick.fleet.domain.rotation.status import counted, device_counts, opened, recorded, recorded_batches
 from tallystick.fleet.domain.starting import TARGET_MAY_FOLLOW, GoOn, Hold, Never, Start
 from tallystick.fleet.services.device_index import DeviceIndex, LookAgain
 from tallystick.fleet.services.rotation_finish import Locks

@@ -109,6 +109,7 @@ async def test_devices_of_a_former_token_of_the_same_name_are_not_counted(world)
     world.enrolled(range(2))
     (other,) = world.enrolled([7])
     world.cluster.edit(DEVICES, NAMESPACE, other, lambda body: body["spec"]["pairingTokenRef"].update(uid=OTHER_UID))
+    await world.run(1)
     world.look_again(PAIRING_TOKENS, NAMESPACE, TOKEN)
 
     await world.run(15)

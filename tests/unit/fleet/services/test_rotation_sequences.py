@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tallystick.fleet.api.device import DEVICES
 from tallystick.fleet.api.token_rotation import TOKEN_ROTATIONS
-from tallystick.fleet.domain.tally import Tally
+from tallystick.fleet.domain.rotation.tally import Tally
 from tests.worlds.faults import Fault
 from tests.worlds.fleet_world import NAMESPACE
 from tests.worlds.rotation_world import FINAL, RotationWorld

@@ -121,7 +121,7 @@ async def test_the_manual_gate_waits_for_its_user(world):
     assert world.startable() == names[1:]
 
 
-async def test_max_concurrency_lets_in_no_more_than_it_says(world):
+async def test_max_concurrency_bounds_who_was_let_in(world):
     names = await a_fleet(world)
     most = 0
     world.rotate(strategy={"maxConcurrency": 3})

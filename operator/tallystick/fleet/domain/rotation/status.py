@@ -15,8 +15,8 @@ from tallystick.fleet.api.token_rotation import (
 from tallystick.fleet.domain.batches import Cuts
 from tallystick.fleet.domain.counts import Counts, sum_of
 from tallystick.fleet.domain.facts import Opening, RotationFacts
-from tallystick.fleet.domain.failures import FailedFacts
 from tallystick.fleet.domain.next_step import done_times
+from tallystick.fleet.domain.rotation.failures import FailedFacts
 from tallystick.pairing.api.device_project import CurrentRotation
 from tallystick.schema.times import whole_second
 

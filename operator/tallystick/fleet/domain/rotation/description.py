@@ -6,8 +6,8 @@ from tallystick.fleet.api.reasons import TokenRotationReason as Reason
 from tallystick.fleet.api.token_rotation import TokenRotation
 from tallystick.fleet.domain.counts import Counts
 from tallystick.fleet.domain.readings import rotation_facts
-from tallystick.fleet.domain.rotation_messages import Situation, over, reason_of_end, running
-from tallystick.fleet.domain.rotation_status import recorded
+from tallystick.fleet.domain.rotation.messages import Situation, over, reason_of_end, running
+from tallystick.fleet.domain.rotation.status import recorded
 from tallystick.objects.conditions import Description, Verdict
 from tallystick.pairing.api.device_project import FINISHED
 

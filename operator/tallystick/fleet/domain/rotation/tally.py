@@ -1,7 +1,7 @@
 """The counts of a running rotation, kept up to date by each change of one device.
 
 A change costs a few look-ups, however many devices there are. A look at the counts costs as much as there are batches
-and devices in progress. All of it follows from the devices, so that it can be built anew at any time.
+and devices in progress. All of it follows from the devices, so that it can be built again at any time.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -12,7 +12,7 @@ from heapq import heappop, heappush, nlargest
 from tallystick.fleet.domain.batches import batch_of
 from tallystick.fleet.domain.counts import Counts, Standing, is_member, standing, time_of_change
 from tallystick.fleet.domain.facts import DeviceFacts, Opening, RotationFacts, Target
-from tallystick.fleet.domain.failures import FailedFacts, failure_of
+from tallystick.fleet.domain.rotation.failures import FailedFacts, failure_of
 
 Seat = tuple[int, Standing]
 """The batch of a member, from 1, and its standing in it."""
