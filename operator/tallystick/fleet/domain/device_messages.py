@@ -89,6 +89,11 @@ def too_fast_text(target: Target, per_second: int) -> str:
     return f"PairingToken {target.namespace}/{target.name} takes {per_second} new devices a second; ask again"
 
 
+def asked_too_often_text(target: Target, per_second: int) -> str:
+    """Return the text for a device that enrolls while too many others ask."""
+    return f"PairingToken {target.namespace}/{target.name} answers {per_second} enrollments a second; ask again"
+
+
 def check_in_refusal_text(
     why: check_in.Refusal, presented: check_in.Presented, *, device: str, pairing_token: str
 ) -> str:

@@ -54,6 +54,7 @@ from tallystick.fleet.domain.token_types import has_copy
 from tallystick.fleet.services.copies import DeviceCopies, SignedCopy
 from tallystick.fleet.services.device_proofs import DeviceProofs
 from tallystick.fleet.services.idle_readings import IdleReadings
+from tallystick.fleet.services.parsed import Parsed
 from tallystick.fleet.services.refused import DeviceRefusedError
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
@@ -160,6 +161,8 @@ class CheckIns:
         self._proofs = proofs
         self._copies = DeviceCopies(signer)
         self._idle = IdleReadings(ctx.clock)
+        self._targets = Parsed(lambda body: target_of(PairingToken.model_validate(body)))
+        self._rotations = Parsed(lambda body: rotation_facts(TokenRotation.model_validate(body)))
         self._clock = ctx.clock
         self._server_clock = ctx.server_clock
         self._audit = ctx.audit
@@ -232,11 +235,11 @@ class CheckIns:
         raw = await (self._reader.get(*where) if shared else self._reader.get_uncached(*where))
         if raw is None:
             return _Permission(None, None, sent)
-        target = target_of(PairingToken.model_validate(raw))
+        target = self._targets.of(raw)
         rotation = None
         if target.lock is not None and target.lock.is_held:
             found = await self._reader.get(TOKEN_ROTATIONS, call.namespace, target.lock.name, uid=target.lock.uid)
-            rotation = rotation_facts(TokenRotation.model_validate(found)) if found is not None else None
+            rotation = self._rotations.of(found) if found is not None else None
         return _Permission(target, rotation, sent)
 
     def _is_idle(self, call: _Call, permission: _Permission) -> bool:

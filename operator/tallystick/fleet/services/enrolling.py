@@ -22,6 +22,7 @@ from tallystick.fleet.domain.device_messages import (
     ENROLLMENT_CODES,
     INVALID_PROOF,
     NOT_A_VALUE,
+    asked_too_often_text,
     enrollment_refusal_text,
     too_fast_text,
     value_expired_text,
@@ -44,7 +45,7 @@ from tallystick.fleet.domain.facts import DeviceFacts, Target
 from tallystick.fleet.domain.readings import device_facts, pairing_token_of, target_of
 from tallystick.fleet.domain.token_types import has_value
 from tallystick.fleet.services.copies import DeviceCopies, SignedCopy
-from tallystick.fleet.services.enrollment_rate import PER_SECOND, EnrollmentRate
+from tallystick.fleet.services.enrollment_rate import ASKED_PER_SECOND, NEW_PER_SECOND, EnrollmentRate
 from tallystick.fleet.services.places import Places
 from tallystick.fleet.services.refused import DeviceRefusedError
 from tallystick.objects.context import Context
@@ -106,7 +107,8 @@ class _Attempt:
     Attributes:
         has_tried: Whether it has sent a create. Then a Device of its name is its own, also without a key.
         is_behind: Whether a shared reading of the PairingToken is not used.
-        is_counted: Whether it counts as one of the new devices of this second.
+        is_asked: Whether it counts as one of the requests of this second.
+        is_new: Whether it counts as one of the new devices of this second.
     """
 
     verified: VerifiedClaims
@@ -114,7 +116,8 @@ class _Attempt:
     display_name: str | None
     has_tried: bool = False
     is_behind: bool = False
-    is_counted: bool = False
+    is_asked: bool = False
+    is_new: bool = False
 
 
 class Enrolling:
@@ -129,7 +132,7 @@ class Enrolling:
         self._proofs = proofs
         self._copies = DeviceCopies(signer)
         self._places = Places(cluster, reader, self._copies, ctx)
-        self._rate = EnrollmentRate(ctx.clock)
+        self._new, self._asked = (EnrollmentRate(ctx.clock, most) for most in (NEW_PER_SECOND, ASKED_PER_SECOND))
         self._clock = ctx.clock
         self._server_clock = ctx.server_clock
         self._audit = ctx.audit
@@ -190,11 +193,12 @@ class Enrolling:
     async def _enrolled(self, attempt: _Attempt) -> Enrolled:
         for _ in range(MOST_TRIES):
             token = await self._token(attempt)
+            self._count_asked(attempt, token)
             body = await self._device(attempt, token)
             target, device = target_of(token), device_facts(body) if body is not None else None
             decision = self._decide(attempt, target, device)
             if isinstance(decision, TakePlace):
-                self._count(attempt, target)
+                self._count_new(attempt, target)
                 taken = await self._places.take(attempt.presented, token)
                 attempt.is_behind = True
                 if taken is None:
@@ -251,12 +255,20 @@ class Enrolling:
             return decision
         return Answer(device.proved)  # the answer to the create of this request was lost
 
-    def _count(self, attempt: _Attempt, target: Target) -> None:
-        """Reject a new device while too many others enroll. One that asks again takes no new place."""
-        wait = 0 if attempt.is_counted else self._rate.wait_of(target.uid)
-        attempt.is_counted = True
+    def _count_asked(self, attempt: _Attempt, token: PairingToken) -> None:
+        """Reject a request while too many others ask: each of them reads a Device."""
+        wait = 0 if attempt.is_asked else self._asked.wait_of(token.metadata.uid)
+        attempt.is_asked = True
         if wait:
-            raise DeviceRefusedError("too_many_requests", too_fast_text(target, PER_SECOND), retry_after=wait)
+            text = asked_too_often_text(target_of(token), ASKED_PER_SECOND)
+            raise DeviceRefusedError("too_many_requests", text, retry_after=wait)
+
+    def _count_new(self, attempt: _Attempt, target: Target) -> None:
+        """Reject a new device while too many others enroll. One that asks again takes no new place."""
+        wait = 0 if attempt.is_new else self._new.wait_of(target.uid)
+        attempt.is_new = True
+        if wait:
+            raise DeviceRefusedError("too_many_requests", too_fast_text(target, NEW_PER_SECOND), retry_after=wait)
 
     def _end(self, decision: Decision, attempt: _Attempt, token: PairingToken) -> None:
         """Raise the error of a decision that ends the request. A newer value than the reading is read once more."""

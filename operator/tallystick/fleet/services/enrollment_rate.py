@@ -1,6 +1,7 @@
-"""Limit how many new devices a PairingToken takes a second, on one replica, so that a flood does not fill etcd at once.
+"""Limit how many devices enroll with a PairingToken a second, on one replica.
 
-A device that asks again after a lost answer takes no new place, so it is not limited.
+A flood of new devices does not fill etcd at once. A device that asks again after a lost answer takes no new place, so
+it is not one of them. Each enrollment reads a Device, so their number is limited, too, at a higher rate.
 """
 
 import math
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 from tallystick.objects.ports import Clock
 
-PER_SECOND = 10
+NEW_PER_SECOND, ASKED_PER_SECOND = 10, 100
 MOST_REMEMBERED = 10_000
 
 
@@ -22,20 +23,21 @@ class _Bucket:
 class EnrollmentRate:
     """A token bucket for each PairingToken that devices enroll with."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, per_second: int) -> None:
         self._clock = clock
+        self._per_second = per_second
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def wait_of(self, uid: str) -> int:
-        """Count one new device of the PairingToken with this UID; return the seconds to wait if there are too many."""
+        """Count one request for the PairingToken with this UID; return the seconds to wait if there are too many."""
         now = self._clock.monotonic()
-        bucket = self._buckets.pop(uid, None) or _Bucket(PER_SECOND, now)
-        bucket.left = min(float(PER_SECOND), bucket.left + (now - bucket.time) * PER_SECOND)
+        bucket = self._buckets.pop(uid, None) or _Bucket(self._per_second, now)
+        bucket.left = min(float(self._per_second), bucket.left + (now - bucket.time) * self._per_second)
         bucket.time = now
         self._buckets[uid] = bucket
         if len(self._buckets) > MOST_REMEMBERED:
             self._buckets.popitem(last=False)
         if bucket.left < 1:
-            return max(1, math.ceil((1 - bucket.left) / PER_SECOND))
+            return max(1, math.ceil((1 - bucket.left) / self._per_second))
         bucket.left -= 1
         return 0

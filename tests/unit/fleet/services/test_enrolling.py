@@ -358,6 +358,19 @@ async def test_a_project_takes_ten_new_devices_a_second_on_a_replica_and_answers
     assert (again.created, later.created) == (False, True)
 
 
+async def test_a_replica_answers_a_hundred_enrollments_a_second_and_the_others_cost_no_read_of_a_device(fleet):
+    fleet.project()
+    replica, known = fleet.replica(), Agent(fleet)
+    for _ in range(100):
+        await known.enroll(replica, fleet.value())
+    fleet.cluster.calls.clear()
+
+    answer = await refused(known.enroll(replica, fleet.value()))
+
+    assert answer == ("too_many_requests", "PairingToken edge/cams answers 100 enrollments a second; ask again")
+    assert [call for call in fleet.cluster.calls if call.plural == "devices"] == []
+
+
 async def test_at_most_64_devices_enroll_that_are_not_counted(fleet):
     fleet.project()
     entry = {"generation": 1, "time": "2030-01-01T12:00:00Z"}

@@ -48,7 +48,7 @@ def test_the_oldest_reading_is_forgotten_first():
 
 def test_a_rate_lets_ten_through_and_then_ten_a_second():
     clock = FakeClock()
-    rate = EnrollmentRate(clock)
+    rate = EnrollmentRate(clock, 10)
 
     first = [rate.wait_of("a") for _ in range(12)]
     clock.advance(0.5)
@@ -59,7 +59,7 @@ def test_a_rate_lets_ten_through_and_then_ten_a_second():
 
 
 def test_each_token_has_a_rate_of_its_own():
-    rate = EnrollmentRate(FakeClock())
+    rate = EnrollmentRate(FakeClock(), 10)
     for _ in range(11):
         rate.wait_of("a")
 
@@ -68,7 +68,7 @@ def test_each_token_has_a_rate_of_its_own():
 
 def test_only_so_many_tokens_are_remembered(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(enrollment_rate, "MOST_REMEMBERED", 2)
-    rate = EnrollmentRate(FakeClock())
+    rate = EnrollmentRate(FakeClock(), 10)
     for uid in ("a", "b", "c"):
         rate.wait_of(uid)
 
