@@ -109,7 +109,7 @@ def test_a_rotation_whose_devices_all_come_succeeds(fleet: RotatingFleet) -> Non
 
 def act(fleet: RotatingFleet, what: str, value: object, more: object) -> None:
     """Do one thing, and check what must hold for this step."""
-    name = f"d-{value:03d}" if isinstance(value, int) else ""
+    name = f"d-a{value:03d}" if isinstance(value, int) else ""
     device = fleet.devices.get(name)
     match what:
         case "look":
@@ -182,14 +182,14 @@ def reach(opening: Opening | None) -> tuple[int, str]:
 
 
 def test_a_device_that_was_handed_a_copy_counts_in_each_standing_once() -> None:
-    fleet = RotatingFleet(Strategy(), {"d-000": a_device(0)})
-    device = fleet.devices["d-000"]
+    fleet = RotatingFleet(Strategy(), {"d-a000": a_device(0)})
+    device = fleet.devices["d-a000"]
 
     assert fleet.standing(device) is Standing.PENDING
     fleet.look()
-    fleet.check_in("d-000")
-    assert fleet.standing(fleet.devices["d-000"]) is Standing.IN_PROGRESS
+    fleet.check_in("d-a000")
+    assert fleet.standing(fleet.devices["d-a000"]) is Standing.IN_PROGRESS
     fleet.now += Strategy().in_progress_timeout
-    assert fleet.standing(fleet.devices["d-000"]) is Standing.FAILED
-    fleet.check_in("d-000")
-    assert fleet.standing(fleet.devices["d-000"]) is Standing.SUCCEEDED  # a late proof wins
+    assert fleet.standing(fleet.devices["d-a000"]) is Standing.FAILED
+    fleet.check_in("d-a000")
+    assert fleet.standing(fleet.devices["d-a000"]) is Standing.SUCCEEDED  # a late proof wins
