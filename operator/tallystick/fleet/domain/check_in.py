@@ -186,7 +186,7 @@ def no_pairing_token(presented: Presented, read: Reading) -> Decision | None:
 
 
 def device_gone(presented: Presented, read: Reading) -> Decision | None:
-    """While the PairingToken exists, a missing Device was removed. A Device made anew has another UID."""
+    """While the PairingToken exists, a missing Device was removed. A Device that was created again has another UID."""
     device = read.device
     there = device is not None and device.uid == presented.uid and not device.deleting
     return None if there else Removed()

@@ -4,7 +4,7 @@
                    |             ^
                    +-> Failed ---+            a proof always wins
 
-Nothing is counted beside the Devices. So a crash loses no count, and the counts always sum to the total.
+There are no counters beside the Devices. So a crash loses no count, and the counts always sum to the total.
 """
 
 from collections.abc import Iterable

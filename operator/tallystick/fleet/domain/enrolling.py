@@ -146,7 +146,7 @@ def is_overdue(entry: Enrolling, now: datetime) -> bool:
 
 
 def recounted(target: Target, listed: Collection[str]) -> Target:
-    """Return the PairingToken with its devices counted anew.
+    """Return the PairingToken with a new count of its devices.
 
     Args:
         target: The PairingToken as it was read before the list. The swap fails if it has changed since.

@@ -26,7 +26,7 @@ def a_fleet(strategy: Strategy, size: int = 3, *, compromised: bool = False) -> 
     return RotatingFleet(strategy, {device.name: device for device in devices}, compromised=compromised)
 
 
-def test_a_device_goes_on_by_itself_from_hand_out_to_proof() -> None:
+def test_a_device_goes_from_hand_out_to_proof() -> None:
     fleet = a_fleet(Strategy(), 1)
     assert fleet.check_in("d-a000") == Nothing(touch=False)
     fleet.look()

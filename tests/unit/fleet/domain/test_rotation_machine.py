@@ -54,6 +54,7 @@ ACTIONS = st.lists(
         st.tuples(st.just("look"), st.just(0), st.just(0)),
         st.tuples(st.just("look"), st.just(0), st.just(0)),
         st.tuples(st.just("fail"), NUMBERS, st.just(0)),
+        st.tuples(st.just("fail"), NUMBERS, st.just(0)),
         st.tuples(st.just("wait"), st.sampled_from([1, 16, 61, 241]), st.just(0)),
         st.tuples(st.just("order"), st.sampled_from(["Running", "Paused", "Running", "Aborted"]), st.just(0)),
         st.tuples(st.just("label"), NUMBERS, SITES),
@@ -75,7 +76,7 @@ FLEETS = st.builds(
     st.sampled_from([None, None, 1, 2]),
     st.booleans(),
 )
-thorough = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @thorough
