@@ -26,7 +26,7 @@ ROTATION_UID = "00000000-0000-0000-0000-000000000007"
 def a_device(number: int, **changes: object) -> DeviceFacts:
     """Return a device that enrolled with generation 1 and has checked in."""
     uid = f"00000000-0000-0000-0000-{number:012d}"
-    made = DeviceFacts(f"d-{number:03d}", uid, NOON, 1, 1, "key-1", THUMBPRINT, checked_in=True, last_seen=NOON)
+    made = DeviceFacts(f"d-a{number:03d}", uid, NOON, 1, 1, "key-1", THUMBPRINT, checked_in=True, last_seen=NOON)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
