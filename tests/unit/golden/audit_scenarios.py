@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from tallystick.objects.ports import RefusedError
 from tests.fakes import NOON, AuditLine
+from tests.unit.golden.fleet_scenarios import FLEET_SCENARIOS
 from tests.unit.golden.key_scenarios import KEY_SCENARIOS
 from tests.unit.golden.product import SECRETS, SigningKey, care_for_keys_twice, written_by
 from tests.worlds import damages, ends
@@ -226,4 +227,5 @@ EXCHANGE: tuple[Callable[[], Awaitable[list[AuditLine]]], ...] = (
     introspections,
     revocations,
     heartbeats,
+    *FLEET_SCENARIOS,
 )

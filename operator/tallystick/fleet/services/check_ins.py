@@ -68,9 +68,6 @@ MOST_TRIES = 5
 # A hand-out by a permission that was read longer ago is decided again. `Aborted` is said 15 seconds after the order.
 PERMISSION_SECONDS = 5.0
 
-# The audit line of each decision that changes a Device.
-_ACTIONS = {OfferCopy: "offer", Prove: "prove", Record: "report"}
-
 
 @dataclass(frozen=True, slots=True)
 class CheckInRequest:
@@ -195,10 +192,10 @@ class CheckIns:
         """(1) The copy first, and then the proof of its key. A stolen copy without its key shows its thief nothing."""
         verified = self._signer.verified(request.unverified_jwt, DEVICE, self._clock.now())
         if verified is None:
-            self._audit.record("check_in", "refused", reason="invalid_token", source=request.source)
+            self._audit.record("check-in", "refused", reason="invalid_token", source=request.source)
             raise DeviceRefusedError("invalid_token", NOT_A_COPY, verified=False)
         bound_to = verified.key_thumbprint
-        key = self._proven_key(request, verified) if bound_to is not None else None
+        key = self._proven_key(request) if bound_to is not None else None
         presented = Presented(
             token_id=verified.token_id,
             uid=verified.reference.uid,
@@ -217,7 +214,7 @@ class CheckIns:
             raise self._refused(call, "not_found", OTHER_DEVICE)
         return call
 
-    def _proven_key(self, request: CheckInRequest, verified: VerifiedClaims) -> str | None:
+    def _proven_key(self, request: CheckInRequest) -> str | None:
         if not request.with_proof:
             return None
         try:
@@ -225,7 +222,6 @@ class CheckIns:
                 request.unverified_proofs, access_token=request.unverified_jwt, source=request.source
             )
         except ExchangeRefusedError as refused:
-            self._audit.record("check_in", "refused", **facts_of(verified), reason=refused.code, source=request.source)
             raise DeviceRefusedError(refused.code, INVALID_PROOF) from None
 
     async def _permission(self, call: _Call, *, shared: bool = True) -> _Permission:
@@ -302,9 +298,9 @@ class CheckIns:
             return None
         after = device_facts(stored)
         self._idle.note(after, sent)
-        action = _ACTIONS.get(type(decision))
+        action = _action(decision)
         if action is not None:
-            self._record(call, action, "ok", generation=max(after.offered, after.proved))
+            self._audit_of(action, "ok", call, generation=max(after.offered, after.proved))
         if isinstance(decision, OfferCopy):
             return self._handed_out(permission, stored, after)
         return self._nothing(permission)
@@ -322,16 +318,30 @@ class CheckIns:
         return CheckedIn(wait_seconds(permission.target.check_in_period, self._ids.new()))
 
     def _rejected(self, call: _Call, refusal: Refuse, body: Json | None) -> DeviceRefusedError:
-        if refusal.is_reuse and body is not None:
-            self._events.warn(body, FleetEventReason.OLD_TOKEN_REUSE.value, REUSED)
-            self._record(call, "reuse", "refused")
         token = f"{call.namespace}/{call.pairing_token}"
         text = check_in_refusal_text(refusal.why, call.presented, device=call.device, pairing_token=token)
-        return self._refused(call, "invalid_token", text)
+        if body is None or not refusal.is_reuse:
+            return self._refused(call, "invalid_token", text)
+        self._events.warn(body, FleetEventReason.OLD_TOKEN_REUSE.value, REUSED)
+        self._audit_of("reuse", "refused", call)
+        return DeviceRefusedError("invalid_token", text)
 
     def _refused(self, call: _Call, code: str, text: str) -> DeviceRefusedError:
-        self._record(call, "check_in", "refused", reason=code)
+        self._audit_of("check-in", "refused", call, reason=code)
         return DeviceRefusedError(code, text)
 
-    def _record(self, call: _Call, action: str, outcome: str, **facts: str | int) -> None:
+    def _audit_of(self, action: str, outcome: str, call: _Call, **facts: str | int) -> None:
         self._audit.record(action, outcome, **facts_of(call.verified), source=call.source, **facts)
+
+
+def _action(decision: Decision) -> str | None:
+    """Return the action of the audit line of a decision that changes a Device; None for when it was seen."""
+    match decision:
+        case OfferCopy():
+            return "offer"
+        case Prove():
+            return "prove"
+        case Record():
+            return "report"
+        case _:
+            return None

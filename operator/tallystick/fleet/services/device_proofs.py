@@ -31,10 +31,10 @@ class DeviceProofs:
 
     def of_check_in(self, device: str) -> Proofs:
         """Return the proofs for the check-in of a device. A path that names no device has no URL, and no proof."""
-        return self._at(check_in_path(device), "check_in") if _DEVICE.fullmatch(device) else self._none()
+        return self._at(check_in_path(device), "check-in") if _DEVICE.fullmatch(device) else self._none()
 
     def _at(self, path: str, action: str) -> Proofs:
         return Proofs(tuple(url + path for url in self.base_urls), self.clock, self.audit, action)
 
     def _none(self) -> Proofs:
-        return Proofs((), self.clock, self.audit, "check_in")
+        return Proofs((), self.clock, self.audit, "check-in")
