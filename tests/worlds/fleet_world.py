@@ -167,6 +167,10 @@ class FleetWorld:
         self.cluster.edit(TOKEN_ROTATIONS, NAMESPACE, name, lambda body: body["status"].update(state=state))
         self.cluster.edit(PAIRING_TOKENS, NAMESPACE, TOKEN, lambda body: body["status"]["rotation"].update(state=state))
 
+    def rotation(self, name: str) -> tuple[Any, str, str]:
+        """Where a rotation is stored."""
+        return TOKEN_ROTATIONS, NAMESPACE, name
+
     # What is.
 
     def target(self) -> Target:
