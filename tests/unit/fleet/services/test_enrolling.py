@@ -397,6 +397,17 @@ async def test_a_place_that_the_leader_may_give_up_is_taken_again_before_the_dev
     assert (entry.name, entry.time) == (name, fleet.clock.now())
 
 
+async def test_a_replica_that_stood_still_after_its_swap_takes_the_place_again_before_the_device_is_made(fleet):
+    fleet.project(maxDevices=1)
+    fleet.cluster.after_next("replace_status", "pairingtokens", lambda: fleet.clock.advance(301))
+
+    enrolled = await Agent(fleet).enroll(fleet.replica(), fleet.value())
+
+    (entry,) = fleet.target().enrolling
+    assert (entry.name, entry.time) == (enrolled.device_id, fleet.clock.now())
+    assert len(fleet.devices()) == 1
+
+
 async def test_a_device_that_the_api_server_rejects_is_reported_and_may_be_tried_again(fleet):
     fleet.project()
     fleet.cluster.fail_next("create", "devices", RefusedError("exceeded quota: devices"))
