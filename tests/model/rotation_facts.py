@@ -8,7 +8,7 @@ from uuid import UUID
 from tallystick.fleet.api.strategy import DesiredState
 from tallystick.fleet.domain import check_in, enrolling
 from tallystick.fleet.domain.batches import Batch
-from tallystick.fleet.domain.copies import copy_id, value_id
+from tallystick.fleet.domain.copies import copy_id
 from tallystick.fleet.domain.counts import Counts, Standing
 from tallystick.fleet.domain.facts import (
     DeviceFacts,
@@ -25,6 +25,7 @@ from tallystick.fleet.domain.next_step import Close, Finish, Observed, Open, Ste
 from tallystick.fleet.domain.places import Places
 from tallystick.fleet.domain.quantities import Quantity
 from tallystick.pairing.api.device_project import RotationState
+from tallystick.pairing.domain.enrollment_values import value_id
 from tests.builders import OTHER_UID, THUMBPRINT, UID
 from tests.fakes import NOON
 from tests.model import rotation_copies as copies

@@ -7,8 +7,7 @@ copy can be handed out again after a lost answer, and its value is stored nowher
 import base64
 import hashlib
 import uuid
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from tallystick.crypto.jws import numeric_date
 from tallystick.crypto.profiles import (
@@ -16,7 +15,6 @@ from tallystick.crypto.profiles import (
     Profile,
     common_claims,
     identifier,
-    matching,
     object_claims,
     object_name,
     serial,
@@ -24,6 +22,7 @@ from tallystick.crypto.profiles import (
     uri,
 )
 from tallystick.fleet.domain.facts import DeviceFacts, Target
+from tallystick.pairing.domain.enrollment_values import PROJECT, project_of
 from tallystick.tokens.claims import Claims
 
 DEVICE_NAME_BYTES = 26
@@ -33,7 +32,7 @@ DEVICE = Profile(
     claims=Members(
         required={
             **common_claims(uri),
-            "project": matching(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?/[a-z][a-z0-9]{1,31}"),
+            "project": PROJECT,
             "pairingToken": Members(required={"name": object_name, "uid": identifier}),
             "tallystick": Members(required={**object_claims("Device"), "serial": serial}),
         },
@@ -41,16 +40,6 @@ DEVICE = Profile(
     ),
     max_lifetime=None,  # a copy is valid until its successor is proved, or the device is revoked
 )
-
-
-@dataclass(frozen=True, slots=True)
-class EnrollmentValue:
-    """The facts of the value that devices enroll with: one for each serial and generation of a PairingToken."""
-
-    serial: int
-    generation: int
-    issued: datetime
-    expires: datetime | None
 
 
 def device_name(pairing_token_uid: str, key_thumbprint: str) -> str:
@@ -70,11 +59,6 @@ def device_name_without_key(random_bytes: bytes) -> str:
 def copy_id(device_uid: str, generation: int) -> str:
     """Derive the `jti` of a copy, so that a writer of a status cannot make one valid (docs/rules.md#s2)."""
     return str(uuid.uuid5(uuid.UUID(device_uid), str(generation)))
-
-
-def value_id(pairing_token_uid: str, serial_: int, generation: int) -> str:
-    """Derive the `jti` of the value that devices enroll with."""
-    return str(uuid.uuid5(uuid.UUID(pairing_token_uid), f"{serial_}/{generation}"))
 
 
 def copy_claims(
@@ -104,7 +88,7 @@ def copy_claims(
         # The creation of the Device: a copy that is handed out again must have the same claims.
         "iat": numeric_date(device.created),
         "jti": copy_id(device.uid, generation),
-        "project": project(namespace, project_key),
+        "project": project_of(namespace, project_key),
         # The check-in says that a device was removed only while this object exists.
         "pairingToken": {"name": name, "uid": uid},
         "tallystick": {
@@ -118,34 +102,6 @@ def copy_claims(
     if device.key_thumbprint is not None:
         claims["cnf"] = {"jkt": device.key_thumbprint}  # RFC 9449 6.1
     return claims
-
-
-def value_claims(target: Target, value: EnrollmentValue, *, project_key: str, issuer: str) -> Claims:
-    """Return the claims of the value that devices enroll with. It has an `exp` only if the PairingToken has a ttl."""
-    claims: Claims = {
-        "iss": issuer,
-        "sub": f"project:{project(target.namespace, project_key)}",
-        "aud": issuer,
-        "iat": numeric_date(value.issued),
-        "jti": value_id(target.uid, value.serial, value.generation),
-        "project": project(target.namespace, project_key),
-        "tallystick": {
-            "kind": "PairingToken",
-            "ns": target.namespace,
-            "name": target.name,
-            "uid": target.uid,
-            "serial": value.serial,
-            "generation": value.generation,
-        },
-    }
-    if value.expires is not None:
-        claims["exp"] = numeric_date(value.expires)
-    return claims
-
-
-def project(namespace: str, project_key: str) -> str:
-    """Return the claim `project`. Without the namespace, a token could claim the project of another namespace."""
-    return f"{namespace}/{project_key}"
 
 
 def key_of_copy(device: DeviceFacts, generation: int) -> str | None:

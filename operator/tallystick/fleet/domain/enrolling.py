@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from tallystick.fleet.domain.copies import value_id
 from tallystick.fleet.domain.facts import DeviceFacts, Enrolling, Offer, Target
 from tallystick.objects.rules import first
 from tallystick.pairing.api.device_project import MOST_ENROLLING
+from tallystick.pairing.domain.enrollment_values import value_id
 
 # No request takes as long, so an entry of this age without a Device has failed and its place is free again.
 PLACE_KEPT = timedelta(minutes=10)

@@ -63,10 +63,10 @@ class DeviceIndex:
                 await _let_others_run(count)
             self._is_filled = True
 
-    async def names(self, token_uid: str) -> frozenset[str]:
-        """Return the names of the Devices of a PairingToken."""
+    async def known(self, token_uid: str, names: Iterable[str]) -> set[str]:
+        """Return those of some names that are Devices of a PairingToken."""
         await self.fill()
-        return frozenset(self._names.get(token_uid, ()))
+        return self._names.get(token_uid, set()).intersection(names)
 
     async def count(self, token_uid: str, but: Iterable[str] = ()) -> int:
         """Return the number of Devices of a PairingToken, without some of them."""
@@ -76,7 +76,8 @@ class DeviceIndex:
 
     async def facts(self, namespace: str, token_uid: str) -> AsyncIterator[DeviceFacts]:
         """Yield all Devices of a PairingToken, as the watch has read them."""
-        for count, name in enumerate(await self.names(token_uid), start=1):
+        await self.fill()
+        for count, name in enumerate(tuple(self._names.get(token_uid, ())), start=1):
             facts = self._read((namespace, name))
             if facts is not None:
                 yield facts

@@ -135,7 +135,7 @@ class Projects:
         """Count the places whose Device exists, and give up those whose enrollment has failed."""
         target, now = target_of(token), self._clock.now()
         old = [entry for entry in target.enrolling if now >= entry.time + COUNTED_AFTER]
-        names = await self._index.names(target.uid) if old else frozenset()
+        names = await self._index.known(target.uid, (entry.name for entry in old)) if old else set()
         if any(entry.name in names or is_overdue(entry, now) for entry in old):
 
             async def change(fresh: Target) -> Target:

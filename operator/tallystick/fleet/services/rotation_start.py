@@ -87,11 +87,7 @@ class Starting:
         """Return the members of the status of a rotation that has just taken the lock: batches, counts and times."""
         now = whole_second(self._ctx.clock.now())
         facts = replace(rotation_facts(rotation), generation=generation, start_time=now, state=RotationState.RUNNING)
-        members = [
-            _Named(device.name, device.labels)
-            async for device in self._index.facts(target.namespace, target.uid)
-            if is_member(device, facts, target)
-        ]
+        members = await self._members(facts, target) if facts.strategy.batches else []
         facts = replace(facts, cuts=draw(members, facts.strategy.batches))
         counts = (await self._index.tally(facts, target, now)).counts
         return {
@@ -103,6 +99,13 @@ class Starting:
             **opened(facts, None),
             **counted(facts, counts, (), now),
         }
+
+    async def _members(self, facts: RotationFacts, target: Target) -> list[_Named]:
+        return [
+            _Named(device.name, device.labels)
+            async for device in self._index.facts(target.namespace, target.uid)
+            if is_member(device, facts, target)
+        ]
 
     async def read_token(self, namespace: str, name: str) -> Json | None:
         """Read the PairingToken by a request of its own; None if it does not exist."""

@@ -105,7 +105,7 @@ class TokenRotations:
             case NotIssued():
                 text = not_issued_text(f"{rotation.metadata.namespace}/{rotation.spec.target_ref.name}")
                 await self._say(seen, reconciling(Reason.IN_PROGRESS, text), {"state": RotationState.PENDING})
-                return Result(requeue_after=SOON_SECONDS)
+                return Result(requeue_after=RETRY_WAITING_SECONDS)
             case Start():
                 return Result(requeue_after=SOON_SECONDS)
 

@@ -8,11 +8,12 @@ import pytest
 from tallystick.crypto.profiles import Profile
 from tallystick.fleet.domain import check_in, enrolling
 from tallystick.fleet.domain.check_in import Nothing, Record, Refusal, Refuse, Removed, Unavailable
-from tallystick.fleet.domain.copies import DEVICE, copy_claims, copy_id, device_name, keys_in_use, value_id
+from tallystick.fleet.domain.copies import DEVICE, copy_claims, copy_id, device_name, keys_in_use
 from tallystick.fleet.domain.enrolling import Answer, Create, OfferCopy, ReadAgain, Retry, TakePlace
 from tallystick.fleet.domain.enrolling import Refusal as Rejection
 from tallystick.fleet.domain.enrolling import Refuse as Reject
 from tallystick.fleet.domain.facts import DeviceFacts, Enrolling, Failure, Offer, Target
+from tallystick.pairing.domain.enrollment_values import value_id
 from tests.builders import ISSUER, OTHER_THUMBPRINT, THUMBPRINT, UID
 from tests.fakes import NOON
 from tests.worlds.rotating import a_device, a_target

@@ -8,6 +8,7 @@ from tallystick.fleet.api.device import DEVICES
 from tallystick.fleet.api.token_rotation import TOKEN_ROTATIONS
 from tallystick.fleet.domain import check_in
 from tallystick.fleet.feature import ROTATING_DEVICES, ROTATIONS_BY_STATE
+from tallystick.objects.ports import RefusedError
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 from tests.builders import OTHER_UID
 from tests.worlds.fleet_world import NAMESPACE, TOKEN
@@ -613,3 +614,17 @@ async def test_a_look_reads_only_the_devices_whose_time_has_come(world):
     await world.reconcilers[TOKEN_ROTATIONS].reconcile(NAMESPACE, "rot-1")
 
     assert sorted({place[2] for place in read if place[0] == DEVICES}) == names[:2]
+
+
+async def test_a_rotation_waits_for_the_first_value_of_its_token(world):
+    world.cluster.refusing["create", "secrets"] = RefusedError("exceeded quota: none")
+    world.project()
+    await start(world)
+    said, message, lock = world.said(), world.message(), world.token().status.rotation
+
+    world.cluster.refusing.clear()
+    await world.run(70)
+
+    assert (said["Reconciling"], lock) == (("True", "InProgress"), None)
+    assert message.startswith("PairingToken edge/cams has no value yet")
+    assert (world.rotation().status.state, world.token().status.generation) == ("Succeeded", 2)
