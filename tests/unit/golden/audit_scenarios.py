@@ -7,6 +7,7 @@ from tests.fakes import NOON, AuditLine
 from tests.unit.golden.fleet_scenarios import FLEET_SCENARIOS
 from tests.unit.golden.key_scenarios import KEY_SCENARIOS
 from tests.unit.golden.product import SECRETS, SigningKey, care_for_keys_twice, written_by
+from tests.unit.golden.rotation_scenarios import ROTATION_SCENARIOS
 from tests.worlds import damages, ends
 from tests.worlds import world as pairing
 from tests.worlds.connection_world import NAMESPACE, SECRET, ConnectionWorld, slots
@@ -228,4 +229,5 @@ EXCHANGE: tuple[Callable[[], Awaitable[list[AuditLine]]], ...] = (
     revocations,
     heartbeats,
     *FLEET_SCENARIOS,
+    *ROTATION_SCENARIOS,
 )

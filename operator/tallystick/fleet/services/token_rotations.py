@@ -200,15 +200,17 @@ class TokenRotations:
         counts = recorded(ended.status)
         about = situation_of(ended, counts, self._clock.now())
         await self._say(seen, over(why, about), changes)
-        self._reconciler.audit(
-            "abort" if why is Reason.ABORTED else "finish",
-            seen,
-            reason=why.value,
-            generation=ended.status.generation,
-            total=counts.total,
-            succeeded=counts.succeeded,
-            failed=counts.failed,
-        )
+        facts: dict[str, Any] = {
+            "reason": why.value,
+            "generation": ended.status.generation,
+            "total": counts.total,
+            "succeeded": counts.succeeded,
+            "failed": counts.failed,
+        }
+        if why is Reason.ABORTED:
+            self._reconciler.audit("abort", seen, **facts)
+        else:
+            self._reconciler.audit("finish", seen, **facts)
         return None
 
     async def _release(self, seen: Seen) -> Result:
