@@ -26,6 +26,7 @@ from tests.fakes.stored import (
     Key,
     as_stored,
     desired,
+    fields_of,
     has_status,
     key_of,
     key_of_seen,
@@ -145,7 +146,7 @@ class FakeCluster:
                     for body in self.all(resource)
                     if namespace in ("", body["metadata"].get("namespace", ""))
                     and selects(label_selector, body["metadata"].get("labels", {}))
-                    and selects(field_selector, {"type": body.get("type")})
+                    and selects(field_selector, fields_of(body, field_selector))
                 ]
             }
 

@@ -58,6 +58,19 @@ def metadata_of(body: Json) -> Json:
     }
 
 
+def fields_of(body: Json, selector: str) -> dict[str, str]:
+    """The values of the fields that a field selector names, such as `spec.pairingTokenRef.name`."""
+    paths = [term.replace("!=", "=").partition("=")[0] for term in selector.split(",") if term]
+    return {path: str(value) for path in paths if (value := _at(body, path)) is not None}
+
+
+def _at(body: Json, path: str) -> object:
+    value: object = body
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
 def selects(selector: str, labels: dict[str, str]) -> bool:
     """Whether an equality selector (`a=b,c!=d,e`) holds."""
     return all(_holds(term, labels) for term in selector.split(",") if term)

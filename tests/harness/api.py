@@ -33,6 +33,8 @@ _ROOTS = {
     "ConnectionConfiguration": "/apis/tallystick.dev/v1alpha1/namespaces/{namespace}/connectionconfigurations",
     "MasterKey": "/apis/tallystick.dev/v1alpha1/namespaces/{namespace}/masterkeys",
     "JoinKey": "/apis/tallystick.dev/v1alpha1/namespaces/{namespace}/joinkeys",
+    "Device": "/apis/tallystick.dev/v1alpha1/namespaces/{namespace}/devices",
+    "TokenRotation": "/apis/tallystick.dev/v1alpha1/namespaces/{namespace}/tokenrotations",
     "ConfigMap": "/api/v1/namespaces/{namespace}/configmaps",
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",

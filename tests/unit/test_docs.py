@@ -103,11 +103,12 @@ def has_path(schema: Json, path: str) -> bool:
 
 @EVERY_KIND
 def test_a_page_lists_the_states(kind: str) -> None:
-    (states,) = [
+    # The first one is the state of the object, or of its parts if it has none. Others are of other objects.
+    states = next(
         node["state"]["enum"]
         for node in nodes(schema_of(kind)["properties"]["status"])
         if "enum" in node.get("state", {})
-    ]
+    )
 
     assert [row[0] for row in rows(section(page_of(kind), "States"), "state")] == states
 
@@ -140,10 +141,15 @@ def test_a_page_lists_each_error_at_admission_and_no_other(kind: str) -> None:
     assert [pattern.pattern for pattern in patterns if not any(map(pattern.fullmatch, messages(kind)))] == []
 
 
+# A feature that is not registered yet has no pages.
+REGISTERED = {kind.model.__module__.split(".")[1] for kind in KINDS}
+
+
 def reason_enums() -> Iterator[tuple[str, set[str]]]:
     """Yield each StrEnum of reasons that users see, with its values."""
     for name, tree in modules():
-        for node in tree.body if name.startswith("objects/") or "/api/" in name else ():
+        is_api = "/api/" in name and name.partition("/")[0] in REGISTERED
+        for node in tree.body if name.startswith("objects/") or is_api else ():
             if isinstance(node, ast.ClassDef) and node.name.endswith("Reason"):
                 assigned = (statement for statement in node.body if isinstance(statement, ast.Assign))
                 yield node.name, {ast.literal_eval(statement.value) for statement in assigned}

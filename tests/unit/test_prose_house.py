@@ -14,6 +14,7 @@ PACKAGES = (
     "controller",
     "crypto",
     "exchange",
+    "fleet",
     "install",
     "kube",
     "objects",

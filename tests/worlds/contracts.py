@@ -8,6 +8,8 @@ import pytest
 from tallystick.clusterkeys.api.join_key import JOIN_KEYS
 from tallystick.clusterkeys.api.master_key import MASTER_KEYS
 from tallystick.connections.api.connection_configuration import CONNECTION_CONFIGURATIONS
+from tallystick.fleet.api.device import DEVICES
+from tallystick.fleet.api.token_rotation import TOKEN_ROTATIONS
 from tallystick.objects.kind import Kind
 from tallystick.objects.result import Result
 from tallystick.pairing.api.master_token import MASTER_TOKENS
@@ -15,6 +17,7 @@ from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 from tallystick.schema.meta import Resource
 from tests.fakes import FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 from tests.worlds.connection_world import ConnectionWorld
+from tests.worlds.fleet_contracts import DeviceWorld, TokenRotationWorld
 from tests.worlds.join_key_world import JoinKeyWorld
 from tests.worlds.master_key_world import MasterKeyWorld
 from tests.worlds.master_world import MasterWorld
@@ -75,6 +78,8 @@ WORLDS: dict[Resource, Callable[[], ContractWorld]] = {
     CONNECTION_CONFIGURATIONS: ConnectionWorld,
     MASTER_KEYS: MasterKeyWorld,
     JOIN_KEYS: JoinKeyWorld,
+    DEVICES: DeviceWorld,
+    TOKEN_ROTATIONS: TokenRotationWorld,
 }
 
 

@@ -19,6 +19,7 @@ from tallystick.exchange.limits import FailureLimiter, FailureLimits
 from tallystick.exchange.oauth_endpoints import REVOKE
 from tallystick.exchange.part import BackgroundTask, ExchangeContext, exchange_parts
 from tallystick.exchange.senders import Senders
+from tallystick.feature import Feature, token_types_of
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.held_secrets import held_token
@@ -31,7 +32,7 @@ from tallystick.pairing.domain.settings import PairingSettings
 from tallystick.pairing.domain.token_claims import PairingTokenClaims, grant
 from tallystick.pairing.feature import pairing_policy
 from tallystick.pairing.services.issuing import PairingIssuer
-from tallystick.registry import FEATURES, TOKEN_TYPES
+from tallystick.registry import FEATURES
 from tallystick.runtime.metrics import Metrics, make_metrics
 from tallystick.schema.builtin import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
 from tallystick.schema.meta import Resource
@@ -96,11 +97,12 @@ class Replica:
     not_ready: str | None = None
     remarks: dict[str, str] = field(default_factory=dict)
     keys_known: bool = True
+    features: tuple[Feature[Any], ...] = FEATURES
 
     def __post_init__(self) -> None:
         self.cluster = ReviewingCluster(clock=self.clock)
         self.audit, self.events, self.ids = MemoryAudit(), MemoryEvents(), CountingIds()
-        self.api = api_of(feature.api for feature in FEATURES)
+        self.api = api_of(feature.api for feature in self.features)
         self.metrics: Metrics = make_metrics(endpoints=self.api.metrics, outcomes=self.api.outcomes)
         self.server_clock = ServerClock(self.clock)
         self._keyring = Keyring.first(self.issuer, SigningKey.generate("ES256"), self.clock.now())
@@ -124,7 +126,8 @@ class Replica:
         ctx = Context(self.clock, self.server_clock, self.audit, self.events)
         reader = FreshReader(self.cluster, self.clock, max_staleness=0.0)
         callers = Callers(self.cluster, self.clock, issuer=self.issuer)
-        verifier = Verifier(self.signer, TOKEN_TYPES)
+        token_types = token_types_of(self.features)
+        verifier = Verifier(self.signer, token_types)
         judges: dict[str, Judge] = {}
         of_features: ExchangeContext[Any] = ExchangeContext(
             ctx=ctx,
@@ -134,17 +137,17 @@ class Replica:
             ids=self.ids,
             namespace="tallystick-system",
             replica="one",
-            token_types=TOKEN_TYPES,
+            token_types=token_types,
             wrong_types=WrongTypes(verifier, judges, ctx),
             external_urls=self.policy.external_urls,
             settings=self.settings,
         )
-        parts = exchange_parts([feature.exchange for feature in FEATURES], of_features, judges)
+        parts = exchange_parts([feature.exchange for feature in self.features], of_features, judges)
         self.background = [task for part in parts for task in part.background]
         context = AppContext(
             api=self.api,
             issuer=self.issuer,
-            token_types=TOKEN_TYPES,
+            token_types=token_types,
             introspection=Introspection(verifier, judges, callers, ctx),
             revocation=Revocation(
                 verifier, judges, Proofs((self.issuer + REVOKE.path,), self.clock, self.audit, "revoke"), ctx

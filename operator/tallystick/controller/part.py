@@ -67,12 +67,14 @@ class ControllerPart:
 
     Attributes:
         reconcilers: One for each kind of the feature.
+        followers: For kinds of other features: each runs after the reconciler of the kind.
         chores: Work that the leader repeats.
         readings: The figures of the feature's gauges.
         ready: The members that it adds to the response of `/readyz`, such as a digest by which replicas are compared.
     """
 
     reconcilers: Mapping[Resource, ObjectReconciler]
+    followers: Mapping[Resource, ObjectReconciler] = field(default_factory=dict)
     chores: Sequence[Chore] = ()
     readings: Mapping[Gauge, Reading] = field(default_factory=dict)
     ready: Mapping[str, str] = field(default_factory=dict)

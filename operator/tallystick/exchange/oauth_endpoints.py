@@ -111,9 +111,13 @@ def _introspected(api: Api) -> Json:
         "aud": {"oneOf": [text(), several]},
         "iat": COUNT,
         "jti": text(),
-        "scope": matching(SCOPE, "Scopes of the token, separated by spaces."),
     }
-    optional = {"exp": COUNT, "cnf": members({"jkt": THUMBPRINT}), **api.introspected}
+    optional = {
+        "exp": COUNT,
+        "scope": matching(SCOPE, "Scopes of the token, separated by spaces."),
+        "cnf": members({"jkt": THUMBPRINT}),
+        **api.introspected,
+    }
     return {"oneOf": [members({"active": {"const": False}}), members(active, optional)]}
 
 

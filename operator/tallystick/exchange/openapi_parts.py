@@ -8,11 +8,13 @@ from collections.abc import Collection, Mapping, Set
 from typing import Any
 
 from tallystick.crypto.dpop import MAX_PROOF_LENGTH
-from tallystick.exchange.requests import DPOP, FORM
-from tallystick.exchange.responses import CACHED, HTTP_ERRORS, JSON, NOT_YET_CODES, PROBLEM, phrase_of, problem_type
+from tallystick.exchange.requests import DPOP, FORM, JSON
+from tallystick.exchange.responses import CACHED, HTTP_ERRORS, NOT_YET_CODES, PROBLEM, phrase_of, problem_type
 from tallystick.exchange.transport import BROKEN
 
 Json = dict[str, Any]
+Titles = tuple[str, ...]
+"""The titles that the problems of a status have, one for each code; none for the phrase of the status."""
 
 COUNT: Json = {"type": "integer", "minimum": 0}
 ERROR_TEXT = "Description of the error, for people."
@@ -66,12 +68,12 @@ def error(codes: Collection[str], descriptions: Collection[str] = ()) -> Json:
     return members({"error": text(enum=sorted(codes)), "error_description": description})
 
 
-def problem(status: int, codes: Collection[str], title: str = "") -> Json:
+def problem(status: int, codes: Collection[str], titles: Titles = ()) -> Json:
     """A problem (RFC 9457, section 3.1) of one of these codes; the default title is the phrase of the status."""
     return members(
         {
             "type": text(enum=sorted(problem_type(code) for code in codes)),
-            "title": text(enum=[title or phrase_of(status)]),
+            "title": text(enum=list(titles or (phrase_of(status),))),
             "status": {"const": status},
             "detail": text(ERROR_TEXT),
         }
@@ -134,22 +136,23 @@ def unauthenticated() -> Json:
     return _shared(_HTTP_ERRORS[401])
 
 
-def problems(codes: Mapping[int, tuple[str, Set[str], str]]) -> dict[str, Json]:
+def problems(codes: Mapping[int, tuple[str, Set[str], Titles]], *, challenge: str = "^Bearer") -> dict[str, Json]:
     """Describe the problems of an operation that takes JSON.
 
     Args:
-        codes: By status: description, error codes and title ("" for the default). They are beside the problems that
-            every such operation has.
+        codes: By status: description, error codes and titles. They are beside the problems that every such operation
+            has.
+        challenge: The pattern of the header `WWW-Authenticate` of a 401.
     """
     shared = {
-        **{status: (_sentence(HTTP_ERRORS[status][1]), {HTTP_ERRORS[status][0]}, "") for status in _BODY_ERRORS},
-        500: ("An internal error of the exchange.", {"server_error"}, ""),
-        503: (UNAVAILABLE, NOT_YET_CODES, ""),
+        **{status: (_sentence(HTTP_ERRORS[status][1]), {HTTP_ERRORS[status][0]}, ()) for status in _BODY_ERRORS},
+        500: ("An internal error of the exchange.", {"server_error"}, ()),
+        503: (UNAVAILABLE, NOT_YET_CODES, ()),
     }
-    headers = {**_ERROR_HEADERS, 503: RETRY_AFTER}
+    headers = {**_ERROR_HEADERS, 401: {"WWW-Authenticate": text(pattern=challenge)}, 503: RETRY_AFTER}
     return {
-        str(status): response(description, problem(status, of, title), media=PROBLEM, required=headers.get(status))
-        for status, (description, of, title) in {**codes, **shared}.items()
+        str(status): response(description, problem(status, of, titles), media=PROBLEM, required=headers.get(status))
+        for status, (description, of, titles) in {**codes, **shared}.items()
     }
 
 

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from tallystick.crypto.keyring import JWKS_MAX_AGE
 from tallystick.errors import ExchangeRefusedError, NotYetError, ProblemError
-from tallystick.exchange.requests import BODY_SECONDS, INVALID_BEARER
+from tallystick.exchange.requests import BODY_SECONDS, INVALID_BEARER, JSON
 from tallystick.objects.ports import ClusterError
 
 log = structlog.get_logger("tallystick.web")
@@ -25,7 +25,6 @@ OUTCOME = web.ResponseKey("OUTCOME", str)
 EXCUSED = web.ResponseKey("EXCUSED", bool)
 """Whether an error response does not count as a failure of its source."""
 
-JSON = "application/json"
 PROBLEM = "application/problem+json"
 CACHED = {"Cache-Control": f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"}
 """The header of the documents that a client may keep."""
@@ -161,12 +160,16 @@ def empty_response(*, status: int = 200, headers: Mapping[str, str] | None = Non
 
 
 def _problem(error: ProblemError) -> ErrorResponse:
-    challenge = {"WWW-Authenticate": error.challenge or INVALID_BEARER}
+    headers = {}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = error.challenge or INVALID_BEARER
+    if error.retry_after:
+        headers["Retry-After"] = str(error.retry_after)
     return ErrorResponse(
         error.status,
         error.code,
         error.detail,
-        challenge if error.status == HTTPStatus.UNAUTHORIZED else {},
+        headers,
         title=error.title,
         excused=error.excused,
     )

@@ -11,7 +11,7 @@ from aiohttp import web
 from tallystick.errors import ExchangeRefusedError
 from tallystick.exchange.endpoint import Endpoint
 from tallystick.exchange.limits import FailureLimiter, source_of
-from tallystick.exchange.requests import bearer_of, read_form
+from tallystick.exchange.requests import bearer_of, presented_token, read_form
 from tallystick.objects.ports import Clock
 from tallystick.tokens.callers import Callers
 from tallystick.tokens.signer import Verifier
@@ -67,12 +67,22 @@ class Senders:
         if not in_header and not waits and not request.content.is_eof():
             return None
         try:
-            form = None if in_header else await read_form(request, may_repeat=endpoint.may_repeat)
-            unverified = bearer_of(request) if form is None else form.required(endpoint.credential)
+            if endpoint.credential == CALLER:
+                return self.callers.approved(bearer_of(request))
+            unverified = await _token_of(request, endpoint)
         except (ExchangeRefusedError, web.HTTPException):
             return None
-        if endpoint.credential == CALLER:
-            return self.callers.approved(unverified)
+        if unverified is None:
+            return None
         verified = self.verifier.verified(unverified, self.clock.now())
         # Many instances share a connection token. One that fails elsewhere does not slow down the others.
         return None if verified is None else f"{verified.token_id} {source_of(request.remote)}"
+
+
+async def _token_of(request: web.Request, endpoint: Endpoint) -> str | None:
+    """Return the token of ours that a request presents, unverified, in its header or in its form."""
+    if endpoint.credential == BEARER:
+        presented = presented_token(request)
+        return None if presented is None else presented.unverified
+    form = await read_form(request, may_repeat=endpoint.may_repeat)
+    return form.required(endpoint.credential or "")

@@ -12,7 +12,15 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 import structlog
 
 from tallystick.errors import NotYetError
-from tallystick.objects.conditions import Description, Readiness, conditions, reconciling, stalled
+from tallystick.objects.conditions import (
+    Description,
+    Progress,
+    Readiness,
+    Verdict,
+    conditions,
+    reconciling,
+    stalled,
+)
 from tallystick.objects.context import Context
 from tallystick.objects.healing import HealBackoff
 from tallystick.objects.obstacles import Obstacle, Obstacles
@@ -27,6 +35,8 @@ MOST_STEPS = 5
 RETRY_UNFINISHED_SECONDS = 1.0
 # A foreign Secret has no label of ours, so no watch reports its deletion.
 RETRY_STALLED_SECONDS = 10.0
+
+_READINESS = (Progress.ENDED.value, *Verdict)
 
 log = structlog.get_logger("tallystick.reconciler")
 
@@ -93,6 +103,7 @@ class Reconciler(Generic[K]):
         ctx: Time, audit log and events.
         facts: Returns the facts that each audit line about an object holds, beside its kind, name and uid.
         held_up: Returns the members of the status that change while the next step cannot be taken.
+        verdict: The condition that says whether an object is as its spec requires.
     """
 
     def __init__(
@@ -105,6 +116,7 @@ class Reconciler(Generic[K]):
         *,
         facts: Callable[[K], Mapping[str, str | int]] = _no_facts,
         held_up: Callable[[K], Mapping[str, Any]] = _no_changes,
+        verdict: Verdict = Verdict.READY,
     ) -> None:
         self._model = model
         self._describe = describe
@@ -113,6 +125,7 @@ class Reconciler(Generic[K]):
         self._ctx = ctx
         self._facts = facts
         self._held_up = held_up
+        self._verdict = verdict
         self._backoff = HealBackoff(ctx.clock)
         self._obstacles = Obstacles()
         self._unrecorded: set[tuple[str, str]] = set()  # objects whose status rejects the report, too
@@ -150,6 +163,13 @@ class Reconciler(Generic[K]):
             changes: Members of the status that change, by their Python names.
         """
         after, _ = await self._write(seen, changes)
+        return after
+
+    async def record_as(
+        self, seen: Observed[K], readiness: Readiness, changes: Mapping[str, Any] | None = None
+    ) -> Observed[K]:
+        """Write the status with this readiness if it differs; return `seen` itself if nothing was written."""
+        after, _ = await self._write(seen, changes, readiness)
         return after
 
     async def done(self, seen: Observed[K], changes: Mapping[str, Any] | None = None) -> Result:
@@ -303,6 +323,7 @@ class Reconciler(Generic[K]):
                     generation=generation,
                     now=now,
                     further=description.conditions,
+                    verdict=self._verdict,
                 ),
             }
         )
@@ -314,5 +335,5 @@ class Reconciler(Generic[K]):
 
 
 def _ready(of: ApiObject) -> tuple[str, str] | None:
-    found: list[Condition] = [condition for condition in of.status.conditions if condition.type in ("Ready", "Ended")]
+    found: list[Condition] = [condition for condition in of.status.conditions if condition.type in _READINESS]
     return (found[0].reason, found[0].message) if found else None

@@ -203,11 +203,13 @@ def test_kubectl_get_shows_what_a_person_wants_to_know(admin: Api, namespace: st
     header, row = admin.kubectl("get", "ptok", "-n", namespace).splitlines()
     wide_header, wide_row = admin.kubectl("get", "ptok", "-n", namespace, "-o", "wide").splitlines()
 
-    assert " ".join(header.split()) == "NAME STATE EXPIRES REASON AGE"
+    assert " ".join(header.split()) == "NAME STATE DEVICES ROTATION EXPIRES REASON AGE"
     assert row.split()[:-1] == [
         *("site-a", "Active", status["expirationTime"], "Issued"),
     ]
-    assert " ".join(wide_header.split()) == ("NAME STATE TOKEN ID USE CASE PURPOSE LIFETIME EXPIRES REASON MESSAGE AGE")
+    assert " ".join(wide_header.split()) == (
+        "NAME STATE TOKEN ID USE CASE DEVICES ROTATION PURPOSE LIFETIME EXPIRES REASON MESSAGE AGE"
+    )
     assert wide_row.split()[2:6] == [status["tokenID"], "mission-control", "Service", "300"]
     assert condition(token, "Ready")["message"] in wide_row
 

@@ -59,5 +59,5 @@ def test_w_kubectl_get_shows_the_reason_of_an_end(site: Site) -> None:
     wait_for_reason(site.api, site.pairing_token(), "Revoked")
 
     header, row = site.api.kubectl("get", "ptok", "-n", site.namespace).splitlines()
-    assert header.split() == ["NAME", "STATE", "EXPIRES", "REASON", "AGE"]
+    assert header.split() == ["NAME", "STATE", "DEVICES", "ROTATION", "EXPIRES", "REASON", "AGE"]
     assert (row.split()[1], row.split()[3]) == ("Revoked", "Revoked")

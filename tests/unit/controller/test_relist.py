@@ -178,3 +178,17 @@ async def test_a_watch_that_never_delivers_is_reported_after_the_deadline():
 
     with pytest.raises(NotSyncedError, match="the watch of pairingtokens did not deliver all objects within 30 s"):
         await world.relister().wait_until_synced(deadline_seconds=30)
+
+
+@in_virtual_time
+async def test_a_watch_that_goes_on_delivering_may_take_longer_than_the_deadline_and_is_listed_once():
+    world = World()
+    bodies = [world.create(f"token-{number}") for number in range(20)]
+    loop = asyncio.get_running_loop()
+    for number, body in enumerate(bodies):
+        loop.call_later(4 * (number + 1), world.deliver, body)
+
+    await world.relister().wait_until_synced(deadline_seconds=30)
+
+    assert loop.time() == pytest.approx(80.0, abs=0.2)
+    assert len(world.cluster.calls) == 1

@@ -4,8 +4,10 @@ from collections.abc import Awaitable, Callable
 
 from tallystick.objects.ports import RefusedError
 from tests.fakes import NOON, AuditLine
+from tests.unit.golden.fleet_scenarios import FLEET_SCENARIOS
 from tests.unit.golden.key_scenarios import KEY_SCENARIOS
 from tests.unit.golden.product import SECRETS, SigningKey, care_for_keys_twice, written_by
+from tests.unit.golden.rotation_scenarios import ROTATION_SCENARIOS
 from tests.worlds import damages, ends
 from tests.worlds import world as pairing
 from tests.worlds.connection_world import NAMESPACE, SECRET, ConnectionWorld, slots
@@ -226,4 +228,6 @@ EXCHANGE: tuple[Callable[[], Awaitable[list[AuditLine]]], ...] = (
     introspections,
     revocations,
     heartbeats,
+    *FLEET_SCENARIOS,
+    *ROTATION_SCENARIOS,
 )

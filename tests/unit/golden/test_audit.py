@@ -13,6 +13,7 @@ _VALUES = (
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "<uuid>"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z"), "<time>"),
     (re.compile(r'"[A-Za-z0-9_-]{43}"'), '"<digest>"'),
+    (re.compile(r"d-[a-z2-7]{26}"), "<device>"),
 )
 
 

@@ -5,7 +5,18 @@ from enum import StrEnum
 
 import pytest
 
-from tallystick.objects.conditions import DesiredCondition, Progress, Readiness, conditions, ready, reconciling, stalled
+from tallystick.objects.conditions import (
+    DesiredCondition,
+    Progress,
+    Readiness,
+    Verdict,
+    conditions,
+    ended,
+    failed,
+    ready,
+    reconciling,
+    stalled,
+)
 from tests.fakes import NOON
 
 LATER = NOON + timedelta(minutes=5)
@@ -104,3 +115,20 @@ def test_a_message_is_cut_to_what_the_schema_allows():
     (found,) = said(ready(Reason.ISSUED, "x" * 2000))
 
     assert len(found.message) == 1024
+
+
+@pytest.mark.parametrize(
+    ("readiness", "expected"),
+    [
+        (READY, {"Succeeded": "True"}),
+        (RECONCILING, {"Succeeded": "Unknown", "Reconciling": "True"}),
+        (STALLED, {"Succeeded": "Unknown", "Stalled": "True"}),
+        (ended(Reason.ISSUED, "as ordered"), {"Succeeded": "False"}),
+        (failed(Reason.ISSUED, "too late"), {"Succeeded": "False", "Stalled": "True"}),
+    ],
+)
+def test_a_piece_of_work_has_succeeded_only_when_it_is_over(readiness, expected):
+    found = conditions(readiness, before=(), generation=1, now=NOON, verdict=Verdict.SUCCEEDED)
+
+    assert in_short(found) == expected
+    assert {one.reason for one in found} == {readiness.reason.value}

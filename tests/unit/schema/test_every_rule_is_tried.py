@@ -17,6 +17,9 @@ from tallystick.connections.api.connection_configuration import (
     ConnectionConfigurationSpec,
     RotationPolicy,
 )
+from tallystick.fleet.api.device import Device, DeviceSpec
+from tallystick.fleet.api.strategy import Batch, Strategy, Window
+from tallystick.fleet.api.token_rotation import DeviceCounts, TokenRotation, TokenRotationSpec
 from tallystick.pairing.api.master_token import MasterToken, MasterTokenSpec
 from tallystick.pairing.api.pairing_token import MasterTokenSettings, PairingToken, PairingTokenSpec
 from tallystick.schema.cel import NAME_FITS
@@ -28,7 +31,9 @@ from tests.live.connections import (
     test_rules_connection_configuration_edit,
     test_rules_connection_configuration_status,
 )
+from tests.live.fleet import test_rules_device, test_rules_token_rotation
 from tests.live.pairing import (
+    test_rules_device_project,
     test_rules_master_token,
     test_rules_pairing_token_create,
     test_rules_pairing_token_edit,
@@ -41,7 +46,7 @@ OF_EVERY_KIND = {NO_CHANGE, "scalar set", "scalar unset", "scalar changed", "mem
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The rules of a kind, the files whose tests break them, and the shapes of the edits in these files."""
+    """The rules of a kind, the files whose tests break them, and the shapes of the edits in `edits`."""
 
     kind: Any
     rules: Sequence[Rule]
@@ -49,11 +54,11 @@ class Tables:
     edits: ModuleType
     statuses: ModuleType
     shapes_of_edits: set[str]
-    more_edits: ModuleType | None = None
+    further: tuple[ModuleType, ...] = ()
 
     def variants(self, run: str) -> Iterator[list[tuple[Any, Any]]]:
         """Return for each test its cases, each with its verb, in the run `gate` or `soak`."""
-        for file in {self.creates, self.edits, self.statuses, self.more_edits} - {None}:
+        for file in {self.creates, self.edits, self.statuses, *self.further}:
             yield from variants(file, run)
 
 
@@ -73,7 +78,7 @@ TABLES = [
         OF_EVERY_KIND
         | {"scalar unset, default back", "object set", "object unset, default back"}
         | {"member set", "member unset", "member unset, default back"},
-        test_two_releases,
+        further=(test_two_releases, test_rules_device_project),
     ),
     Tables(
         MasterToken,
@@ -96,6 +101,29 @@ TABLES = [
         | {"member set", "member unset, default back"}
         | {"item added", "item removed", "items changed", "items reordered"}
         | {"list set", "list unset, default back", "list emptied", "text beyond ASCII"},
+    ),
+    Tables(
+        Device,
+        [*Device.RULES, *DeviceSpec.RULES],
+        test_rules_device,
+        test_rules_device,
+        test_rules_device,
+        OF_EVERY_KIND | {"scalar unset, default back"},
+    ),
+    Tables(
+        TokenRotation,
+        [
+            rule
+            for model in (TokenRotation, TokenRotationSpec, Strategy, Batch, Window, DeviceCounts)
+            for rule in model.RULES
+        ],
+        test_rules_token_rotation,
+        test_rules_token_rotation,
+        test_rules_token_rotation,
+        OF_EVERY_KIND
+        | {"scalar unset, default back", "object set", "object unset, default back"}
+        | {"member set", "member unset"}
+        | {"item added", "item removed", "items changed", "items reordered", "list set", "list unset"},
     ),
 ]
 every_kind = pytest.mark.parametrize("tables", TABLES, ids=[tables.kind.__name__ for tables in TABLES])

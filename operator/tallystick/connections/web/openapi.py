@@ -16,7 +16,7 @@ from tallystick.exchange.openapi_parts import (
     problems,
     text,
 )
-from tallystick.exchange.responses import JSON
+from tallystick.exchange.requests import JSON
 
 _TYPES = list(DeploymentType)
 _DEPLOYMENT_TYPE = text("Deployment type in which the token is used.", enum=_TYPES)
@@ -42,7 +42,9 @@ def _describe(_: Api) -> Json:
         "description": "The heartbeat is accepted. Send the next one after the number of seconds in `Retry-After`.",
         "headers": headers(required=RETRY_AFTER),
     }
-    refused = {status: (_DESCRIPTIONS[code], {code}, title) for code, (status, title) in REFUSALS.items()}
+    refused = {
+        status: (_DESCRIPTIONS[code], {code}, (title,) if title else ()) for code, (status, title) in REFUSALS.items()
+    }
     return {
         "operationId": "heartbeat",
         "summary": "Report that an instance runs, and which token it uses.",
@@ -57,7 +59,7 @@ def _describe(_: Api) -> Json:
             for name in ("namespace", "name")
         ],
         "requestBody": {"required": True, "content": {JSON: {"schema": _HEARTBEAT}}},
-        "responses": {"204": taken, **problems({400: ("The request is not valid.", INVALID, ""), **refused})},
+        "responses": {"204": taken, **problems({400: ("The request is not valid.", INVALID, ()), **refused})},
     }
 
 

@@ -7,6 +7,7 @@ from tallystick.crypto.jws import numeric_date
 from tallystick.objects.rules import first
 from tallystick.pairing.api.pairing_token import PairingToken, Purpose
 from tallystick.pairing.api.reasons import PairingTokenReason
+from tallystick.pairing.domain.enrollment_values import generation_of, project_of, value_id
 from tallystick.pairing.domain.policy import PairingPolicy
 from tallystick.pairing.domain.requester import requester_of
 from tallystick.pairing.domain.tokens import PairingTokenClaims, pairing_token_id
@@ -31,14 +32,15 @@ def grant(token: PairingToken, policy: PairingPolicy, *, now: datetime, key_id: 
     if problem is not None:
         return problem
     issued = whole_second(now)
-    ttl = parse_duration(token.spec.ttl) if token.spec.ttl else DEFAULT_TTL
-    return _grant(token, policy, issued=issued, expires=issued + ttl, key_id=key_id)
+    return _grant(token, policy, issued=issued, expires=_expiry(token, issued), key_id=key_id)
 
 
 def granted(token: PairingToken, policy: PairingPolicy) -> PairingTokenClaims | None:
     """Recompute the claims of the issued token from the status; None if the record is incomplete."""
     status = token.status
-    if status.issued_time is None or status.expiration_time is None or status.key_id is None:
+    if status.issued_time is None or status.key_id is None:
+        return None
+    if status.expiration_time is None and token.spec.purpose is Purpose.SERVICE:
         return None
     if why_unissuable(token, policy) is not None:
         return None
@@ -46,22 +48,24 @@ def granted(token: PairingToken, policy: PairingPolicy) -> PairingTokenClaims | 
 
 
 def adopted(
-    token: PairingToken, policy: PairingPolicy, *, issued: int, expires: int, key_id: str
+    token: PairingToken, policy: PairingPolicy, *, issued: int, expires: int | None, key_id: str
 ) -> PairingTokenClaims | None:
     """Compute the claims that a token in our Secret must have, given its times and key."""
     if why_unissuable(token, policy) is not None:
         return None
-    return _grant(token, policy, issued=from_numeric_date(issued), expires=from_numeric_date(expires), key_id=key_id)
+    expiry = None if expires is None else from_numeric_date(expires)
+    return _grant(token, policy, issued=from_numeric_date(issued), expires=expiry, key_id=key_id)
 
 
 def why_unissuable(token: PairingToken, policy: PairingPolicy) -> Unissuable | None:
     """Return the first reason why no token may be issued for this spec."""
-    return first(_RULES, token, policy)
+    rules = _RULES if token.spec.purpose is Purpose.SERVICE else _RULES_OF_A_PROJECT
+    return first(rules, token, policy)
 
 
-def purpose_not_served(token: PairingToken, _: PairingPolicy) -> Unissuable | None:
-    """This version issues tokens for purpose Service only. The schema also has DeviceProject."""
-    if token.spec.purpose is Purpose.SERVICE:
+def purpose_not_served(token: PairingToken, policy: PairingPolicy) -> Unissuable | None:
+    """A version can have a purpose in its schema and issue no tokens for it."""
+    if token.spec.purpose in policy.purposes:
         return None
     return Unissuable(
         PairingTokenReason.PURPOSE_NOT_SUPPORTED,
@@ -104,6 +108,8 @@ def requester_missing(token: PairingToken, policy: PairingPolicy) -> Unissuable 
 
 # Ordered: the condition shows the first problem.
 _RULES = (purpose_not_served, use_case_unknown, url_foreign, requester_missing)
+# A value that devices enroll with has no use case, no URL and no requester.
+_RULES_OF_A_PROJECT = (purpose_not_served,)
 
 
 def _foreign(token: PairingToken, field: str, url: str, known: tuple[str, ...]) -> Unissuable:
@@ -114,10 +120,43 @@ def _foreign(token: PairingToken, field: str, url: str, known: tuple[str, ...]) 
     )
 
 
+def _expiry(token: PairingToken, issued: datetime) -> datetime | None:
+    """Return when a token ends that is issued now; None for never.
+
+    A rotation issues another value of the same serial. It does not lengthen the time in which devices can enroll.
+    """
+    spec, status = token.spec, token.status
+    is_project = spec.purpose is Purpose.DEVICE_PROJECT
+    if is_project and status.serial == spec.serial:
+        return status.expiration_time
+    if is_project and not spec.ttl:
+        return None
+    return issued + (parse_duration(spec.ttl) if spec.ttl else DEFAULT_TTL)
+
+
 def _grant(
-    token: PairingToken, policy: PairingPolicy, *, issued: datetime, expires: datetime, key_id: str
+    token: PairingToken, policy: PairingPolicy, *, issued: datetime, expires: datetime | None, key_id: str
 ) -> PairingTokenClaims:
-    spec, meta = token.spec, token.metadata
+    spec, meta, generation = token.spec, token.metadata, generation_of(token)
+    if generation is not None:
+        project = project_of(meta.namespace, spec.project_key or "")
+        return PairingTokenClaims(
+            token_id=value_id(meta.uid, spec.serial, generation),
+            namespace=meta.namespace,
+            name=meta.name,
+            uid=meta.uid,
+            serial=spec.serial,
+            subject=f"project:{project}",
+            use_case="",
+            base_url="",
+            exchange_url="",
+            pairing_url=None,
+            issued=_to_the_second(issued),
+            expires=None if expires is None else _to_the_second(expires),
+            key_id=key_id,
+            project=project,
+            generation=generation,
+        )
     base_url = spec.base_url or _base_of(spec.exchange_url) or policy.external_urls[0]
     return PairingTokenClaims(
         token_id=pairing_token_id(meta.uid, spec.serial),
@@ -130,10 +169,14 @@ def _grant(
         base_url=base_url,
         exchange_url=spec.exchange_url or base_url + TOKEN_PATH,
         pairing_url=spec.pairing_url,
-        issued=from_numeric_date(numeric_date(issued)),
-        expires=from_numeric_date(numeric_date(expires)),
+        issued=_to_the_second(issued),
+        expires=None if expires is None else _to_the_second(expires),
         key_id=key_id,
     )
+
+
+def _to_the_second(time: datetime) -> datetime:
+    return from_numeric_date(numeric_date(time))
 
 
 def _base_of(exchange_url: str | None) -> str | None:

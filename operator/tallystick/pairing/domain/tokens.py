@@ -27,6 +27,7 @@ from tallystick.objects.held_secrets import Json, secret_body
 from tallystick.objects.ownership import SecretForm
 from tallystick.pairing.api.master_token import MASTER_TOKENS, MasterToken, MasterTokenState
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken, PairingTokenState
+from tallystick.pairing.domain.enrollment_values import ENROLLMENT
 from tallystick.schema.meta import GROUP
 from tallystick.schema.times import rfc3339
 from tallystick.tokens.claims import Claims
@@ -76,7 +77,10 @@ PAIRING_SECRET = SecretForm(
 
 @dataclass(frozen=True, slots=True)
 class PairingTokenClaims:
-    """The claims of a pairing token, less the issuer: decided once for each serial, when it is issued."""
+    """The claims of a pairing token, less the issuer: decided once for each serial, when it is issued.
+
+    A rotation raises the generation, so that there is another value for the same serial (`enrollment_values.py`).
+    """
 
     token_id: str
     namespace: str
@@ -89,17 +93,26 @@ class PairingTokenClaims:
     exchange_url: str
     pairing_url: str | None
     issued: datetime
-    expires: datetime
+    expires: datetime | None
     key_id: str
+    project: str = ""
+    generation: int | None = None
 
     @property
-    def expires_in(self) -> int:
-        """The lifetime in seconds (docs/rules.md#r90)."""
-        return numeric_date(self.expires) - numeric_date(self.issued)
+    def expires_in(self) -> int | None:
+        """The lifetime in seconds (docs/rules.md#r90); None if it has no end."""
+        return None if self.expires is None else numeric_date(self.expires) - numeric_date(self.issued)
+
+    @property
+    def profile(self) -> Profile:
+        """The profile of the token."""
+        return PAIRING if self.generation is None else ENROLLMENT
 
 
 def pairing_claims(grant: PairingTokenClaims, issuer: str) -> Claims:
-    """Return the claims of a pairing token of purpose Service."""
+    """Return the claims of a pairing token."""
+    if grant.generation is not None:
+        return _value_claims(grant, issuer)
     # Both URLs are always there, and signed (docs/rules.md#r87, docs/rules.md#r88).
     urls = {"base_url": grant.base_url, "exchange_url": grant.exchange_url}
     if grant.pairing_url is not None:
@@ -110,7 +123,7 @@ def pairing_claims(grant: PairingTokenClaims, issuer: str) -> Claims:
         "aud": issuer,
         "scope": f"service-trust/pairing/{grant.use_case}",
         "iat": numeric_date(grant.issued),
-        "exp": numeric_date(grant.expires),
+        **_expiry(grant),
         "jti": grant.token_id,
         # A token can be revoked however short its lifetime is.
         "ext": {**urls, "revocable": True},
@@ -122,6 +135,30 @@ def pairing_claims(grant: PairingTokenClaims, issuer: str) -> Claims:
             "serial": grant.serial,
         },
     }
+
+
+def _value_claims(grant: PairingTokenClaims, issuer: str) -> Claims:
+    return {
+        "iss": issuer,
+        "sub": grant.subject,
+        "aud": issuer,
+        "iat": numeric_date(grant.issued),
+        **_expiry(grant),
+        "jti": grant.token_id,
+        "project": grant.project,
+        "tallystick": {
+            "kind": "PairingToken",
+            "ns": grant.namespace,
+            "name": grant.name,
+            "uid": grant.uid,
+            "serial": grant.serial,
+            "generation": grant.generation,
+        },
+    }
+
+
+def _expiry(grant: PairingTokenClaims) -> Claims:
+    return {} if grant.expires is None else {"exp": numeric_date(grant.expires)}
 
 
 def master_claims(token: MasterToken, issuer: str) -> Claims:
@@ -178,8 +215,7 @@ def pairing_secret(token: PairingToken, grant: PairingTokenClaims, signed_jwt: s
     values = {
         "token": signed_jwt,
         "token-id": grant.token_id,
-        "expires-in": str(grant.expires_in),
-        "expires-at": rfc3339(grant.expires),
+        **({"expires-in": str(grant.expires_in), "expires-at": rfc3339(grant.expires)} if grant.expires else {}),
         **({"ca.crt": ca_pem} if ca_pem else {}),
     }
     name = pairing_secret_name(token)
@@ -190,10 +226,11 @@ def keys_of_pairing_token(token: PairingToken, now: datetime) -> set[str]:
     """Return the signing keys of a pairing token that can be presented, and of a redemption that can be repeated.
 
     A Used token counts, too: its client can repeat the request with the same key, and a holder can revoke it. Both
-    end when the pairing token expires. The MasterToken records what the redemption has yielded.
+    end when the pairing token expires. The MasterToken records what the redemption has yielded. A value that devices
+    enroll with may have no expiry.
     """
     status = token.status
-    if status.expiration_time is None or status.expiration_time <= now:
+    if status.expiration_time is not None and status.expiration_time <= now:
         return set()
     keys = set()
     if status.state in (PairingTokenState.ACTIVE, PairingTokenState.USED) and status.key_id is not None:

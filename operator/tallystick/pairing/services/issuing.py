@@ -13,6 +13,7 @@ from tallystick.objects.ownership import SecretConflict
 from tallystick.objects.ports import AlreadyExistsError, Cache, Clock, Cluster
 from tallystick.pairing.api.master_token import MasterToken
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken, PairingTokenState
+from tallystick.pairing.domain.enrollment_values import ENROLLMENT, generation_of
 from tallystick.pairing.domain.policy import PairingPolicy
 from tallystick.pairing.domain.token_claims import adopted, granted
 from tallystick.pairing.domain.tokens import (
@@ -62,7 +63,7 @@ class PairingIssuer:
     def pairing_secret(self, token: PairingToken, grant: PairingTokenClaims) -> Json:
         """Sign a pairing token and return its Secret. The same claims give the same bytes (RFC 6979)."""
         claims = pairing_claims(grant, self._signer.issuer)
-        signed = self._signer.sign(claims, profile=PAIRING, key_id=grant.key_id)
+        signed = self._signer.sign(claims, profile=grant.profile, key_id=grant.key_id)
         return pairing_secret(token, grant, signed, self._ca_pem())
 
     def claims_digest(self, grant: PairingTokenClaims) -> str:
@@ -80,16 +81,16 @@ class PairingIssuer:
 
     def adopt(self, token: PairingToken, secret: Mapping[str, Any], now: datetime) -> PairingTokenClaims | None:
         """Return the claims in the Secret of an earlier, unfinished issue of this serial; None if it is damaged."""
-        found = self._held(secret, now)
+        found = self._held(token, secret, now)
         if found is None:
             return None
         claims, key_id = found
-        grant = adopted(token, self.policy, issued=claims["iat"], expires=claims["exp"], key_id=key_id)
+        grant = adopted(token, self.policy, issued=claims["iat"], expires=claims.get("exp"), key_id=key_id)
         return grant if grant is not None and self.claims_digest(grant) == digest(claims) else None
 
     def holds_what_was_issued(self, token: PairingToken, secret: Mapping[str, Any], now: datetime) -> bool:
         """Return whether a Secret holds the token on record, for the case that it cannot be signed again."""
-        found = self._held(secret, now)
+        found = self._held(token, secret, now)
         return found is not None and digest(found[0]) == token.status.claims_digest
 
     def sign_master(self, token: MasterToken) -> str:
@@ -97,10 +98,11 @@ class PairingIssuer:
         claims = master_claims(token, self._signer.issuer)
         return self._signer.sign(claims, profile=MASTER, key_id=token.spec.key_id)
 
-    def _held(self, secret: Mapping[str, Any], now: datetime) -> tuple[dict[str, Any], str] | None:
+    def _held(self, token: PairingToken, secret: Mapping[str, Any], now: datetime) -> tuple[dict[str, Any], str] | None:
         """Return the claims and key ID of the token in a Secret, even if it has expired; None if it is not ours."""
         unverified_jwt = held_token(secret)
-        verified = self._signer.signed_by_us(unverified_jwt, PAIRING, now) if unverified_jwt is not None else None
+        profile = PAIRING if generation_of(token) is None else ENROLLMENT
+        verified = self._signer.signed_by_us(unverified_jwt, profile, now) if unverified_jwt is not None else None
         return (dict(verified.claims), verified.key_id) if verified is not None else None
 
 

@@ -1,0 +1,1 @@
+"""A fleet: the kinds Device and TokenRotation."""

@@ -1,0 +1,1 @@
+"""The models of Device and TokenRotation, and their CEL rules."""

@@ -1,0 +1,1 @@
+"""The counts, texts and status of a rotation, from the devices and from its next step."""

@@ -1,0 +1,1 @@
+"""The use cases and reconcilers of a fleet, through ports."""

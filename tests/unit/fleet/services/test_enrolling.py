@@ -1,0 +1,436 @@
+"""Enroll a device: which Device is made, who is answered again, and who is refused in which words."""
+
+from datetime import timedelta
+
+import pytest
+
+from tallystick.errors import NotYetError
+from tallystick.fleet.api.device import DEVICES
+from tallystick.fleet.domain.copies import DEVICE, device_name
+from tallystick.fleet.services.refused import DeviceRefusedError
+from tallystick.objects.ports import RefusedError
+from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
+from tallystick.pairing.domain.enrollment_values import value_id
+from tests.builders import UID
+from tests.fakes import NOON
+from tests.worlds.fleet_world import NAMESPACE, TOKEN, Agent, FleetWorld
+
+JTI = value_id(UID, 1, 1)
+
+
+@pytest.fixture
+def fleet() -> FleetWorld:
+    return FleetWorld()
+
+
+async def refused(enrolling):
+    with pytest.raises(DeviceRefusedError) as refusal:
+        await enrolling
+    return refusal.value.code, refusal.value.description
+
+
+async def test_the_device_records_the_key_the_labels_and_the_value_of_its_enrollment(fleet):
+    fleet.project(deviceLabels={"site": "berlin"})
+    agent = Agent(fleet)
+
+    enrolled = await agent.enroll(fleet.replica(), fleet.value())
+
+    (body,) = fleet.cluster.all(DEVICES)
+    assert body["metadata"]["name"] == enrolled.device_id == device_name(UID, agent.key.key_id)
+    assert body["metadata"]["labels"] == {"site": "berlin"}
+    assert [owner["uid"] for owner in body["metadata"]["ownerReferences"]] == [UID]
+    assert body["spec"] == {
+        "pairingTokenRef": {"name": TOKEN, "uid": UID},
+        "serial": 1,
+        "generation": 1,
+        "kid": fleet.keys.keyring().signing_key(NOON).key_id,
+        "projectKey": "fleet01",
+        "keyThumbprint": agent.key.key_id,
+        "displayName": "cam-17",
+        "revoked": False,
+    }
+    assert [entry.name for entry in fleet.target().enrolling] == [enrolled.device_id]
+
+
+async def test_the_copy_names_the_device_its_project_and_its_key(fleet):
+    fleet.project()
+    agent = Agent(fleet)
+
+    enrolled = await agent.enroll(fleet.replica(), fleet.value())
+
+    verified = fleet.signer.verified(enrolled.copy.signed_jwt, DEVICE, fleet.clock.now())
+    assert verified is not None
+    assert (verified.claims["project"], enrolled.project) == ("edge/fleet01", "edge/fleet01")
+    assert verified.subject == f"device:edge/{enrolled.device_id}"
+    assert verified.reference.serial == enrolled.copy.generation == 1
+    assert verified.key_thumbprint == agent.key.key_id
+    assert verified.expiration_time is None
+    assert fleet.accepts(enrolled.copy.signed_jwt)
+
+
+async def test_an_enrollment_costs_three_reads_and_two_writes(fleet):
+    fleet.project()
+
+    await Agent(fleet).enroll(fleet.replica(), fleet.value())
+
+    assert [(call.verb, call.plural) for call in fleet.cluster.calls] == [
+        ("get", "pairingtokens"),
+        ("get", "devices"),
+        ("get", "pairingtokens"),
+        ("replace_status", "pairingtokens"),
+        ("create", "devices"),
+    ]
+
+
+async def test_the_same_key_is_the_same_device_on_each_replica(fleet):
+    fleet.project()
+    agent = Agent(fleet)
+
+    first = await agent.enroll(fleet.replica(), fleet.value())
+    again = await agent.enroll(fleet.replica(), fleet.value())
+
+    assert (first.created, again.created) == (True, False)
+    assert again.copy == first.copy
+    assert len(fleet.devices()) == len(fleet.target().enrolling) == 1
+
+
+async def test_a_device_without_a_key_is_another_device_each_time(fleet):
+    fleet.project(proofOfPossession="Optional")
+    agent = Agent(fleet, has_key=False)
+
+    first = await agent.enroll(fleet.replica(), fleet.value())
+    second = await agent.enroll(fleet.replica(), fleet.value())
+
+    assert first.device_id != second.device_id
+    assert not first.copy.key_bound
+    assert len(fleet.devices()) == 2
+
+
+async def test_until_its_first_check_in_a_key_may_ask_again_by_its_old_value(fleet):
+    fleet.project()
+    agent, old = Agent(fleet), fleet.value()
+    first = await agent.enroll(fleet.replica(), old)
+    fleet.rotate()
+
+    again = await agent.enroll(fleet.replica(), old)
+    await agent.check_in(fleet.replica())
+    after = await refused(agent.enroll(fleet.replica(), old))
+
+    assert again.copy == first.copy
+    assert after == (
+        "invalid_token",
+        f"enrollment token {JTI} was replaced; take the new one from Secret edge/cams-pairing-token",
+    )
+
+
+async def test_the_present_value_answers_a_key_at_any_time_with_the_copy_that_is_accepted(fleet):
+    fleet.project()
+    agent = Agent(fleet)
+    await agent.enroll(fleet.replica(), fleet.value())
+    fleet.rotate()
+    await agent.check_in(fleet.replica())
+    await agent.check_in(fleet.replica())
+    assert fleet.device(agent.name).proved == 2
+
+    again = await agent.enroll(fleet.replica(), fleet.value(generation=2))
+
+    assert again.copy.generation == 2
+    assert fleet.accepts(again.copy.signed_jwt)
+
+
+async def test_after_a_compromise_a_key_gets_the_present_generation_by_the_present_value(fleet):
+    fleet.project()
+    agent = Agent(fleet)
+    await agent.enroll(fleet.replica(), fleet.value())
+    fleet.rotate(spec={"reason": "Compromised", "oldToken": "RevokeImmediately"})
+    fleet.edit_status(revokedBelowGeneration=2)
+
+    assert not fleet.accepts(agent.proved)
+    again = await agent.enroll(fleet.replica(), fleet.value(generation=2))
+
+    assert again.copy.generation == 2
+    assert fleet.accepts(again.copy.signed_jwt)
+    offer = fleet.device(agent.name).offer
+    assert offer is not None
+    assert (offer.generation, offer.rotation) == (2, "rot-1")
+    assert not fleet.device(agent.name).checked_in
+
+
+async def test_a_value_that_is_newer_than_a_shared_reading_enrolls(fleet):
+    fleet.project()
+    replica = fleet.replica()
+    await Agent(fleet).enroll(replica, fleet.value())
+    fleet.rotate()
+
+    enrolled = await Agent(fleet).enroll(replica, fleet.value(generation=2))
+
+    assert enrolled.copy.generation == 2
+
+
+async def test_a_value_whose_status_is_not_recorded_yet_is_asked_for_again(fleet):
+    fleet.project()
+
+    with pytest.raises(NotYetError):
+        await Agent(fleet).enroll(fleet.replica(), fleet.value(generation=2))
+
+    assert fleet.devices() == []
+
+
+# Refusals.
+
+
+def closed(fleet):
+    fleet.edit_spec(enrolment="Closed")
+
+
+def full(fleet):
+    fleet.edit_spec(maxDevices=7)
+    fleet.edit_status(devices=7)
+
+
+def revoked(fleet):
+    fleet.edit_spec(revoked=True)
+
+
+def revoked_serial(fleet):
+    fleet.edit_spec(serial=2)
+    fleet.edit_status(serial=2, revokedThrough=1)
+
+
+def rotated(fleet):
+    fleet.rotate()
+
+
+def raised(fleet):
+    fleet.edit_spec(serial=2)
+    fleet.edit_status(serial=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "text"),
+    [
+        (closed, "enrolment_closed", "PairingToken edge/cams takes no new devices: spec.enrolment is Closed"),
+        (full, "device_limit", "PairingToken edge/cams allows 7 devices"),
+        (revoked, "invalid_token", f"enrollment token {JTI} has been revoked"),
+        (revoked_serial, "invalid_token", f"enrollment token {JTI} has been revoked"),
+        (
+            rotated,
+            "invalid_token",
+            f"enrollment token {JTI} was replaced; take the new one from Secret edge/cams-pairing-token",
+        ),
+        (
+            raised,
+            "invalid_token",
+            f"enrollment token {JTI} was replaced; take the new one from Secret edge/cams-pairing-token",
+        ),
+    ],
+)
+async def test_a_refusal_names_its_reason_and_makes_no_device(fleet, change, code, text):
+    fleet.project()
+    change(fleet)
+
+    answer = await refused(Agent(fleet).enroll(fleet.replica(), fleet.value()))
+
+    assert answer == (code, text)
+    assert fleet.devices() == []
+    assert fleet.target().enrolling == ()
+    assert fleet.audit.lines[-1][:2] == ("enroll", "refused")
+
+
+async def test_a_device_without_a_key_is_refused_where_one_is_required(fleet):
+    fleet.project()
+
+    answer = await refused(Agent(fleet, has_key=False).enroll(fleet.replica(), fleet.value()))
+
+    text = "PairingToken edge/cams takes devices with a key of their own only: send a DPoP proof"
+    assert answer == ("dpop_required", text)
+
+
+async def test_an_expired_value_is_refused_with_its_time_and_costs_no_api_call(fleet):
+    fleet.project()
+    value = fleet.value(expires=NOON + timedelta(minutes=5))
+    fleet.clock.advance(300)
+
+    answer = await refused(Agent(fleet).enroll(fleet.replica(), value))
+
+    assert answer == ("invalid_token", f"enrollment token {JTI} expired at 2030-01-01T12:05:00Z")
+    assert fleet.cluster.calls == []
+
+
+async def test_a_value_may_expire_later_and_enrolls_until_then(fleet):
+    fleet.project()
+
+    enrolled = await Agent(fleet).enroll(fleet.replica(), fleet.value(expires=NOON + timedelta(seconds=1)))
+
+    assert enrolled.created
+
+
+async def test_a_proof_that_is_not_valid_is_refused_before_any_api_call(fleet):
+    fleet.project()
+    agent = Agent(fleet)
+    request = agent.enrollment(fleet.value())
+    fleet.clock.advance(61)
+
+    answer = await refused(fleet.replica().enrolling.enroll(request))
+
+    assert answer == ("invalid_dpop_proof", "the DPoP proof is not valid")
+    assert fleet.cluster.calls == []
+
+
+async def test_a_forged_value_is_no_value_and_costs_no_api_call(fleet):
+    fleet.project()
+
+    with pytest.raises(DeviceRefusedError) as refusal:
+        await Agent(fleet).enroll(fleet.replica(), "a.b.c")
+
+    assert (refusal.value.description, refusal.value.verified) == (
+        "the bearer token is not a valid enrollment token",
+        False,
+    )
+    assert fleet.cluster.calls == []
+
+
+@pytest.mark.parametrize("changes", [{"jti": value_id(UID, 1, 2)}, {"jti": value_id(UID, 2, 1)}])
+async def test_a_value_whose_id_is_not_derived_from_its_object_enrolls_no_device(fleet, changes):
+    fleet.project()
+
+    answer = await refused(Agent(fleet).enroll(fleet.replica(), fleet.value(**changes)))
+
+    assert answer == ("invalid_token", "the bearer token is not a valid enrollment token")
+
+
+async def test_a_value_of_an_object_that_was_created_again_enrolls_no_device(fleet):
+    fleet.project()
+    fleet.cluster.edit(PAIRING_TOKENS, NAMESPACE, TOKEN, lambda body: body["metadata"].update(uid="another"))
+
+    answer = await refused(Agent(fleet).enroll(fleet.replica(), fleet.value()))
+
+    assert answer == ("invalid_token", "the bearer token is not a valid enrollment token")
+
+
+async def test_the_key_of_a_revoked_device_is_refused_until_the_device_is_deleted(fleet):
+    fleet.project()
+    agent = Agent(fleet)
+    first = await agent.enroll(fleet.replica(), fleet.value())
+    fleet.edit_device(agent.name, lambda body: body["spec"].update(revoked=True))
+
+    answer = await refused(agent.enroll(fleet.replica(), fleet.value()))
+    fleet.cluster.remove(DEVICES, NAMESPACE, agent.name)
+    again = await agent.enroll(fleet.replica(), fleet.value())
+
+    assert answer == (
+        "device_revoked",
+        f"device {agent.name} has been revoked; delete it to let its key enroll again",
+    )
+    assert again.device_id == first.device_id
+    assert again.copy.token_id != first.copy.token_id
+
+
+async def test_a_closed_project_and_a_full_one_still_answer_a_key_that_has_enrolled(fleet):
+    fleet.project(maxDevices=1)
+    agent = Agent(fleet)
+    first = await agent.enroll(fleet.replica(), fleet.value())
+    closed(fleet)
+
+    again = await agent.enroll(fleet.replica(), fleet.value())
+
+    assert again.copy == first.copy
+
+
+# Bounds.
+
+
+async def test_a_project_takes_ten_new_devices_a_second_on_a_replica_and_answers_known_ones(fleet):
+    fleet.project()
+    replica, known = fleet.replica(), Agent(fleet)
+    await known.enroll(replica, fleet.value())
+    for _ in range(9):
+        await Agent(fleet).enroll(replica, fleet.value())
+
+    with pytest.raises(DeviceRefusedError) as refusal:
+        await Agent(fleet).enroll(replica, fleet.value())
+    again = await known.enroll(replica, fleet.value())
+    fleet.clock.advance(1)
+    later = await Agent(fleet).enroll(replica, fleet.value())
+
+    assert (refusal.value.code, refusal.value.retry_after) == ("too_many_requests", 1)
+    assert refusal.value.description == "PairingToken edge/cams takes 10 new devices a second; ask again"
+    assert (again.created, later.created) == (False, True)
+
+
+async def test_a_replica_answers_a_hundred_enrollments_a_second_and_the_others_cost_no_read_of_a_device(fleet):
+    fleet.project()
+    replica, known = fleet.replica(), Agent(fleet)
+    for _ in range(100):
+        await known.enroll(replica, fleet.value())
+    fleet.cluster.calls.clear()
+
+    answer = await refused(known.enroll(replica, fleet.value()))
+
+    assert answer == ("too_many_requests", "PairingToken edge/cams answers 100 enrollments a second; ask again")
+    assert [call for call in fleet.cluster.calls if call.plural == "devices"] == []
+
+
+async def test_at_most_64_devices_enroll_that_are_not_counted(fleet):
+    fleet.project()
+    entry = {"generation": 1, "time": "2030-01-01T12:00:00Z"}
+    letters = "abcdefghijklmnopqrstuvwxyz234567"
+    names = [f"d-{'a' * 24}{one}{other}" for one in "ab" for other in letters]
+    fleet.edit_status(enrolling=[{"name": name, **entry} for name in names])
+
+    with pytest.raises(NotYetError):
+        await Agent(fleet).enroll(fleet.replica(), fleet.value())
+
+    assert fleet.devices() == []
+
+
+async def test_a_place_that_the_leader_may_give_up_is_taken_again_before_the_device_is_made(fleet):
+    fleet.project(maxDevices=1)
+    agent = Agent(fleet)
+    name = device_name(UID, agent.key.key_id)
+    fleet.edit_status(enrolling=[{"name": name, "generation": 1, "time": "2030-01-01T12:00:00Z"}])
+    fleet.clock.advance(599)
+
+    await agent.enroll(fleet.replica(), fleet.value())
+
+    (entry,) = fleet.target().enrolling
+    assert (entry.name, entry.time) == (name, fleet.clock.now())
+
+
+async def test_a_replica_that_stood_still_after_its_swap_takes_the_place_again_before_the_device_is_made(fleet):
+    fleet.project(maxDevices=1)
+    fleet.cluster.after_next("replace_status", "pairingtokens", lambda: fleet.clock.advance(301))
+
+    enrolled = await Agent(fleet).enroll(fleet.replica(), fleet.value())
+
+    (entry,) = fleet.target().enrolling
+    assert (entry.name, entry.time) == (enrolled.device_id, fleet.clock.now())
+    assert len(fleet.devices()) == 1
+
+
+async def test_a_device_that_the_api_server_rejects_is_reported_and_may_be_tried_again(fleet):
+    fleet.project()
+    fleet.cluster.fail_next("create", "devices", RefusedError("exceeded quota: devices"))
+    agent = Agent(fleet)
+
+    with pytest.raises(NotYetError) as later:
+        await agent.enroll(fleet.replica(), fleet.value())
+    enrolled = await agent.enroll(fleet.replica(), fleet.value())
+
+    assert later.value.retry_after == 5
+    assert "quota" not in later.value.message
+    assert [(event.reason, "exceeded quota" in event.message) for event in fleet.events.warnings] == [
+        ("WriteRejected", True)
+    ]
+    assert enrolled.created
+    assert len(fleet.target().enrolling) == 1
+
+
+async def test_a_device_of_this_name_that_others_have_made_is_not_answered(fleet):
+    fleet.project()
+    agent = Agent(fleet)
+    await agent.enroll(fleet.replica(), fleet.value())
+    fleet.edit_device(agent.name, lambda body: body["spec"].update(keyThumbprint="B" * 43))
+
+    with pytest.raises(NotYetError):
+        await agent.enroll(fleet.replica(), fleet.value())
