@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from tallystick.crypto.encoding import MalformedError, parse_object, to_json
 from tallystick.crypto.keys import InvalidKeyError, SigningKey
 from tallystick.crypto.profiles import serial, text
 from tallystick.fleet.client.contract import (
+    FIRST_WAIT,
     Answer,
     Copy,
     Drop,
@@ -115,9 +116,11 @@ class Device:
     def _unstored(self, write: Write, error: OSError) -> Step:
         message = error.strerror if error.strerror and _is_text(error.strerror) else ""
         self._memory, wait = after_failed_write(self._memory, write, NOT_STORED, message)
-        self.problem = f"{type(write).__name__.lower()} failed: {error.strerror}; correct the folder of --state-dir"
-        # The call may have failed after the change.
+        self.problem = f"a copy cannot be stored: {error.strerror}; correct the folder of --state-dir"
         self._held = self._read()
+        if isinstance(write, Store) and write.copy in (self._held.proved, self._held.next):
+            # The call failed after the change, so the copy can be used: there is no failure to report.
+            self._memory, wait = replace(self._memory, failed=None), FIRST_WAIT
         return Step(Outcome.FAILED, self._memory, wait=wait)
 
     def _perform(self, write: Write) -> None:

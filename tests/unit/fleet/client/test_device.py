@@ -199,7 +199,7 @@ async def test_a_copy_that_cannot_be_stored_is_reported_to_the_rotation_and_stor
     disk.before = Fuse(1, lambda: OSError(28, "No space left on device"))
 
     await settle(fleet, device)
-    failed = fleet.devices()[0].failed
+    failed = fleet.devices()[0].failure
     fleet.clock.advance(20)
     await settle(fleet, device)
 
