@@ -11,6 +11,7 @@ from tallystick.fleet.domain.token_types import TOKEN_TYPES
 from tallystick.fleet.web.openapi import API
 from tallystick.fleet.web.part import exchange_part
 from tallystick.registry import FEATURES
+from tests.builders import ISSUER
 from tests.worlds.fleet_world import Agent, FleetWorld
 from tests.worlds.replica import GENEROUS, Replica
 
@@ -32,9 +33,10 @@ class FleetHttp(FleetWorld):
     """A project of devices, and one replica with all its routes."""
 
     limits: FailureLimits = GENEROUS
+    issuer: str = ISSUER
 
     def __post_init__(self) -> None:
-        self.http = Replica(clock=self.clock, limits=self.limits, features=(*FEATURES, FLEET))
+        self.http = Replica(issuer=self.issuer, clock=self.clock, limits=self.limits, features=(*FEATURES, FLEET))
         self.cluster, self.signer, self.keys = self.http.cluster, self.http.signer, self.http
         self.ids, self.audit, self.events = self.http.ids, self.http.audit, self.http.events
 

@@ -7,6 +7,7 @@ from tallystick.feature import Feature, NoSettings
 from tallystick.fleet.admission import install_part
 from tallystick.fleet.api.device import DEVICES, Device
 from tallystick.fleet.api.token_rotation import TOKEN_ROTATIONS, TokenRotation
+from tallystick.fleet.command_line import COMMAND_LINE
 from tallystick.fleet.domain.copies import keys_in_use
 from tallystick.fleet.domain.readings import device_facts
 from tallystick.fleet.domain.token_types import TOKEN_TYPES
@@ -186,4 +187,5 @@ FEATURE = Feature(
     api=API,
     exchange=exchange_part,
     installation=lambda installation, _: install_part(installation),
+    commands=COMMAND_LINE.commands,
 )

@@ -1,0 +1,1 @@
+"""A device by its contract (docs/devices.md): `tallystick agent`."""
