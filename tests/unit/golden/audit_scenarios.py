@@ -221,6 +221,7 @@ CONTROLLER: tuple[Callable[[], Awaitable[list[AuditLine]]], ...] = (
     connection_finds_a_foreign_secret,
     care_for_keys_twice,
     *KEY_SCENARIOS,
+    *ROTATION_SCENARIOS,
 )
 EXCHANGE: tuple[Callable[[], Awaitable[list[AuditLine]]], ...] = (
     redemptions,
@@ -229,5 +230,4 @@ EXCHANGE: tuple[Callable[[], Awaitable[list[AuditLine]]], ...] = (
     revocations,
     heartbeats,
     *FLEET_SCENARIOS,
-    *ROTATION_SCENARIOS,
 )
