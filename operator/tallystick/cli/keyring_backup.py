@@ -1,10 +1,8 @@
 """Back up the keyring to a file, restore it from one, and start over without a backup."""
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Set
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from tallystick.objects.labels import KEYRING_SECRET, MISSING_KEYS_ANNOTATION
 from tallystick.objects.ports import Json, NotFoundError
 from tallystick.registry import KINDS
 from tallystick.runtime.clock import SystemClock
+from tallystick.runtime.files import write_new_file
 from tallystick.schema.builtin import SECRETS
 from tallystick.tokens.keyrings import keyring_data, keyring_secret, stored_keyring
 from tallystick.tokens.keys_in_use import UncountedError, keys_in_use
@@ -91,21 +90,7 @@ def write_backup(secret: Json, out: Path) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
         return
-    try:
-        handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise KeysError(f"--out {out} already exists; nothing was written; give the name of a new file") from error
-    except OSError as error:
-        raise KeysError(f"--out {out} cannot be created: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        with suppress(OSError):
-            out.unlink()
-        raise KeysError(f"--out {out} cannot be written: {error.strerror}") from error
+    write_new_file("--out", out, text, error=KeysError)
 
 
 def read_backup(file: Path) -> Json:

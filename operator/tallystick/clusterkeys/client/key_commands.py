@@ -3,9 +3,7 @@
 No output or error contains a key or a part of one.
 """
 
-import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +12,7 @@ import typer
 from tallystick.clusterkeys.domain.keys import ClusterKey, KeyProblem, Purpose, parse_key
 from tallystick.clusterkeys.domain.sealing import SealProblem, open_sealed, read_sealed
 from tallystick.errors import TallystickError
+from tallystick.runtime.files import write_new_file
 
 STANDARD = Path("-")
 _LONGEST = 64 * 1024
@@ -43,7 +42,7 @@ def open_into(sealed: Path, *, master_key: Path, out: Path) -> None:
     key = open_sealed(text, [master], about)
     if isinstance(key, SealProblem):
         raise _refusal(sealed, key)
-    _store(out, key.to_hex())
+    write_new_file("--out", out, key.to_hex(), error=KeyFileError)
     owner = f"{about.kind} {about.namespace}/{about.name}"
     print(f"join key {key.fingerprint} of {owner} (version {about.version}) is stored in {out}")
 
@@ -72,25 +71,6 @@ def _read(file: Path) -> bytes:
         return sys.stdin.buffer.read(_LONGEST)
     except OSError as error:
         raise KeyFileError(f"{_named(file)} cannot be read: {error.strerror}; give another file") from error
-
-
-def _store(out: Path, text: str) -> None:
-    """Write a new file of mode 0600; an existing one is not changed."""
-    try:
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except FileExistsError as error:
-        raise KeyFileError(f"--out {out} already exists; nothing was written; set the path of a new file") from error
-    except OSError as error:
-        raise KeyFileError(f"--out {out} cannot be created: {error.strerror}; set another file") from error
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as error:
-        with suppress(OSError):
-            out.unlink()
-        raise KeyFileError(f"--out {out} cannot be written: {error.strerror}; set another file") from error
 
 
 def _named(file: Path) -> str:
