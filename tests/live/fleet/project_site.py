@@ -1,12 +1,13 @@
 """A project of devices on a running system: its objects as a user writes them, and its devices by HTTP."""
 
-import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tallystick.crypto.keys import SigningKey
 from tallystick.schema.meta import API_VERSION
@@ -14,6 +15,7 @@ from tests.harness.api import Api
 from tests.harness.exchange import Exchange, HttpAnswer
 from tests.harness.objects import condition, must, read_token, secret_of, value_of, wait_for_state
 from tests.harness.processes import poll
+from tests.harness.system import System
 
 Json = dict[str, Any]
 
@@ -84,6 +86,7 @@ class Project:
     api: Api
     namespace: str
     client: Exchange
+    folder: Path
     name: str = "cams"
 
     def pairing_token(self, **spec: Any) -> Json:
@@ -214,18 +217,21 @@ class Project:
             for row in rows
         ]
 
-
-def sums_up(counts: Json) -> bool:
-    """Return whether the numbers of a `status.devices` sum to its total."""
-    total: int = counts["total"]
-    return total == sum(number for state, number in counts.items() if state != "total")
-
-
-def audit_lines(file: Path, namespace: str) -> list[Json]:
-    """Read the audit lines about a namespace."""
-    lines = (json.loads(line) for line in file.read_text().splitlines())
-    return [line for line in lines if line.get("namespace") == namespace]
+    def audit(self, process: str, action: str = "") -> list[Json]:
+        """Read the audit lines of a process about the namespace, of one action or of all."""
+        text = (self.folder / f"audit-{process}.jsonl").read_text()
+        lines = [json.loads(line) for line in text.splitlines()]
+        return [line for line in lines if line.get("namespace") == self.namespace and action in ("", line["action"])]
 
 
-NUMBERS = itertools.count(1)
-is_ok = partial(lambda answer: answer.status == OK)
+@pytest.fixture
+def project(system: System, admin: Api, make_namespace: Callable[[str], str], exchange: Exchange) -> Project:
+    """A namespace for one test. Nothing is applied yet."""
+    return Project(admin, make_namespace("fleet"), exchange, system.up.folder)
+
+
+def counts_of(status: Json) -> Json:
+    """Return the numbers of a TokenRotation that are not 0. They sum to its total."""
+    counts: Json = status["devices"]
+    assert counts["total"] == sum(number for state, number in counts.items() if state != "total")
+    return {state: number for state, number in counts.items() if number}
