@@ -20,16 +20,21 @@ async def test_a_deleted_rotation_is_aborted_and_lets_the_next_one_start(world):
     names = await a_fleet(world, 3)
     await start(world)
     move(world, names[:1])
-    await world.run(2)
+    await world.run(6)  # the counts are on the PairingToken
 
     world.cluster.remove(TOKEN_ROTATIONS, NAMESPACE, "rot-1")
     at_once = world.startable()
     await world.run(14)
     held = world.token().status.rotation.state
+    await world.run(2)
+    released = world.token().status.rotation
     world.rotate("rot-2")
     await world.run(20, each_second=world.check_in_all)
 
     assert (at_once, held) == ([], "Running")
+    assert (released.state, released.summary) == ("Aborted", "0/0/1/0")
+    (aborted,) = [line.facts for line in world.audit.lines if line.action == "abort"]
+    assert (aborted["name"], aborted["reason"]) == ("rot-1", "Deleted")
     assert [(one.name, one.state) for one in world.token().status.rotations] == [
         ("rot-2", "Succeeded"),
         ("rot-1", "Aborted"),
