@@ -23,6 +23,7 @@ from tallystick.objects.ports import Cache, Cluster, Json, NotFoundError
 from tallystick.objects.result import Result
 from tallystick.objects.status_swap import swap_status, try_swap
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken, Purpose
+from tallystick.pairing.api.reasons import PairingTokenReason
 
 # A place is counted after this time, so that the controller does not compete with the enrollment itself.
 COUNTED_AFTER = timedelta(seconds=10)
@@ -124,7 +125,7 @@ class Projects:
     def _record_abort(self, namespace: str, lock: Lock) -> None:
         """Write the audit line of a rotation that was deleted while it ran. Its counts are gone with it."""
         about = {"kind": TOKEN_ROTATIONS.kind, "namespace": namespace, "name": lock.name, "uid": lock.uid}
-        self._audit.record("abort", "ok", **about, reason="Deleted", generation=lock.generation)
+        self._audit.record("abort", "ok", **about, reason=PairingTokenReason.DELETED.value, generation=lock.generation)
 
     async def _exists(self, namespace: str, lock: Lock) -> bool:
         """Return whether the rotation of a lock exists. A cache that lacks it is compared with the API server."""
