@@ -9,6 +9,7 @@ from tallystick.controller.controller import Controller, ControllerSettings, Eng
 from tallystick.controller.expiry import ExpiryHeap
 from tallystick.controller.kinds import MissingKinds
 from tallystick.controller.lease import LeaderElector, LeaseName
+from tallystick.controller.list_watch import ListWatch
 from tallystick.controller.part import ControllerPart
 from tallystick.controller.relist import Relister
 from tallystick.controller.work_queue import WorkQueue
@@ -21,7 +22,7 @@ from tallystick.runtime.events import EventRecorder
 from tallystick.runtime.metrics import make_metrics
 from tallystick.schema.builtin import LEASES
 from tests.builders import NOON
-from tests.fakes import FakeClock, FakeCluster
+from tests.fakes import FakeClock, FakeCluster, FakeFeed
 from tests.virtual_time import LoopClock, in_virtual_time
 
 MEMBERS = {
@@ -29,6 +30,7 @@ MEMBERS = {
     "the re-list": (Controller, "_sync"),
     "the comparison of kinds that are back": (MissingKinds, "next_returned"),
     "the re-list of a kind": (Relister, "run"),
+    "the watch of a paged kind": (ListWatch, "run"),
     "the Lease": (LeaderElector, "_acquire"),
     "the renewal of the Lease": (LeaderElector, "_renew_until_lost"),
     "the work of the leader": (Controller, "_lead"),
@@ -66,6 +68,7 @@ def a_controller(cluster: FakeCluster) -> Controller:
     metrics = make_metrics(KINDS)
     engine = Engine(
         cluster=cluster,
+        feed=FakeFeed(),
         worklist=Worklist(KINDS, FakeClock(NOON), metrics),
         events=EventRecorder(cluster, FakeClock(NOON), "tallystick-controller"),
         elector=LeaderElector(cluster, LoopClock(), LeaseName("tallystick-system", "tallystick-controller", "one")),

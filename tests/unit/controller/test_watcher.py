@@ -146,7 +146,7 @@ async def followed(watcher: Watcher) -> set[str]:
     task = asyncio.create_task(watcher._follow_kinds())
     looks = watcher.server.served.__self__.looks
     while watcher.server.served.__self__.looks < looks + 2:
-        watcher._noticed.set()
+        watcher.missing.suspected.set()
         await asyncio.sleep(0)
     task.cancel()
     return {resource.plural for resource in watcher._insights.watched_resources}
@@ -270,5 +270,5 @@ async def test_a_watch_whose_kind_is_gone_causes_a_look_and_a_comparison():
     with pytest.raises(aiohttp.ClientPayloadError):
         await guarded(watcher, LIST, 404)
 
-    assert watcher._noticed.is_set()
+    assert watcher.missing.suspected.is_set()
     assert await watcher.missing.next_returned() == {PAIRING_TOKENS}
