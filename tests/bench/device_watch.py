@@ -29,6 +29,7 @@ from tallystick.fleet.services.device_index import DeviceIndex
 from tallystick.kube.client import KubeCluster
 from tallystick.kube.connection import Connection
 from tallystick.localplane.plane import ControlPlane
+from tallystick.objects.ports import UnavailableError
 from tallystick.runtime.clock import SystemClock
 from tallystick.runtime.parts import PartEndedError
 from tallystick.schema.meta import Resource
@@ -172,6 +173,15 @@ async def prepared(plane: ControlPlane, size: int) -> None:
     async with KubeCluster(Connection(kubeconfig=plane.kubeconfig), field_manager="bench") as cluster:
         first = await first_device(cluster)
         add_devices(plane, first, range(size - 1))
+        while await counted(cluster) < size:  # the API server reads from etcd what it did not write
+            await SystemClock().pause(1.0)
+
+
+async def counted(cluster: KubeCluster) -> int:
+    try:
+        return len([True async for _ in cluster.list(DEVICES, metadata_only=True)])
+    except UnavailableError:
+        return 0
 
 
 def run(way: Callable[[Site], Coroutine[Any, Any, Figures]], site: Site) -> Figures:
