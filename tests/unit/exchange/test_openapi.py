@@ -34,6 +34,7 @@ OPERATIONS = [
 REFUSING = {
     "ExchangeRefusedError": 0,
     "HeartbeatRefusedError": 0,
+    "DeviceRefusedError": 0,
     "Denial": 0,
     "ErrorResponse": 1,
     "ProblemError": 1,

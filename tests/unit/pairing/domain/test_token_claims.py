@@ -84,7 +84,7 @@ def test_s12_both_urls_are_always_granted_if_the_spec_gives(urls, base_url, exch
     [
         pytest.param(
             {"purpose": "DeviceProject", "useCase": None, "projectKey": "fleet01"},
-            a_policy(),
+            replace(a_policy(), purposes=frozenset({Purpose.SERVICE})),
             "PurposeNotSupported",
             "this version issues no tokens for purpose DeviceProject, and spec.purpose cannot change; "
             "create another PairingToken with purpose Service",
