@@ -11,6 +11,7 @@ from tallystick.connections.api import reasons as connection_reasons
 from tallystick.connections.api.connection_configuration import ConnectionTokenState, RevocationReason
 from tallystick.fleet.api import reasons as fleet_reasons
 from tallystick.fleet.api.strategy import DesiredState
+from tallystick.fleet.domain.counts import Standing
 from tallystick.objects import reasons as shared_reasons
 from tallystick.pairing.api import reasons as pairing_reasons
 from tallystick.pairing.api.device_project import RotationState
@@ -36,6 +37,7 @@ OTHER_WORDS = {
         RevocationReason,
         RotationState,
         DesiredState,
+        Standing,
     )
     for word in enum
 }
