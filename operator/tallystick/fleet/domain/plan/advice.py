@@ -97,8 +97,8 @@ def _blocked(plan: Plan) -> Iterator[str]:
     if before.is_open and before.last.succeeded < threshold and not before.missed:
         yield (
             f"batch {names[closed]} does not open: {before.last.succeeded} of {before.last.total} devices of batch "
-            f"{names[closed - 1]} succeed, and it needs {threshold}; lower strategy.successThreshold, or revoke or "
-            "delete the Devices that are gone"
+            f"{names[closed - 1]} succeed, and it needs {threshold}; lower successThreshold, or delete the Devices that "
+            "are gone"
         )
 
 
