@@ -384,6 +384,33 @@ async def test_at_most_64_devices_enroll_that_are_not_counted(fleet):
     assert fleet.devices() == []
 
 
+async def test_a_replica_counts_the_devices_that_it_has_created(fleet):
+    fleet.project(maxDevices=70)
+    replica = fleet.replica()
+
+    for _ in range(70):
+        await Agent(fleet).enroll(replica, fleet.value())
+        fleet.clock.advance(1)
+    answer = await refused(Agent(fleet).enroll(fleet.replica(), fleet.value()))
+
+    target = fleet.target()
+    assert (target.devices, len(target.enrolling), len(fleet.devices())) == (69, 1, 70)
+    assert answer[0] == "device_limit"
+
+
+async def test_a_replica_does_not_count_the_place_of_another_enrollment_of_the_same_key(fleet):
+    fleet.project()
+    agent, replica = Agent(fleet), fleet.replica()
+    await agent.enroll(replica, fleet.value())
+    (place,) = fleet.target().enrolling
+    # The Device was deleted, and the key has taken a place again elsewhere. That replica was killed.
+    fleet.edit_status(enrolling=[{"name": place.name, "generation": 1, "time": "2030-01-01T12:00:30Z"}])
+
+    await Agent(fleet).enroll(replica, fleet.value())
+
+    assert (fleet.target().devices, len(fleet.target().enrolling)) == (0, 2)
+
+
 async def test_a_place_that_the_leader_may_give_up_is_taken_again_before_the_device_is_made(fleet):
     fleet.project(maxDevices=1)
     agent = Agent(fleet)
