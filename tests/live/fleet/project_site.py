@@ -192,21 +192,13 @@ class Project:
         return must(poll(reached))
 
     def end(self, clock: MovedClock, name: str = "rot-1", *, state: str) -> Json:
-        """Move the clock until a TokenRotation has its last state, and return its status.
-
-        A leader waits for stragglers from when it has first looked at the order, so one step of the clock can come too
-        early.
-        """
+        """Move the clock until a TokenRotation has its last state, and return its status."""
 
         def reached() -> Json | None:
             status = self.status(name)
-            if status.get("state") == state:
-                return status
-            clock.advance(STRAGGLERS)
-            after_older_readings()
-            return None
+            return status if status.get("state") == state else None
 
-        return must(poll(reached))
+        return after_stragglers(clock, reached)
 
     def finish(self, cameras: list[Camera], name: str = "rot-1") -> Json:
         """Let devices check in until the rotation has succeeded."""
@@ -263,3 +255,16 @@ def after_older_readings() -> None:
     """Return when no replica decides by a reading that was sent before the call: each is a second old at most."""
     began = time.monotonic()
     poll(lambda: time.monotonic() > began + FRESH_SECONDS)
+
+
+def after_stragglers(clock: MovedClock, fact: Callable[[], Json | None]) -> Json:
+    """Return a fact that the controller writes 15 seconds after it has first looked, for which the clock is moved."""
+
+    def moved() -> Json | None:
+        if found := fact():
+            return found
+        clock.advance(STRAGGLERS)
+        after_older_readings()
+        return None
+
+    return must(poll(moved))

@@ -7,7 +7,7 @@ from tallystick.schema.meta import API_VERSION
 from tests.harness.objects import condition, read_token
 from tests.harness.processes import poll
 from tests.harness.system import System
-from tests.live.fleet.project_site import STRAGGLERS, Camera, Project, after_older_readings, counts_of, project
+from tests.live.fleet.project_site import Camera, Project, after_older_readings, after_stragglers, counts_of, project
 
 __all__ = ["project"]
 
@@ -116,10 +116,14 @@ def test_a_rotation_that_is_deleted_is_aborted_and_is_not_run_again(project: Pro
     project.rotate()
     project.wait(reason="AlreadyRun")
     value, generation = project.value(), project.token["status"]["generation"]
-    system.clock.advance(STRAGGLERS)
-    released = poll(lambda: (found := project.token["status"]["rotation"])["state"] == "Aborted" and found)
 
-    assert (released["summary"], generation) == ("0/0/1/0", 2)
+    def released() -> dict[str, Any] | None:
+        lock: dict[str, Any] = project.token["status"]["rotation"]
+        return lock if lock["state"] == "Aborted" else None
+
+    lock = after_stragglers(system.clock, released)
+
+    assert (lock["summary"], generation) == ("0/0/1/0", 2)
     assert [line["reason"] for line in project.audit("controller", "abort")] == ["Deleted"]
     assert (left.check_in().status, left.generation) == (204, 1)
     project.order("rot-1", openBatches=None)
