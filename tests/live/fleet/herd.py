@@ -3,7 +3,7 @@
 import os
 import random
 import signal
-import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -55,7 +55,6 @@ class Herd:
 
     def __init__(self, system: OwnSystem, folder: Path, stack: ExitStack) -> None:
         self._system, self._folder, self._stack = system, folder, stack
-        self._stop, self._errors = threading.Event(), list[BaseException]()
         self.kills: Counter[str] = Counter()
         self._members = [self._own(CONTROLLER), self._own(EXCHANGE)]
         self._members += [self._more(CONTROLLER), self._more(EXCHANGE), self._more(EXCHANGE)]
@@ -73,21 +72,19 @@ class Herd:
         return [member.url for member in self._members if member.kind == EXCHANGE]
 
     def all_killed_since(self, before: Counter[str]) -> bool:
-        """Return whether each process was killed since a former count, if `killed` began after it."""
+        """Return whether each process was killed since a former count, if `kill_in_turn` began after it."""
         return (self.kills - before).total() >= len(self._members)
 
-    @contextmanager
-    def killed(self, *, seed: int) -> Iterator[None]:
-        """Kill each process in turn for the length of the block."""
-        self._stop.clear()
-        thread = threading.Thread(target=self._kill_in_turn, args=(random.Random(seed),))  # noqa: S311 - no secret
-        thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            thread.join()
-        assert self._errors == []
+    def kill_in_turn(self, *, until: Callable[[], bool], seed: int) -> None:
+        """Kill each process in turn, and start it again. Only the main thread may start processes."""
+        chooser = random.Random(seed)  # noqa: S311 - no secret
+        while True:
+            for member in chooser.sample(self._members, len(self._members)):
+                time.sleep(PAUSE_SECONDS)
+                if until():
+                    return
+                self._kill(member)
+                member.run_again()
 
     @contextmanager
     def without_a_controller(self) -> Iterator[None]:
@@ -98,17 +95,6 @@ class Herd:
         yield
         for member in stopped:
             member.run_again()
-
-    def _kill_in_turn(self, chooser: random.Random) -> None:
-        try:
-            while True:
-                for member in chooser.sample(self._members, len(self._members)):
-                    if self._stop.wait(PAUSE_SECONDS):
-                        return
-                    self._kill(member)
-                    member.run_again()
-        except BaseException as error:  # noqa: BLE001 - `killed` reports it
-            self._errors.append(error)
 
     def _kill(self, member: Member) -> None:
         leads = member.leads

@@ -135,6 +135,11 @@ class Project:
         """Enroll devices, in the order of the names of their Devices."""
         return sorted((self.camera() for _ in range(number)), key=lambda camera: camera.device)
 
+    def wait_until_counted(self, clock: MovedClock, number: int) -> None:
+        """Return when so many devices are counted, which the controller does ten seconds after they have enrolled."""
+        clock.advance(timedelta(seconds=11))
+        poll(lambda: self.token["status"].get("devices", 0) == number)
+
     def devices(self) -> list[Json]:
         """All Devices of the namespace, by name."""
         return sorted(self.api.find_all("Device", self.namespace), key=lambda body: str(body["metadata"]["name"]))

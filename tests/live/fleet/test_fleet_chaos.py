@@ -8,6 +8,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -59,7 +60,7 @@ def every_version(api: Api, project: Project) -> Iterator[list[Json]]:
                     return
                 seen.append(body)
 
-        reading = threading.Thread(target=read)
+        reading = threading.Thread(target=read, daemon=True)
         reading.start()
         yield seen
         api.create(project.rotation(last, targetRef={"kind": "PairingToken", "name": "nobody"})).must_succeed()
@@ -115,6 +116,7 @@ async def one_run(system: OwnSystem, project: Project, herd: Herd, size: int, *,
         return fleet
 
 
+@pytest.mark.timeout(ONE_RUN_SECONDS)
 @pytest.mark.proof(gate=1, soak=10)
 def test_at_every_check_in_each_agent_holds_an_accepted_copy(
     own_system: OwnSystem, herd: Herd, rounds: int, figure: Figure
@@ -126,8 +128,10 @@ def test_at_every_check_in_each_agent_holds_an_accepted_copy(
         project.apply(maxDevices=size)
         before = herd.kills.copy()
 
-        with every_version(own_system.admin, project) as versions, herd.killed(seed=number):
-            fleet = asyncio.run(one_run(own_system, project, herd, size, seed=number))
+        with every_version(own_system.admin, project) as versions, ThreadPoolExecutor(1) as beside:
+            running = beside.submit(asyncio.run, one_run(own_system, project, herd, size, seed=number))
+            herd.kill_in_turn(until=running.done, seed=number)
+            fleet = running.result()
 
         kills, counts = herd.kills - before, fleet.network.counts
         figure(

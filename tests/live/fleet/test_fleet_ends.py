@@ -18,12 +18,6 @@ def ready_to_lose(camera: Camera) -> dict[str, Any]:
     return camera.body | {"apiVersion": API_VERSION}
 
 
-def counted(project: Project, number: int, system: System) -> None:
-    """Let the controller count the devices, which it does some seconds after they have enrolled."""
-    system.clock.advance(timedelta(seconds=11))
-    poll(lambda: project.token["status"].get("devices", 0) == number)
-
-
 def test_a_revoked_token_ends_its_devices_and_its_rotation(project: Project) -> None:
     project.apply()
     started, waits = project.cameras(2)
@@ -66,7 +60,7 @@ def test_a_token_with_devices_is_deleted_only_after_its_revocation(project: Proj
     project.apply()
     camera = project.camera()
     at_once = project.api.delete(project.pairing_token())
-    counted(project, 1, system)
+    project.wait_until_counted(system.clock, 1)
     refused = project.api.delete(project.pairing_token())
     project.edit(revoked=True)
     project.api.delete(project.pairing_token()).must_succeed()

@@ -7,7 +7,7 @@ from tallystick.schema.meta import API_VERSION
 from tests.harness.objects import condition, read_token
 from tests.harness.processes import poll
 from tests.harness.system import System
-from tests.live.fleet.project_site import Camera, Project, after_older_readings, after_stragglers, counts_of, project
+from tests.live.fleet.project_site import Project, after_older_readings, after_stragglers, counts_of, project
 
 __all__ = ["project"]
 
@@ -221,12 +221,9 @@ def test_at_the_deadline_the_devices_that_are_left_keep_their_old_copies(project
     assert len(project.events("DeadlineExceeded")) == 1
 
 
-def names(cameras: list[Camera]) -> list[str]:
-    return [camera.device for camera in cameras]
-
-
 def test_the_batches_are_cut_in_the_order_that_kubectl_shows(project: Project) -> None:
     project.apply()
     cameras = project.cameras(3)
 
-    assert [row["NAME"] for row in project.table("devices")] == names(cameras)
+    names = [f"device.tallystick.dev/{camera.device}" for camera in cameras]
+    assert project.kubectl("get", "devices", "-o", "name").splitlines() == names

@@ -23,6 +23,7 @@ from tests.harness.canary import Needle, Sinks, files, objects, of_key, of_token
 from tests.harness.installed import new_namespace
 from tests.harness.leaks import Order, Orders
 from tests.harness.own_system import OwnSystem
+from tests.harness.processes import poll
 from tests.harness.proofs import Figure
 from tests.harness.system import running
 from tests.live.fleet.project_site import Camera, Project
@@ -68,7 +69,7 @@ class Life:
             self.fail(EXCHANGE, fault, lambda failing=failing: failing.enroll())
             self.know(f"enrolled {number}", self.enrolled(failing))
         self.fail(CONTROLLER, CONTROLLER_FAULTS[0], lambda: project.rotate("rot-1"))
-        project.wait("rot-1", state="Running")
+        poll(lambda: project.status("rot-1").get("open"))
         self.know("second value", project.new_value(self.tokens["first value"]))
         for fault in EXCHANGE_FAULTS[2:]:
             self.fail(EXCHANGE, fault, camera.check_in)
@@ -110,11 +111,11 @@ class Life:
         client.revoke(value)
 
     def fail(self, process: str, fault: tuple[str, str, str], provoke: Callable[[], object]) -> None:
-        """One call fails with every token in the text of its error."""
+        """One call fails with every token in the text of its error. Not each request makes it: some are idle."""
         orders = Orders(self.folder / "orders", process)
         text = f"{self.planted['error']}: {' '.join(self.tokens.values())} {self.tokens!r}"
         orders.give(Order(*fault, text=text))
-        provoke()
+        poll(lambda: (provoke(), orders.carried_out)[-1])
         orders.take_back()
         self.failures += 1
 

@@ -63,7 +63,10 @@ class Places:
         where = (PAIRING_TOKENS, token.metadata.namespace, token.metadata.name)
         async with self._turn(presented.uid):
             raw = await self._reader.get_uncached(*where)
-            stored = await self._swapped(presented, raw) if raw is not None else None
+            # After the PairingToken: if the same key has enrolled meanwhile, its Device may be counted already. If it
+            # enrolls from now on, the swap conflicts.
+            enrolled = await self._reader.get_uncached(DEVICES, token.metadata.namespace, presented.device_name)
+            stored = await self._swapped(presented, raw) if raw is not None and enrolled is None else None
             self._reader.forget(*where)  # the next request reads at least this write
         return None if stored is None else PairingToken.model_validate(stored)
 

@@ -5,12 +5,14 @@ import pytest
 from tallystick.errors import NotYetError
 from tallystick.fleet.api.device import DEVICES
 from tallystick.fleet.domain.copies import DEVICE, device_name
+from tallystick.fleet.domain.enrolling import Presented
 from tallystick.fleet.services.refused import DeviceRefusedError
 from tallystick.objects.ports import RefusedError
+from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
 from tallystick.pairing.domain.enrollment_values import value_id
 from tests.builders import UID
 from tests.fakes import NOON
-from tests.worlds.fleet_world import TOKEN, Agent, FleetWorld
+from tests.worlds.fleet_world import NAMESPACE, TOKEN, Agent, FleetWorld
 
 JTI = value_id(UID, 1, 1)
 
@@ -65,7 +67,7 @@ async def test_the_copy_names_the_device_its_project_and_its_key(fleet):
     assert fleet.accepts(enrolled.copy.signed_jwt)
 
 
-async def test_an_enrollment_costs_three_reads_and_two_writes(fleet):
+async def test_an_enrollment_costs_four_reads_and_two_writes(fleet):
     fleet.project()
 
     await Agent(fleet).enroll(fleet.replica(), fleet.value())
@@ -74,6 +76,7 @@ async def test_an_enrollment_costs_three_reads_and_two_writes(fleet):
         ("get", "pairingtokens"),
         ("get", "devices"),
         ("get", "pairingtokens"),
+        ("get", "devices"),
         ("replace_status", "pairingtokens"),
         ("create", "devices"),
     ]
@@ -245,6 +248,21 @@ async def test_a_replica_does_not_count_the_place_of_another_enrollment_of_the_s
     await Agent(fleet).enroll(replica, fleet.value())
 
     assert (fleet.target().devices, len(fleet.target().enrolling)) == (0, 2)
+
+
+async def test_a_key_whose_device_is_counted_takes_no_second_place_by_an_older_reading(fleet):
+    fleet.project()
+    agent, replica = Agent(fleet), fleet.replica()
+    older = PairingToken.model_validate(fleet.cluster.peek(PAIRING_TOKENS, NAMESPACE, TOKEN))
+    for one in (agent, Agent(fleet)):
+        await one.enroll(replica, fleet.value())
+    before = fleet.target()
+    presented = Presented(JTI, UID, 1, 1, None, agent.name, agent.key.key_id)
+
+    taken = await fleet.replica().enrolling._places.take(presented, older)
+
+    assert (taken, fleet.target()) == (None, before)
+    assert (before.devices, len(before.enrolling)) == (1, 1)
 
 
 async def test_a_place_that_the_leader_may_give_up_is_taken_again_before_the_device_is_made(fleet):
