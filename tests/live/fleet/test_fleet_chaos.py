@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,9 +39,9 @@ def project(own_system: OwnSystem) -> Project:
     return Project(own_system.admin, namespace, own_system.exchange, own_system.up.folder)
 
 
-@pytest.fixture
-def herd(own_system: OwnSystem, tmp_path: Path) -> Iterator[Herd]:
-    with Herd.of(own_system, tmp_path) as found:
+@pytest.fixture(scope="module")
+def herd(own_system: OwnSystem, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Herd]:
+    with Herd.of(own_system, tmp_path_factory.mktemp("herd")) as found:
         yield found
 
 
