@@ -1,7 +1,8 @@
 """Follow the PairingTokens of purpose DeviceProject: their devices, their places, and a lock whose rotation is gone.
 
-This runs after the reconciler of PairingTokens. The exchange takes a place for each enrollment, and counts devices when
-the next one enrolls. The controller does what no enrollment does: it gives up old places, and lowers the count.
+This runs after the reconciler of PairingTokens. The exchange takes a place for each enrollment, and a replica counts
+the devices that it has created when the next one enrolls. The controller does what no enrollment does: it counts the
+last ones, gives up old places, and lowers the count.
 """
 
 from collections.abc import Awaitable, Callable
