@@ -83,14 +83,17 @@ class Trial:
         )
         assert process.stdout is not None
         passed: list[str] = []
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            async for line in process.stdout:
-                passed.append(line.decode().strip())
-                if self._is_proved(until_generation):
-                    with suppress(ProcessLookupError):
-                        os.kill(process.pid, signal.SIGKILL)
-                    break
-            _, error = await process.communicate()
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                async for line in process.stdout:
+                    passed.append(line.decode().strip())
+                    if self._is_proved(until_generation):
+                        break
+        except TimeoutError:
+            self.problems.append(f"locked out: it did not prove generation {until_generation}")
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+        _, error = await process.communicate()
         if process.returncode != -signal.SIGKILL:
             self.problems.append(f"it ended with status {process.returncode}: {error.decode()[:300]}")
         return passed

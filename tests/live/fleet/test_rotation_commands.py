@@ -127,8 +127,8 @@ def site(breakable_system: OwnSystem, tmp_path_factory: pytest.TempPathFactory) 
     api, folder = breakable_system.admin, tmp_path_factory.mktemp("rotation-commands")
     site = Site(breakable_system, new_namespace(api, "rotation-commands"), folder)
     spec = {"purpose": "DeviceProject", "projectKey": "fleet01", "checkInPeriod": "5s"}
-    api.create({**site.token(), "spec": spec}).must_succeed()
-    secret = must(poll(lambda: api.find(secret_of(site.token()))))
+    created = api.create({**site.token(), "spec": spec}).must_succeed()
+    secret = must(poll(lambda: api.find(secret_of(created))))
     ca_file = folder / "ca.crt"
     ca_file.write_bytes(base64.b64decode(secret["data"]["ca.crt"]))
     with checking_in(breakable_system.up.url, ca_file, value_of(secret, "token"), folder):
