@@ -189,4 +189,5 @@ FEATURE = Feature(
     exchange=exchange_part,
     installation=lambda installation, _: install_part(installation),
     commands=COMMAND_LINE.commands,
+    command_groups=COMMAND_LINE.groups,
 )
