@@ -20,16 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tallystick.cli.run_controller import CALL_SECONDS
 from tallystick.controller.cache import ObjectCache
 from tallystick.controller.kinds import MissingKinds
-from tallystick.controller.list_watch import ListWatch
+from tallystick.controller.list_watch import PAGE_SIZE, ListWatch
 from tallystick.controller.watcher import WatchedServer, Watcher
 from tallystick.fleet.api.device import DEVICES
 from tallystick.fleet.services.device_index import DeviceIndex
 from tallystick.kube.client import KubeCluster
 from tallystick.kube.connection import Connection
 from tallystick.localplane.plane import ControlPlane
-from tallystick.objects.ports import UnavailableError
+from tallystick.objects.ports import Page, UnavailableError
 from tallystick.runtime.clock import SystemClock
 from tallystick.runtime.parts import PartEndedError
 from tallystick.schema.meta import Resource
@@ -53,7 +54,7 @@ class Site:
     size: int
 
     def cluster(self) -> KubeCluster:
-        return KubeCluster(Connection(kubeconfig=self.kubeconfig), field_manager="bench", timeout_seconds=15)
+        return KubeCluster(Connection(kubeconfig=self.kubeconfig), field_manager="bench", timeout_seconds=CALL_SECONDS)
 
 
 class Receiver:
@@ -99,9 +100,10 @@ async def until(done: Callable[[], object]) -> None:
 async def by_list(site: Site) -> Figures:
     """LIST and parse, and keep nothing."""
     async with site.cluster() as cluster:
-        watch, count = Stopwatch(), 0
-        async for _ in cluster.list(DEVICES):
-            count += 1
+        watch, count, page = Stopwatch(), 0, Page([], "", "")
+        while not count or page.rest:
+            page = await cluster.page(DEVICES, size=PAGE_SIZE, rest=page.rest)
+            count += len(page.items)
     assert count == site.size
     return watch.read("list")
 
@@ -173,15 +175,17 @@ async def prepared(plane: ControlPlane, size: int) -> None:
     async with KubeCluster(Connection(kubeconfig=plane.kubeconfig), field_manager="bench") as cluster:
         first = await first_device(cluster)
         add_devices(plane, first, range(size - 1))
-        while await counted(cluster) < size:  # the API server reads from etcd what it did not write
+        while not await is_current(cluster):
             await SystemClock().pause(1.0)
 
 
-async def counted(cluster: KubeCluster) -> int:
+async def is_current(cluster: KubeCluster) -> bool:
+    """Return whether the API server has read from etcd all that it did not write."""
     try:
-        return len([True async for _ in cluster.list(DEVICES, metadata_only=True)])
+        await cluster.page(DEVICES, size=1)
     except UnavailableError:
-        return 0
+        return False
+    return True
 
 
 def run(way: Callable[[Site], Coroutine[Any, Any, Figures]], site: Site) -> Figures:
