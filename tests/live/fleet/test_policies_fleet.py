@@ -11,11 +11,11 @@ from tests.harness.api import Api
 from tests.harness.grants import grant
 from tests.harness.installed import new_namespace
 from tests.harness.objects import wait_until_gone
-from tests.harness.rule_cases import every_creator
+from tests.harness.rule_cases import controller, every_creator
 from tests.harness.writers import Writer
-from tests.live.fleet.fleet_plane import a_device, admin, controller, exchange, installed, own_plane
+from tests.live.fleet.fleet_plane import a_device, exchange
 
-__all__ = ["admin", "controller", "exchange", "installed", "own_plane"]
+__all__ = ["controller", "exchange"]
 
 Json = dict[str, Any]
 

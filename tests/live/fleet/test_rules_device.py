@@ -23,7 +23,7 @@ from tests.harness.rule_cases import (
     objects_of,
 )
 from tests.harness.writers import CREATE, StatusWriter, Writer
-from tests.live.fleet.fleet_plane import admin, exchange, installed, own_plane
+from tests.live.fleet.fleet_plane import exchange
 from tests.live.fleet.rules_device import (
     CHANGED,
     CREATE_ALLOWED,
@@ -41,7 +41,7 @@ from tests.live.fleet.rules_device import (
 )
 from tests.live.fleet.stale_writers import STEPS, Accepted, StaleWriters, Step, Unguarded
 
-__all__ = ["admin", "exchange", "installed", "own_plane"]
+__all__ = ["exchange"]
 
 Json = dict[str, Any]
 

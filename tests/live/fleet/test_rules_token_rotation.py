@@ -14,12 +14,12 @@ from tests.harness.rule_cases import (
     by_id,
     by_status_writer,
     by_writer,
+    controller,
     must_be_refused,
     must_be_stored,
     objects_of,
 )
 from tests.harness.writers import CREATE, StatusWriter, Writer
-from tests.live.fleet.fleet_plane import admin, controller, installed, own_plane
 from tests.live.fleet.rules_token_rotation import (
     CREATE_ALLOWED,
     CREATE_REFUSED,
@@ -33,7 +33,7 @@ from tests.live.fleet.rules_token_rotation import (
     STATUS_SCHEMA,
 )
 
-__all__ = ["admin", "controller", "installed", "own_plane"]
+__all__ = ["controller"]
 
 Json = dict[str, Any]
 

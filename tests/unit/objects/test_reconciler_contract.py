@@ -10,9 +10,8 @@ from datetime import timedelta
 import pytest
 
 from tallystick.clusterkeys.api.master_key import MASTER_KEYS
-from tallystick.fleet.feature import KINDS as FLEET_KINDS
 from tallystick.objects.ports import NotFoundError, RefusedError, UnavailableError
-from tallystick.registry import KINDS as REGISTERED
+from tallystick.registry import KINDS
 from tallystick.schema.builtin import SECRETS
 from tallystick.schema.meta import API_VERSION
 from tests.builders import OTHER_UID
@@ -29,8 +28,6 @@ from tests.worlds.damages import (
     strip_the_labels,
 )
 
-# The kinds of a fleet keep to the contract before they are registered.
-KINDS = tuple({kind.resource: kind for kind in (*REGISTERED, *FLEET_KINDS)}.values())
 WITH_A_SECRET = [kind for kind in KINDS if kind.secret_suffix]
 DAMAGES = [
     delete,

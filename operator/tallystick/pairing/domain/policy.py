@@ -6,7 +6,7 @@ from tallystick.pairing.api.pairing_token import Purpose
 from tallystick.pairing.domain.requester import RequesterMode
 from tallystick.pairing.domain.use_cases import UseCases
 
-SERVED_PURPOSES = frozenset({Purpose.SERVICE})
+SERVED_PURPOSES = frozenset({Purpose.SERVICE, Purpose.DEVICE_PROJECT})
 """The purposes for which this version issues tokens. The schema also has others."""
 
 
