@@ -226,6 +226,8 @@ class JoinKeyWorld:
         seen = ObjectCache(KINDS)
         for resource in (MASTER_KEYS, JOIN_KEYS, SECRETS):
             for body in self.cluster.all(resource):
+                if self.watch_namespaces and body["metadata"]["namespace"] not in self.watch_namespaces:
+                    continue
                 if resource != SECRETS or KIND_LABEL in body["metadata"].get("labels", {}):
                     seen.observe(resource, None, body)
         self.cache.stores, self.cache.secrets = seen.stores, seen.secrets

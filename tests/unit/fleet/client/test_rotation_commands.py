@@ -1,26 +1,13 @@
 """`tallystick rotation plan` and `watch` over an API server in memory."""
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-import typer
-import yaml
 
-from tallystick.fleet.api.device import DEVICES
-from tallystick.fleet.api.token_rotation import TOKEN_ROTATIONS, TokenRotation
-from tallystick.fleet.client.rotation_access import RotationError
-from tallystick.fleet.client.rotation_plan import _rotation, _time, plan_of, plan_text
-from tallystick.fleet.client.rotation_view import View
-from tallystick.fleet.client.rotation_watch import Lines, follow, screen_of
-from tallystick.objects.ports import RefusedError, UnavailableError
-from tests.fakes import NOON, FakeClock, FakeCluster
+from tallystick.fleet.client.rotation_plan import _rotation, plan_of, plan_text
 from tests.worlds.fleet_world import NAMESPACE
-from tests.worlds.rotation_world import ROTATION, RotationWorld
+from tests.worlds.rotation_world import RotationWorld
 
 Json = dict[str, Any]
 WEEK = timedelta(days=7)
