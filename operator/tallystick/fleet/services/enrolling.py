@@ -278,7 +278,8 @@ class Enrolling:
         if isinstance(decision, Refuse):
             secret = pairing_secret_name(token)
             text = enrollment_refusal_text(decision.why, attempt.presented, target_of(token), secret)
-            raise DeviceRefusedError(ENROLLMENT_CODES[decision.why], text)
+            code = ENROLLMENT_CODES[decision.why]
+            raise DeviceRefusedError(code, text)
         raise NotYetError("temporarily_unavailable", "the PairingToken takes no device at this moment; try again")
 
     async def _offer(self, target: Target, body: Json, device: DeviceFacts, generation: int) -> Json | None:

@@ -1,9 +1,11 @@
 """What a pairing token will say: R82, R85-R90, S12 (URLs), S4 (requester), S24 (uid)."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from tallystick.pairing.api.pairing_token import Purpose
 from tallystick.pairing.domain.requester import RequesterMode
 from tallystick.pairing.domain.token_claims import Unissuable, adopted, grant, granted, why_unissuable
 from tallystick.pairing.domain.tokens import (
