@@ -1,4 +1,4 @@
-"""Attacks on devices over HTTP. In each, the owner of a key still rotates, and nobody else gets a copy."""
+"""Attacks on devices over HTTP. In each, the owner of a key still rotates, and no other client gets a copy."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -66,7 +66,7 @@ def test_a_stolen_copy_of_a_device_without_a_key_costs_its_owner_an_enrollment_a
     assert enrolled.check_in().status == 204
 
 
-def test_a_stolen_copy_without_its_key_shows_its_thief_nothing(project: Project, thief: Exchange) -> None:
+def test_a_stolen_copy_without_its_key_shows_its_thief_no_copy(project: Project, thief: Exchange) -> None:
     project.apply()
     owner, key = project.camera(), fresh_key()
     project.rotating()
@@ -91,7 +91,7 @@ def test_a_stolen_copy_without_its_key_shows_its_thief_nothing(project: Project,
     assert rotates(project, owner, "rot-2")
 
 
-def test_the_disk_image_of_last_month_enrolls_again_and_locks_nobody_out(project: Project, thief: Exchange) -> None:
+def test_the_disk_image_of_last_month_enrolls_again_and_locks_no_device_out(project: Project, thief: Exchange) -> None:
     project.apply()
     owner, value = project.camera(), project.value()
     image = replace(owner, client=thief)  # its key and its copy as they were

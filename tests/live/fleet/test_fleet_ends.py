@@ -37,7 +37,7 @@ def test_a_revoked_token_ends_its_devices_and_its_rotation(project: Project) -> 
     }
 
 
-def test_a_higher_serial_moves_nobody_and_a_revocation_ends_the_devices_of_its_serials_only(project: Project) -> None:
+def test_a_higher_serial_moves_no_device_and_a_revocation_ends_the_devices_of_its_serials_only(project: Project) -> None:
     project.apply()
     first, old = project.camera(), project.value()
     project.edit(serial=2)
