@@ -5,6 +5,8 @@ PYTHON ?= python3
 UV := .tools/bin/uv
 RUN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
+# The tests start some hundred Python processes. Without byte code, each one compiles all that it imports: a second.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Three at a time, since tests wait as much as they work; file by file, in the order of tests/conftest.py.
 BESIDE := --numprocesses 3 --dist loadfile
