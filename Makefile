@@ -49,8 +49,9 @@ mutations: .venv/ready ## Remove each security rule from a copy of the code: its
 kstatus: .venv/ready ## Compute the table of docs/status.md with the Go code of kstatus (needs Go; builds for some minutes).
 	@$(RUN)/python -m tests.kstatus
 
-interop: .venv/ready ## Sign, verify and open in Python, Node.js and Go what the others signed and sealed (needs Node.js and Go).
+interop: .venv/ready ## Try keys between Python, Node.js and Go, and kill the device of examples/04-fleet (needs Node.js and Go).
 	@$(RUN)/python -m tests.interop
+	@$(RUN)/python -m tests.interop.device
 
 check: .venv/ready ## Lint, types and the rule of imports.
 	@$(RUN)/ruff check

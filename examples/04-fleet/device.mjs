@@ -63,13 +63,14 @@ for (;;) {
     if (answer.body.token) {
       store(PROVED, copyIn(answer.body));
       rmSync(`${folder}/${NEXT}`, { force: true });
+      continue; // rule 7: use it at once
     }
   } else if (answer.status === 410) process.exit(3); // rule 9: keep the key
   else if (answer.status === 204 || answer.body.token) {
     if (used === next) move(NEXT, PROVED); // rule 5
     if (answer.body.generation > used.generation) { // rule 6
       store(NEXT, copyIn(answer.body, used.device_id));
-      continue; // rule 7: use it at once
+      continue; // rule 7
     }
   }
   await sleep(answer.wait);

@@ -18,18 +18,19 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from tallystick.cli.run_controller import CALL_SECONDS
 from tallystick.controller.cache import ObjectCache
 from tallystick.controller.kinds import MissingKinds
-from tallystick.controller.list_watch import ListWatch
+from tallystick.controller.list_watch import PAGE_SIZE, ListWatch
 from tallystick.controller.watcher import WatchedServer, Watcher
 from tallystick.fleet.api.device import DEVICES
 from tallystick.fleet.services.device_index import DeviceIndex
 from tallystick.kube.client import KubeCluster
 from tallystick.kube.connection import Connection
 from tallystick.localplane.plane import ControlPlane
-from tallystick.objects.ports import UnavailableError
+from tallystick.objects.ports import Page, UnavailableError
 from tallystick.runtime.clock import SystemClock
 from tallystick.runtime.parts import PartEndedError
 from tallystick.schema.meta import Resource
@@ -42,6 +43,7 @@ PATIENCE_SECONDS = 1200.0
 FOR_KOPF = tuple(type(kind)(model=kind.model, typical=kind.typical) for kind in DEVICE)
 
 Figures = dict[str, float]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Site:
     size: int
 
     def cluster(self) -> KubeCluster:
-        return KubeCluster(Connection(kubeconfig=self.kubeconfig), field_manager="bench", timeout_seconds=15)
+        return KubeCluster(Connection(kubeconfig=self.kubeconfig), field_manager="bench", timeout_seconds=CALL_SECONDS)
 
 
 class Receiver:
@@ -99,9 +101,10 @@ async def until(done: Callable[[], object]) -> None:
 async def by_list(site: Site) -> Figures:
     """LIST and parse, and keep nothing."""
     async with site.cluster() as cluster:
-        watch, count = Stopwatch(), 0
-        async for _ in cluster.list(DEVICES):
-            count += 1
+        watch, count, page = Stopwatch(), 0, Page([], "", "")
+        while not count or page.rest:
+            page = await cluster.page(DEVICES, size=PAGE_SIZE, rest=page.rest)
+            count += len(page.items)
     assert count == site.size
     return watch.read("list")
 
@@ -169,19 +172,31 @@ async def of_changes(etcd: Etcd, receiver: Receiver, name: str) -> Figures:
     return watch.read(f"{name}_{len(changed)}_changes")
 
 
-async def prepared(plane: ControlPlane, size: int) -> None:
-    async with KubeCluster(Connection(kubeconfig=plane.kubeconfig), field_manager="bench") as cluster:
-        first = await first_device(cluster)
-        add_devices(plane, first, range(size - 1))
-        while await counted(cluster) < size:  # the API server reads from etcd what it did not write
+def prepare(plane: ControlPlane, size: int) -> Site:
+    """Fill etcd, and start the API server again: it reads so many objects faster than so many events."""
+    site = Site(plane.kubeconfig, Etcd.of(plane), size)
+    add_devices(plane, asyncio.run(with_cluster(site, first_device)), range(size - 1))
+    plane.restart_apiserver()
+    asyncio.run(with_cluster(site, until_current))
+    return site
+
+
+async def with_cluster(site: Site, work: Callable[[KubeCluster], Coroutine[Any, Any, Result]]) -> Result:
+    async with site.cluster() as cluster:
+        return await work(cluster)
+
+
+async def until_current(cluster: KubeCluster) -> None:
+    """Return as soon as the API server has read all from etcd."""
+    pages = 0
+    while pages < 2:
+        try:
+            page = await cluster.page(DEVICES, size=1)
+            pages += 1
+            await cluster.page(DEVICES, size=1, rest=page.rest)
+        except UnavailableError:
+            pages = 0
             await SystemClock().pause(1.0)
-
-
-async def counted(cluster: KubeCluster) -> int:
-    try:
-        return len([True async for _ in cluster.list(DEVICES, metadata_only=True)])
-    except UnavailableError:
-        return 0
 
 
 def run(way: Callable[[Site], Coroutine[Any, Any, Figures]], site: Site) -> Figures:
@@ -194,8 +209,7 @@ def main() -> None:
     ways = [by_list, by_list_watch, *([] if "--without-kopf" in arguments else [by_kopf]), by_list]
     figures: dict[str, float] = {"devices": size}
     with ControlPlane.start(report=lambda _: None) as plane:
-        asyncio.run(prepared(plane, size))
-        site = Site(plane.kubeconfig, Etcd.of(plane), size)
+        site = prepare(plane, size)
         for number, way in enumerate(ways):
             new = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(1, mp_context=new) as process:

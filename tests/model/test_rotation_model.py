@@ -99,6 +99,7 @@ RIGHT_AND_SLOW = [
     pytest.param(replace(REVOKED_AT_ONCE, loses_disk=True), OURS, id="a device loses its disk"),
     pytest.param(REVOKED_AT_ONCE, KEEPS_NEWEST, id="revoked at once, and the newest kept alone"),
     pytest.param(replace(ENROLLING, revokes=True, witnesses=()), OURS, id="two enroll, and all is revoked"),
+    pytest.param(EnrollingWorld(keys=("w", "x", "y"), revokes=True), OURS, id="three enroll, and all is revoked"),
     pytest.param(BatchesWorld(devices=4, first=2, max_concurrency=2), OURS, id="batches of two and two"),
     pytest.param(BatchesWorld(devices=4, first=4, max_concurrency=1), OURS, id="one batch of four, maxConcurrency 1"),
     pytest.param(BatchesWorld(devices=5, first=3, max_concurrency=2), OURS, id="batches of three and two"),

@@ -113,7 +113,7 @@ class ListWatch:
         version, rest = "", ""
         while not version or rest:
             page = await self._next_page(rest)
-            version, rest = version or page.version, page.rest
+            version, rest = page.version, page.rest
             for body in page.items:
                 self._take_listed(body, before)
             self._pages += 1

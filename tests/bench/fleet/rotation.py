@@ -127,6 +127,8 @@ def _rotated(stage: Stage, controller: ControllerProcess, servers: Sequence[Serv
     ground = Ground(stage, controller, servers, stage.namespace(), count, period)
     ground.apply_project()
     with ExitStack() as stack:
+        watch = stack.enter_context(bare_watch(stage))
+        poll(lambda: _is_idle(watch))
         load = stack.enter_context(Load.start(stage))
         load.do("aim", urls=ground.urls)
         ground.create_devices(load)
@@ -134,8 +136,6 @@ def _rotated(stage: Stage, controller: ControllerProcess, servers: Sequence[Serv
         with least_handler(stage, jwks=servers[0].jwks(), period=period) as least:
             idle = [_idle(load, servers[0], least) for _ in range(pairs)]
         load.do("aim", urls=ground.urls)
-        watch = stack.enter_context(bare_watch(stage))
-        poll(lambda: _is_idle(watch))
         found = _rotate(ground, load, watch.pid, idle)
     ground.abort()
     return found

@@ -1,8 +1,10 @@
 """A project of devices on a running system: its objects as a user writes them, and its devices by HTTP."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from tallystick.crypto.keys import SigningKey
 from tallystick.schema.meta import API_VERSION
 from tests.harness.api import Api
+from tests.harness.clock import MovedClock
 from tests.harness.exchange import Exchange, HttpAnswer
 from tests.harness.objects import condition, must, read_token, secret_of, value_of, wait_for_state
 from tests.harness.processes import poll
@@ -19,6 +22,8 @@ from tests.harness.system import System
 
 Json = dict[str, Any]
 
+FRESH_SECONDS = 1.0
+STRAGGLERS = timedelta(seconds=16)
 OK, NO_CONTENT = HTTPStatus.OK, HTTPStatus.NO_CONTENT
 
 
@@ -130,6 +135,11 @@ class Project:
         """Enroll devices, in the order of the names of their Devices."""
         return sorted((self.camera() for _ in range(number)), key=lambda camera: camera.device)
 
+    def wait_until_counted(self, clock: MovedClock, number: int) -> None:
+        """Return when so many devices are counted, which the controller does ten seconds after they have enrolled."""
+        clock.advance(timedelta(seconds=11))
+        poll(lambda: self.token["status"].get("devices", 0) == number)
+
     def devices(self) -> list[Json]:
         """All Devices of the namespace, by name."""
         return sorted(self.api.find_all("Device", self.namespace), key=lambda body: str(body["metadata"]["name"]))
@@ -186,6 +196,15 @@ class Project:
 
         return must(poll(reached))
 
+    def end(self, clock: MovedClock, name: str = "rot-1", *, state: str) -> Json:
+        """Move the clock until a TokenRotation has its last state, and return its status."""
+
+        def reached() -> Json | None:
+            status = self.status(name)
+            return status if status.get("state") == state else None
+
+        return after_stragglers(clock, reached)
+
     def finish(self, cameras: list[Camera], name: str = "rot-1") -> Json:
         """Let devices check in until the rotation has succeeded."""
 
@@ -235,3 +254,22 @@ def counts_of(status: Json) -> Json:
     counts: Json = status["devices"]
     assert counts["total"] == sum(number for state, number in counts.items() if state != "total")
     return {state: number for state, number in counts.items() if number}
+
+
+def after_older_readings() -> None:
+    """Return when no replica decides by a reading that was sent before the call: each is a second old at most."""
+    began = time.monotonic()
+    poll(lambda: time.monotonic() > began + FRESH_SECONDS)
+
+
+def after_stragglers(clock: MovedClock, fact: Callable[[], Json | None]) -> Json:
+    """Return a fact that the controller writes 15 seconds after it has first looked, for which the clock is moved."""
+
+    def moved() -> Json | None:
+        if found := fact():
+            return found
+        clock.advance(STRAGGLERS)
+        after_older_readings()
+        return None
+
+    return must(poll(moved))

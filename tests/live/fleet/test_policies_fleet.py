@@ -270,3 +270,19 @@ def test_kubectl_shows_the_columns(admin: Api, controller: Api, namespace: str) 
         "AGE",
     ]
     assert row.split()[:-1] == ["columns", "Running", "2/3", "18", "1", "1", "0", "20"]
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("device.spec", "keyThumbprint"),
+        ("device.status.offer", "generation"),
+        ("tokenrotation.spec.strategy", "maxConcurrency"),
+        ("pairingtoken.spec", "checkInPeriod"),
+    ],
+)
+def test_kubectl_explains_the_fields(admin: Api, path: str, field: str) -> None:
+    explained = admin.kubectl("explain", path)
+
+    assert field in explained
+    assert "DESCRIPTION:" in explained

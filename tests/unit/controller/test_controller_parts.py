@@ -197,7 +197,8 @@ def test_each_watched_namespace_has_a_watch_of_its_own() -> None:
     engine = a_controller(FakeCluster())._engine
     controller = Controller(engine, ControllerSettings(watch_namespaces=("edge", "core")), parts=[])
 
-    assert [one.name for one in controller._list_watches] == [
-        "the watch of pairingtokens in edge",
-        "the watch of pairingtokens in core",
-    ]
+    assert {one.name for one in controller._list_watches} == {
+        f"the watch of {plural} in {namespace}"
+        for plural in ("pairingtokens", "devices")
+        for namespace in ("edge", "core")
+    }

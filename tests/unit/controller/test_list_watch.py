@@ -260,6 +260,25 @@ async def test_what_was_created_again_meanwhile_is_reported_as_deleted_and_new()
     assert world.observed == [(None, "a"), ("DELETED", "a"), (None, "a")]
 
 
+@in_virtual_time
+async def test_what_this_process_creates_again_while_it_is_listed_is_kept():
+    world = a_world("a", "b", "c")
+
+    def create_again() -> None:
+        world.cache.remember(DEVICES, world.feed.put("a"))
+
+    async with world.running():
+        world.feed.remove("a")
+        world.feed.compact()
+        world.feed.put("d")
+        world.feed.fail("rest", create_again)
+        await settle(SOON)
+
+        world.assert_current()
+
+    assert ("DELETED", "a") not in world.observed
+
+
 # Events that come twice, late, or not at all.
 
 
@@ -335,7 +354,7 @@ async def test_it_waits_as_long_as_the_api_server_requests():
 
 
 @in_virtual_time
-async def test_pauses_grow_to_a_bound_and_start_anew_after_an_event():
+async def test_pauses_grow_to_a_bound_and_start_anew_after_a_watch_that_ended_in_time():
     world, loop = a_world("a"), asyncio.get_running_loop()
     times: list[float] = []
 
@@ -347,8 +366,6 @@ async def test_pauses_grow_to_a_bound_and_start_anew_after_an_event():
     async with world.running():
         await settle(600)
         assert [round(later - time) for time, later in itertools.pairwise(times)] == [1, 2, 4, 8, 16, 30, 30]
-        world.feed.put("a", serial=2)
-        await settle()
         world.feed.fail("watch", fail, fail)
         await settle(600)
         assert times[-1] - times[-2] == pytest.approx(1.0)
@@ -379,6 +396,28 @@ async def test_a_missing_right_is_logged_and_tried_again_and_ends_the_start_in_t
         ("warning", "Device", "RefusedError")
     }
     assert 5 < len(lines) < 20
+
+
+@in_virtual_time
+async def test_a_version_that_the_api_server_does_not_understand_is_replaced_by_a_listing():
+    world = a_world("a")
+    world.feed.fail("watch", RefusedError("invalid resource version"))
+    async with world.running():
+        await settle(SOON)
+
+    assert world.feed.calls[:4] == ["list", "watch", "list", "watch"]
+
+
+@in_virtual_time
+async def test_failures_with_an_event_between_them_cause_no_longer_pause():
+    world = a_world("a")
+    world.feed.cuts.extend([(1, UnavailableError("cut"))] * 8)
+    async with world.running():
+        for number in range(8):
+            world.feed.put("a", serial=number)
+            await settle(1.5)
+
+            world.assert_current()
 
 
 @in_virtual_time
@@ -414,7 +453,7 @@ async def test_a_missing_kind_is_waited_for_and_delays_nothing():
     world.feed.fail("list", NotFoundError("404"))
     watch = world.list_watch()
     async with in_background(watch.run()):
-        await world.missing.suspected.wait()
+        await asyncio.wait_for(world.missing.suspected.wait(), SOON)
         world.missing.update({DEVICES})
         await watch.wait_until_synced()
         waited = loop.time()
@@ -445,6 +484,37 @@ async def test_the_objects_of_a_kind_that_was_deleted_are_removed():
         assert world.cached == {}
 
     assert world.observed[2:] == [("DELETED", "a"), ("DELETED", "b")]
+
+
+@in_virtual_time
+async def test_a_kind_that_was_away_for_a_moment_is_listed_again():
+    world = a_world("a", "b")
+    async with world.running() as watch:
+        world.missing.update({DEVICES})
+        await settle(20)
+        away = dict(world.cached)
+        world.missing.update(())
+        await watch.wait_until_synced()
+
+        world.assert_current()
+
+    assert (away, world.feed.calls.count("list")) == ({}, 2)
+
+
+@in_virtual_time
+async def test_a_kind_that_may_have_been_replaced_is_synced_after_a_new_listing():
+    world, loop = a_world("a", "b"), asyncio.get_running_loop()
+    async with world.running() as watch:
+        world.feed.fail("watch", NotFoundError("404"))
+        world.feed.remove("a")
+        world.feed.compact()
+        world.feed.fail("list", UnavailableError("busy", retry_after=20.0))
+        await asyncio.wait_for(world.missing.suspected.wait(), SOON)
+        began = loop.time()
+        await watch.wait_until_synced()
+
+        world.assert_current()
+        assert loop.time() - began > 20
 
 
 @in_virtual_time

@@ -44,7 +44,7 @@ _REVOKED = '{"spec": {"revoked": true}}'
 def print_plan(what: str, access: Access, *, unseen_days: int, enrolled_since: str | None) -> None:
     """Print the plan of a file or of a stored rotation; raises RotationError."""
     now = datetime.now(UTC)
-    since = _time(enrolled_since, now) if enrolled_since is not None else None
+    since = time_of(enrolled_since, now) if enrolled_since is not None else None
     with undone_by_signals():
         asyncio.run(_print(what, access, now, timedelta(days=unseen_days), since))
 
@@ -52,7 +52,7 @@ def print_plan(what: str, access: Access, *, unseen_days: int, enrolled_since: s
 async def _print(what: str, access: Access, now: datetime, unseen: timedelta, since: datetime | None) -> None:
     try:
         async with access.cluster() as cluster:
-            rotation = await _rotation(cluster, what, access.chosen_namespace())
+            rotation = await read_rotation(cluster, what, access.chosen_namespace())
             if rotation.status.state in FINISHED:
                 print(_finished(rotation))
                 return
@@ -131,7 +131,7 @@ def _finished(rotation: TokenRotation) -> str:
     return f"TokenRotation {meta.namespace}/{meta.name} is over: {rotation.status.state}: {message}"
 
 
-async def _rotation(cluster: Cluster, what: str, namespace: str) -> TokenRotation:
+async def read_rotation(cluster: Cluster, what: str, namespace: str) -> TokenRotation:
     """Return the rotation of a file or of a name; raises RotationError."""
     if what == _STANDARD_INPUT or "/" in what or what.endswith(_FILE_ENDINGS):
         return await _of_file(cluster, what, namespace)
@@ -187,7 +187,7 @@ def _read(file: str) -> str:
         raise RotationError(f"{file} cannot be read: {reason}; give another file") from error
 
 
-def _time(text: str, now: datetime) -> datetime:
+def time_of(text: str, now: datetime) -> datetime:
     """Read a time, or a duration that ends now."""
     try:
         return now - parse_duration(text)

@@ -195,7 +195,8 @@ class Enrolling:
             token = await self._token(attempt)
             self._count_asked(attempt, token)
             body = await self._device(attempt, token)
-            target, device = target_of(token), device_facts(body) if body is not None else None
+            target = self._places.counted(target_of(token))
+            device = device_facts(body) if body is not None else None
             decision = self._decide(attempt, target, device)
             if isinstance(decision, TakePlace):
                 self._count_new(attempt, target)

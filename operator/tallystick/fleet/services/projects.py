@@ -1,7 +1,8 @@
 """Follow the PairingTokens of purpose DeviceProject: their devices, their places, and a lock whose rotation is gone.
 
-This runs after the reconciler of PairingTokens. The exchange takes a place for each enrollment, and counts devices when
-the next one enrolls. The controller does what no enrollment does: it gives up old places, and lowers the count.
+This runs after the reconciler of PairingTokens. The exchange takes a place for each enrollment, and a replica counts
+the devices that it has created when the next one enrolls. The controller does what no enrollment does: it counts the
+last ones, gives up old places, and lowers the count.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,6 +24,7 @@ from tallystick.objects.ports import Cache, Cluster, Json, NotFoundError
 from tallystick.objects.result import Result
 from tallystick.objects.status_swap import swap_status, try_swap
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken, Purpose
+from tallystick.pairing.api.reasons import PairingTokenReason
 
 # A place is counted after this time, so that the controller does not compete with the enrollment itself.
 COUNTED_AFTER = timedelta(seconds=10)
@@ -124,7 +126,7 @@ class Projects:
     def _record_abort(self, namespace: str, lock: Lock) -> None:
         """Write the audit line of a rotation that was deleted while it ran. Its counts are gone with it."""
         about = {"kind": TOKEN_ROTATIONS.kind, "namespace": namespace, "name": lock.name, "uid": lock.uid}
-        self._audit.record("abort", "ok", **about, reason="Deleted", generation=lock.generation)
+        self._audit.record("abort", "ok", **about, reason=PairingTokenReason.DELETED.value, generation=lock.generation)
 
     async def _exists(self, namespace: str, lock: Lock) -> bool:
         """Return whether the rotation of a lock exists. A cache that lacks it is compared with the API server."""

@@ -5,12 +5,14 @@ import pytest
 from tallystick.errors import NotYetError
 from tallystick.fleet.api.device import DEVICES
 from tallystick.fleet.domain.copies import DEVICE, device_name
+from tallystick.fleet.domain.enrolling import Presented
 from tallystick.fleet.services.refused import DeviceRefusedError
 from tallystick.objects.ports import RefusedError
+from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
 from tallystick.pairing.domain.enrollment_values import value_id
 from tests.builders import UID
 from tests.fakes import NOON
-from tests.worlds.fleet_world import TOKEN, Agent, FleetWorld
+from tests.worlds.fleet_world import NAMESPACE, TOKEN, Agent, FleetWorld
 
 JTI = value_id(UID, 1, 1)
 
@@ -65,7 +67,7 @@ async def test_the_copy_names_the_device_its_project_and_its_key(fleet):
     assert fleet.accepts(enrolled.copy.signed_jwt)
 
 
-async def test_an_enrollment_costs_three_reads_and_two_writes(fleet):
+async def test_an_enrollment_costs_four_reads_and_two_writes(fleet):
     fleet.project()
 
     await Agent(fleet).enroll(fleet.replica(), fleet.value())
@@ -74,6 +76,7 @@ async def test_an_enrollment_costs_three_reads_and_two_writes(fleet):
         ("get", "pairingtokens"),
         ("get", "devices"),
         ("get", "pairingtokens"),
+        ("get", "devices"),
         ("replace_status", "pairingtokens"),
         ("create", "devices"),
     ]
@@ -218,6 +221,48 @@ async def test_at_most_64_devices_enroll_that_are_not_counted(fleet):
         await Agent(fleet).enroll(fleet.replica(), fleet.value())
 
     assert fleet.devices() == []
+
+
+async def test_a_replica_counts_the_devices_that_it_has_created(fleet):
+    fleet.project(maxDevices=70)
+    replica = fleet.replica()
+
+    for _ in range(70):
+        await Agent(fleet).enroll(replica, fleet.value())
+        fleet.clock.advance(1)
+    answer = await refused(Agent(fleet).enroll(fleet.replica(), fleet.value()))
+
+    target = fleet.target()
+    assert (target.devices, len(target.enrolling), len(fleet.devices())) == (69, 1, 70)
+    assert answer[0] == "device_limit"
+
+
+async def test_a_replica_does_not_count_the_place_of_another_enrollment_of_the_same_key(fleet):
+    fleet.project()
+    agent, replica = Agent(fleet), fleet.replica()
+    await agent.enroll(replica, fleet.value())
+    (place,) = fleet.target().enrolling
+    # The Device was deleted, and the key has taken a place again elsewhere. That replica was killed.
+    fleet.edit_status(enrolling=[{"name": place.name, "generation": 1, "time": "2030-01-01T12:00:30Z"}])
+
+    await Agent(fleet).enroll(replica, fleet.value())
+
+    assert (fleet.target().devices, len(fleet.target().enrolling)) == (0, 2)
+
+
+async def test_a_key_whose_device_is_counted_takes_no_second_place_by_an_older_reading(fleet):
+    fleet.project()
+    agent, replica = Agent(fleet), fleet.replica()
+    older = PairingToken.model_validate(fleet.cluster.peek(PAIRING_TOKENS, NAMESPACE, TOKEN))
+    for one in (agent, Agent(fleet)):
+        await one.enroll(replica, fleet.value())
+    before = fleet.target()
+    presented = Presented(JTI, UID, 1, 1, None, agent.name, agent.key.key_id)
+
+    taken = await fleet.replica().enrolling._places.take(presented, older)
+
+    assert (taken, fleet.target()) == (None, before)
+    assert (before.devices, len(before.enrolling)) == (1, 1)
 
 
 async def test_a_place_that_the_leader_may_give_up_is_taken_again_before_the_device_is_made(fleet):

@@ -1,11 +1,9 @@
 """What a pairing token will say: R82, R85-R90, S12 (URLs), S4 (requester), S24 (uid)."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from tallystick.pairing.api.pairing_token import Purpose
 from tallystick.pairing.domain.requester import RequesterMode
 from tallystick.pairing.domain.token_claims import Unissuable, adopted, grant, granted, why_unissuable
 from tallystick.pairing.domain.tokens import (
@@ -84,14 +82,6 @@ def test_s12_both_urls_are_always_granted_if_the_spec_gives(urls, base_url, exch
 @pytest.mark.parametrize(
     ("changes", "policy", "reason", "message"),
     [
-        pytest.param(
-            {"purpose": "DeviceProject", "useCase": None, "projectKey": "fleet01"},
-            replace(a_policy(), purposes=frozenset({Purpose.SERVICE})),
-            "PurposeNotSupported",
-            "this version issues no tokens for purpose DeviceProject, and spec.purpose cannot change; "
-            "create another PairingToken with purpose Service",
-            id="a purpose that is not served",
-        ),
         pytest.param(
             {"useCase": "mission-contrl"},
             a_policy(),

@@ -95,10 +95,10 @@ def _blocked(plan: Plan) -> Iterator[str]:
     before = batches[closed - 1]
     threshold = plan.rotation.strategy.success_threshold.rounded_up(before.last.total)
     if before.is_open and before.last.succeeded < threshold and not before.missed:
+        few = f"{before.last.succeeded} of {before.last.total} devices of batch {names[closed - 1]} succeed"
         yield (
-            f"batch {names[closed]} does not open: {before.last.succeeded} of {before.last.total} devices of batch "
-            f"{names[closed - 1]} succeed, and it needs {threshold}; lower strategy.successThreshold, or revoke or "
-            "delete the Devices that are gone"
+            f"batch {names[closed]} does not open: {few}, and it needs {threshold}; lower successThreshold, or delete "
+            "the Devices that are gone"
         )
 
 

@@ -1,4 +1,4 @@
-"""What comes next in a rotation that runs, as `tallystick rotation watch` shows it."""
+"""The next event of a rotation that runs, as `tallystick rotation watch` shows it."""
 
 from collections.abc import Sequence
 from datetime import datetime
