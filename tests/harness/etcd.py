@@ -35,21 +35,26 @@ class Etcd:
         body: Json = json.loads(base64.b64decode(found["value"]))
         return body
 
-    def put(self, resource: Resource, bodies: Iterable[Json]) -> None:
-        """Store objects, whether they exist or not."""
-        self._write("requestPut", ({"key": _key_of(resource, body), "value": _encoded(body)} for body in bodies))
+    def put(self, resource: Resource, bodies: Iterable[Json], *, at_a_time: int = AT_A_TIME) -> None:
+        """Store objects, whether they exist or not.
 
-    def remove(self, resource: Resource, bodies: Iterable[Json]) -> None:
-        """Delete objects."""
-        self._write("requestDeleteRange", ({"key": _key_of(resource, body)} for body in bodies))
+        Many of them get one version. An API server gives each write its own: a watch that ends between two objects of
+        one version would not see the second. So while a watch is open, write one at a time.
+        """
+        parts = ({"key": _key_of(resource, body), "value": _encoded(body)} for body in bodies)
+        self._write("requestPut", parts, at_a_time)
+
+    def remove(self, resource: Resource, bodies: Iterable[Json], *, at_a_time: int = AT_A_TIME) -> None:
+        """Delete objects; see `put`."""
+        self._write("requestDeleteRange", ({"key": _key_of(resource, body)} for body in bodies), at_a_time)
 
     def compact(self) -> None:
         """Forget all that was before now."""
         revision = self._call("range", {"key": _text("/")})["header"]["revision"]
         self._call("compaction", {"revision": revision, "physical": True})
 
-    def _write(self, operation: str, parts: Iterator[Json]) -> None:
-        while some := list(islice(parts, AT_A_TIME)):
+    def _write(self, operation: str, parts: Iterator[Json], at_a_time: int) -> None:
+        while some := list(islice(parts, at_a_time)):
             self._call("txn", {"success": [{operation: one} for one in some]})
 
     def _call(self, what: str, body: Json) -> Json:

@@ -151,9 +151,9 @@ def test_each_change_of_2000_devices_is_taken_without_another_listing(
     with Replica(own_plane).watching() as replica:
         poll(lambda: len(replica.cached) == MANY)
 
-        etcd.put(DEVICES, touched(devices[:500]))
-        etcd.remove(DEVICES, devices[500:1000])
-        etcd.put(DEVICES, likes_of(devices[0], range(MANY, MANY + 300)))
+        etcd.put(DEVICES, touched(devices[:500]), at_a_time=1)
+        etcd.remove(DEVICES, devices[500:1000], at_a_time=1)
+        etcd.put(DEVICES, likes_of(devices[0], range(MANY, MANY + 300)), at_a_time=1)
         poll(lambda: replica.cached == stored(own_plane))
 
         assert len(replica.cached) == MANY - 500 + 300
@@ -228,7 +228,7 @@ def test_devices_that_are_deleted_while_they_are_listed_again_are_not_kept(
 
     def remove_some_and_forget_the_rest_of_the_listing(number: int) -> None:
         if number == 3:
-            etcd.remove(DEVICES, ends)
+            etcd.remove(DEVICES, ends, at_a_time=1)
             etcd.compact()
 
     with Replica(own_plane, remove_some_and_forget_the_rest_of_the_listing).watching() as replica:
