@@ -9,7 +9,8 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONDONTWRITEBYTECODE
 
 # Three at a time, since tests wait as much as they work; file by file, in the order of tests/conftest.py.
-BESIDE := --numprocesses 3 --dist loadfile
+PROCESSES ?= 3
+BESIDE := --numprocesses $(PROCESSES) --dist loadfile
 
 # For `make test-busy`: how many busy loops, and the tests (all of them if empty).
 BUSY ?= $(shell getconf _NPROCESSORS_ONLN)

@@ -77,7 +77,7 @@ def test_old_copies_are_inactive_at_once_and_their_keys_get_the_new_one(
     assert counts_of(done) == {"succeeded": 2, "total": 2}
 
 
-def test_nothing_may_wait_once_the_old_copies_are_revoked(project: Project) -> None:
+def test_no_device_may_wait_once_the_old_copies_are_revoked(project: Project) -> None:
     waiting = {
         "strategy": {"maxConcurrency": 1},
         "openBatches": 1,

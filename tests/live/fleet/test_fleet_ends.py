@@ -6,7 +6,7 @@ from typing import Any
 
 from tallystick.crypto.keys import SigningKey
 from tallystick.schema.meta import API_VERSION
-from tests.harness.objects import wait_for_state, wait_until_gone
+from tests.harness.objects import secret_of, wait_for_state, wait_until_gone
 from tests.harness.processes import poll
 from tests.harness.system import System
 from tests.live.fleet.project_site import Camera, Project, after_older_readings, project
@@ -37,10 +37,13 @@ def test_a_revoked_token_ends_its_devices_and_its_rotation(project: Project) -> 
     }
 
 
-def test_a_higher_serial_moves_nobody_and_a_revocation_ends_the_devices_of_its_serials_only(project: Project) -> None:
+def test_a_higher_serial_moves_no_device_and_a_revocation_ends_the_devices_of_its_serials_only(
+    project: Project,
+) -> None:
     project.apply()
     first, old = project.camera(), project.value()
     project.edit(serial=2)
+    wait_for_state(project.api, project.pairing_token(), "Active")
     second = project.camera(value=project.new_value(old))
     replaced = project.client.enroll(old, SigningKey.generate("ES256"))
     moved = (first.check_in().status, second.check_in().status)
@@ -97,6 +100,7 @@ def test_no_device_is_answered_410_while_its_token_does_not_exist(project: Proje
         project.api.delete(ready_to_lose(camera)).must_succeed()
     after_older_readings()
     without = [first.check_in(), second.check_in()]
+    project.api.delete(secret_of(project.pairing_token())).must_succeed()
     project.apply()
     after_older_readings()
     of_another_token = first.check_in()

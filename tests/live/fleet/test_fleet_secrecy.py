@@ -41,7 +41,7 @@ CONTROLLER_FAULTS = (("refused", "replace_status", "tokenrotations"), ("bug", "r
 # Where the planted values must be found, by the ends of the names of the sinks, or the search proves nothing.
 CONTROLS = {
     "variable": ("controller.log", "exchange.log", "exchange environ", "exchange /metrics"),
-    "error": ("exchange.log", "controller.log"),
+    "error": ("controller.log", "/api/v1 events"),
     "name": ("tallystick.dev/v1alpha1 devices",),
 }
 

@@ -23,7 +23,7 @@ from tallystick.kube.tls import TlsSettings, client_context
 from tallystick.runtime.clock import SystemClock
 from tallystick.runtime.ids import RandomIds
 from tests.harness.installed import new_namespace
-from tests.harness.objects import must, secret_of, value_of, wait_for_reason
+from tests.harness.objects import must, secret_of, value_of
 from tests.harness.own_system import OwnSystem, breakable_system
 from tests.harness.plane import own_plane
 from tests.harness.processes import poll
@@ -117,6 +117,15 @@ class Site:
             finally:
                 process.kill()
 
+    def wait_for_gate(self, name: str) -> None:
+        """Return once a batch is done, and the next one waits for openBatches."""
+
+        def waits() -> bool:
+            conditions = self.system.admin.get(self.rotation(name)).get("status", {}).get("conditions", [])
+            return any(one["reason"] == "WaitingForBatch" for one in conditions)
+
+        poll(waits)
+
     def apply(self, file: Path) -> None:
         self.system.admin.create(yaml.safe_load(file.read_text(encoding="utf-8"))).must_succeed()
 
@@ -151,7 +160,7 @@ def test_a_plan_comes_true_while_the_api_server_restarts(site: Site) -> None:
         assert watch.stdout is not None
         first = watch.stdout.readline()  # before the rotation exists
         site.apply(file)
-        wait_for_reason(api, site.rotation("rot-1"), "WaitingForBatch", seconds=PATIENCE_SECONDS)
+        site.wait_for_gate("rot-1")
         meanwhile = site.run("plan", "rot-1")
         plane.kill_apiserver()
         outage = ""
@@ -187,7 +196,7 @@ def test_a_watch_of_a_rotation_that_is_aborted_or_deleted_ends_with_status_1(sit
     api, errors, statuses = site.system.admin, [], []
     for name in ("rot-2", "rot-3"):
         site.apply(site.a_file(name, openBatches=1, strategy={"batches": BATCHES}))
-        wait_for_reason(api, site.rotation(name), "WaitingForBatch", seconds=PATIENCE_SECONDS)
+        site.wait_for_gate(name)
         with site.watching(name) as watch:
             assert watch.stdout is not None
             watch.stdout.readline()

@@ -354,7 +354,7 @@ async def test_it_waits_as_long_as_the_api_server_requests():
 
 
 @in_virtual_time
-async def test_pauses_grow_to_a_bound_and_start_anew_after_a_watch_that_ended_in_time():
+async def test_pauses_grow_to_a_bound_and_begin_again_after_a_watch_that_ended_in_time():
     world, loop = a_world("a"), asyncio.get_running_loop()
     times: list[float] = []
 

@@ -49,7 +49,7 @@ def event(name: str, version: int) -> Json:
 
 
 def streaming(*pieces: bytes, abort: bool = False) -> Handler:
-    """Send these pieces, each by itself, and end the stream; or abort the connection instead."""
+    """Send these pieces one after the other, and end the stream; or abort the connection instead."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -105,7 +105,7 @@ def test_after_an_abort_a_device_in_progress_may_finish(device: dict[str, Any], 
         pytest.param({"generation": 3}, {}, None, id="Succeeded: never"),
     ],
 )
-def test_the_time_at_which_a_standing_changes_although_no_one_writes(
+def test_the_time_at_which_a_standing_changes_without_an_event(
     device: dict[str, Any], strategy: dict[str, Any], changes: timedelta | None
 ) -> None:
     running = a_running()
