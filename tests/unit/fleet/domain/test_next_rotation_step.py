@@ -146,6 +146,13 @@ def test_an_enrollment_by_the_old_value_delays_the_end() -> None:
     assert fleet.look() == Finish(Reason.COMPLETED, RotationState.SUCCEEDED, Counts())
 
 
+def test_an_enrollment_by_the_new_value_does_not_delay_the_end() -> None:
+    fleet = a_fleet(Strategy(), 0)
+    fleet.target = replace(fleet.target, enrolling=(Enrolling("d-x", 2, NOON),))
+
+    assert fleet.look() == Finish(Reason.COMPLETED, RotationState.SUCCEEDED, Counts())
+
+
 def test_a_revoked_target_fails_the_rotation_with_the_counts_of_before() -> None:
     fleet = a_fleet(Strategy())
     fleet.look()
