@@ -152,7 +152,9 @@ class Controllers:
             **os.environ,
             clock.VARIABLE: str(self.folder / "clock"),
             "PYTHONPATH": str(REPOSITORY),
-            "TALLYSTICK_BOOTSTRAP_KEYS": "false",  # a test that counts calls or is killed at one means its own objects
+            # A test that counts calls or is killed at one means its own objects.
+            "TALLYSTICK_BOOTSTRAP_KEYS": "false",
+            "TALLYSTICK_BOOTSTRAP_GENERATION": "0",
             **variables,
         }
         if failpoint:

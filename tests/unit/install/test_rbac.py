@@ -48,11 +48,14 @@ controller in tallystick-system may create events
 controller in tallystick-system may create joinkeys.tallystick.dev
 controller in tallystick-system may create leases.coordination.k8s.io
 controller in tallystick-system may create masterkeys.tallystick.dev
+controller in tallystick-system may create mastertokens.tallystick.dev
 controller in tallystick-system may create pairingtokens.tallystick.dev
 controller in tallystick-system may create secrets
 controller in tallystick-system may delete configmaps
+controller in tallystick-system may delete configmaps generate.token.json
 controller in tallystick-system may delete secrets
 controller in tallystick-system may get configmaps
+controller in tallystick-system may get configmaps generate.token.json
 controller in tallystick-system may get leases.coordination.k8s.io
 controller in tallystick-system may get secrets
 controller in tallystick-system may list configmaps
