@@ -13,6 +13,7 @@ Json = dict[str, Any]
 GOLDEN = """\
 controller in all namespaces may create events
 controller in all namespaces may create secrets
+controller in all namespaces may delete pairingtokens.tallystick.dev
 controller in all namespaces may delete secrets
 controller in all namespaces may get connectionconfigurations.tallystick.dev
 controller in all namespaces may get connectionconfigurations/status.tallystick.dev
@@ -65,6 +66,7 @@ controller in tallystick-system may update secrets
 controller in tallystick-system may watch secrets
 exchange in all namespaces may create events
 exchange in all namespaces may create mastertokens.tallystick.dev
+exchange in all namespaces may create pairingtokens.tallystick.dev
 exchange in all namespaces may create subjectaccessreviews.authorization.k8s.io
 exchange in all namespaces may create tokenreviews.authentication.k8s.io
 exchange in all namespaces may get connectionconfigurations.tallystick.dev
@@ -72,6 +74,7 @@ exchange in all namespaces may get mastertokens.tallystick.dev
 exchange in all namespaces may get pairingtokens.tallystick.dev
 exchange in all namespaces may update mastertokens/status.tallystick.dev
 exchange in all namespaces may update pairingtokens/status.tallystick.dev
+exchange in all namespaces may use usecases.tallystick.dev
 exchange in tallystick-system may create configmaps
 exchange in tallystick-system may get configmaps
 exchange in tallystick-system may get secrets tallystick-keyring
@@ -220,4 +223,4 @@ def test_the_controller_updates_only_objects_of_kinds_that_say_so() -> None:
     rules = [rule for rule in built_in.controller_rules(kinds) if "update" in rule["verbs"]]
 
     assert rules[0]["resources"] == [KINDS[-1].resource.plural]
-    assert [rule["resources"] for rule in built_in.controller_rules(KINDS[:1])][1:2] == [["pairingtokens/status"]]
+    assert [rule["resources"] for rule in built_in.controller_rules(KINDS[1:2])][1:2] == [["mastertokens/status"]]
