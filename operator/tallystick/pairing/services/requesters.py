@@ -1,7 +1,7 @@
 """Decide who may request a pairing token over HTTP: the admin token, or a Kubernetes identity with both permissions.
 
-The exchange writes the PairingToken with its own account, so it asks first what the caller may do. It issues no token by
-an approval from a cache: a permission that was removed is gone at once (docs/rules.md#s4, docs/rules.md#s5).
+The exchange writes the PairingToken with its own account, so it asks first what the caller may do. It issues no token
+by an approval from a cache: a permission that was removed is gone at once (docs/rules.md#s4, docs/rules.md#s5).
 """
 
 import asyncio
