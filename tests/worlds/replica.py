@@ -64,6 +64,7 @@ class ReviewingCluster(FakeCluster):
 
     rights: set[tuple[str, str, str, str, str]] = field(default_factory=set)
     reviews: list[str] = field(default_factory=list)
+    user: Json | None = None  # a user in the place of the ServiceAccount that a bearer names
 
     async def create(self, resource: Resource, body: Json, *, dry_run: bool = False) -> Json:
         if resource in (TOKEN_REVIEWS, SUBJECT_ACCESS_REVIEWS):
@@ -82,7 +83,7 @@ class ReviewingCluster(FakeCluster):
         name, _, audience = bearer_claims(spec["token"])["sub"].partition("@")
         if name == "nobody" or audience not in spec["audiences"]:
             return {"authenticated": False}
-        user = {"username": f"system:serviceaccount:edge:{name}", "uid": name, "groups": []}
+        user = self.user or {"username": f"system:serviceaccount:edge:{name}", "uid": name, "groups": []}
         return {"authenticated": True, "audiences": [audience], "user": user}
 
 

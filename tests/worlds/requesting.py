@@ -7,8 +7,11 @@ from aiohttp.test_utils import TestClient
 from tallystick.pairing.api.master_token import MASTER_TOKENS, MasterToken
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
 from tallystick.pairing.domain.admin_token import admin_master_token, new_record
+from tallystick.pairing.domain.requester_mode import RequesterMode
+from tallystick.pairing.domain.settings import PairingSettings
 from tallystick.pairing.domain.token_claims import PairingTokenClaims, grant
-from tallystick.pairing.domain.tokens import MASTER, master_claims
+from tallystick.pairing.domain.tokens import MASTER, PAIRING, master_claims
+from tallystick.pairing.feature import pairing_policy
 from tests.worlds.replica import Replica, _as_issued, a_bearer
 
 Json = dict[str, Any]
@@ -18,6 +21,17 @@ PATH = "/v1/service_trust/pairing/mission-control"
 TRIGGER_UID = "0b9f7a52-98a0-4f0e-8f5b-3c9d1d6a7a10"
 CREATE = ("create", "pairingtokens")
 USE = ("use", "usecases")
+
+
+class PolicyReplica(Replica):
+    """A replica whose tokens have their requester as subject."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.settings = PairingSettings(requester=RequesterMode.POLICY)
+        self.policy = pairing_policy((self.issuer,), self.settings)
+        self.tokens.policy = self.policy
+        self.app = self._composed()
 
 
 class Requesting:
@@ -65,6 +79,10 @@ class Requesting:
                 lambda stored, status=status: stored.update(status=status),
             )
 
+    def subject_of(self, signed: str) -> str:
+        """Verify a pairing token, and return its subject."""
+        return self.replica.signer.verify(signed, PAIRING, self.clock.now()).subject
+
     def objects(self) -> list[Json]:
         return self.cluster.all(PAIRING_TOKENS)
 
@@ -85,4 +103,4 @@ class Requesting:
 
 
 PRESS = a_bearer("press")
-__all__ = ["CREATE", "HOME", "PATH", "PRESS", "USE", "Requesting"]
+__all__ = ["CREATE", "HOME", "PATH", "PRESS", "USE", "PolicyReplica", "Replica", "Requesting"]

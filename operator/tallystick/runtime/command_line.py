@@ -20,7 +20,7 @@ def export(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...", help="Audit logs of all replicas of controller and exchange. `-` is standard input."
+            metavar="FILE", help="Audit logs of all replicas of controller and exchange. `-` is standard input."
         ),
     ],
     since: Annotated[

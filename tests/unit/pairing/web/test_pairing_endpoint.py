@@ -5,27 +5,13 @@ import pytest
 from tallystick.objects.ports import NotFoundError, RefusedError, UnavailableError
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
-from tallystick.pairing.domain.requester_mode import RequesterMode
-from tallystick.pairing.domain.settings import PairingSettings
 from tallystick.pairing.domain.tokens import PAIRING
-from tallystick.pairing.feature import pairing_policy
-from tests.worlds.replica import ISSUER, Replica, a_bearer, form
-from tests.worlds.requesting import CREATE, HOME, PATH, PRESS, USE, Requesting
+from tests.worlds.replica import Replica, a_bearer, form
+from tests.worlds.requesting import CREATE, HOME, PATH, PRESS, USE, PolicyReplica, Requesting
 
 PRESS_NAME = "system:serviceaccount:edge:press"
 ASK, ROLE = "ask an administrator for a RoleBinding to ClusterRole", "tallystick-usecase-mission-control"
 AUDIT = ("request", "refused")
-
-
-class PolicyReplica(Replica):
-    """A replica whose tokens have their requester as subject."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.settings = PairingSettings(requester=RequesterMode.POLICY)
-        self.policy = pairing_policy((self.issuer,), self.settings)
-        self.tokens.policy = self.policy
-        self.app = self._composed()
 
 
 @pytest.fixture
@@ -188,8 +174,7 @@ async def test_a_body_that_is_wrong_is_rejected_with_its_text(asking, body, text
 
 
 async def test_a_user_who_is_no_service_account_names_the_namespace(asking):
-    authenticated = {"authenticated": True, "audiences": [ISSUER], "user": {"username": "alice", "uid": "a"}}
-    asking.cluster._authenticated = lambda _: authenticated
+    asking.cluster.user = {"username": "alice", "uid": "a", "groups": []}
     asking.cluster.rights |= {("alice", *CREATE, "edge", ""), ("alice", *USE, "edge", "mission-control")}
 
     without, answer = await asking.ask(PRESS, issued=False)
