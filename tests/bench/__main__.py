@@ -25,10 +25,11 @@ from tests.bench.first_looks import first_looks
 from tests.bench.heartbeats import heartbeats
 from tests.bench.measure import Figure
 from tests.bench.profiles import profile
+from tests.bench.requests import requests
 from tests.bench.stage import Stage
 from tests.bench.workloads import Say, Size, w1_and_w8, w4, w7_and_memory
 
-WORKLOADS = ("w1", "w4", "w7", "wF", "wC", "wH", "wK", "w6")
+WORKLOADS = ("w1", "w4", "w7", "wF", "wC", "wH", "wK", "w6", "wP")
 
 
 def main() -> None:
@@ -75,6 +76,7 @@ def _measure(name: str, stage: Callable[[str], Stage], size: Size, say: Say) -> 
         "w7": (w7_and_memory, "idle"),
         "wF": (first_looks, "first-looks"),
         "wH": (heartbeats, "heartbeats"),
+        "wP": (requests, "requests"),
     }
     if name in alone:
         workload, where = alone[name]
