@@ -2,6 +2,7 @@
 
 import pytest
 
+from tallystick.exchange.limits import FailureLimits
 from tallystick.objects.ports import NotFoundError, RefusedError, UnavailableError
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
@@ -329,6 +330,15 @@ async def test_a_create_that_fails_is_answered(asking, error, status):
     asking.cluster.fail_next("create", PAIRING_TOKENS.plural, error)
 
     assert (await asking.ask(PRESS, issued=False))[0] == status
+
+
+async def test_the_holder_of_the_admin_token_is_served_whatever_else_its_address_sends():
+    asking = Requesting(PolicyReplica(limits=FailureLimits(burst=2)))
+    async with asking.replica.client() as client:
+        guesses = [(await asking.ask_by(client, "garbage", issued=False))[0] for _ in range(4)]
+        served, _ = await asking.ask_by(client, asking.admin_token())
+
+    assert (guesses[-1], served) == (429, 200)
 
 
 async def test_garbage_bearers_cost_no_api_call(asking):
