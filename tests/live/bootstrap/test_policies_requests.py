@@ -91,7 +91,8 @@ def test_the_controller_deletes_only_what_the_exchange_made_and_what_expired(
         requested(exchange, namespace, name)
     else:
         admin.create(body).must_succeed()
-    controller.merge(body, {"status": {"state": state, "serial": 1}}, subresource="status").must_succeed()
+    stored = admin.get(body) | {"status": {"state": state, "serial": 1}}
+    controller.update(stored, subresource="status").must_succeed()
 
     answer = controller.delete(body, dry_run=True)
 
