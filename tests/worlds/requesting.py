@@ -40,10 +40,15 @@ class Requesting:
     def __init__(self, replica: Replica | None = None) -> None:
         self.replica = replica or Replica()
         self.cluster, self.clock = self.replica.cluster, self.replica.clock
+        self.clock.pause = self._pause  # type: ignore[method-assign]
         self.cluster.rights |= {
             ("press", *CREATE, "edge", ""),
             ("press", *USE, "edge", "mission-control"),
         }
+
+    async def _pause(self, seconds: float) -> None:
+        """Let time pass while the exchange waits, as it does: a token that is never issued ends the wait."""
+        self.clock.advance(seconds)
 
     async def ask(self, bearer: str | None, *, path: str = PATH, body: Json | None = None, issued: bool = True) -> Any:
         """Send a request; return the status and the body of the response."""

@@ -252,9 +252,10 @@ async def test_s27_an_admin_token_of_another_namespace_is_refused_and_costs_no_c
 
 
 async def test_the_61st_request_of_a_caller_within_a_minute_waits(asking):
+    began = asking.clock.monotonic()
     async with asking.replica.client() as client:
         statuses = [(await asking.ask_by(client, PRESS))[0] for _ in range(60)]
-        asking.clock.advance(59)
+        asking.clock.advance(began + 59 - asking.clock.monotonic())
         limited, body = await asking.ask_by(client, PRESS, issued=False)
         retry_after = asking.headers["Retry-After"]
         asking.clock.advance(1)
@@ -269,19 +270,7 @@ async def test_the_61st_request_of_a_caller_within_a_minute_waits(asking):
     )
 
 
-class _Waits:
-    """A clock whose pauses take time, as those of a real one."""
-
-    def __init__(self, clock):
-        self._clock = clock
-
-    async def __call__(self, seconds):
-        self._clock.advance(seconds)
-
-
 async def test_a_token_that_is_not_issued_in_5_seconds_is_503_with_the_name_of_its_object(asking):
-    asking.clock.pause = _Waits(asking.clock)
-
     status, body = await asking.ask(PRESS, issued=False)
 
     (stored,) = asking.objects()
