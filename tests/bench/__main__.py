@@ -26,10 +26,11 @@ from tests.bench.fleet.figures import w3
 from tests.bench.heartbeats import heartbeats
 from tests.bench.measure import Figure
 from tests.bench.profiles import profile
+from tests.bench.requests import requests
 from tests.bench.stage import Stage
 from tests.bench.workloads import Say, Size, w1_and_w8, w4, w7_and_memory
 
-WORKLOADS = ("w1", "w4", "w7", "wF", "wC", "wH", "wK", "w6", "w3")
+WORKLOADS = ("w1", "w4", "w7", "wF", "wC", "wH", "wK", "w6", "w3", "wP")
 
 
 def main() -> None:
@@ -78,6 +79,7 @@ def _measure(name: str, stage: Callable[[str], Stage], size: Size, say: Say) -> 
         "wF": (first_looks, "first-looks"),
         "wH": (heartbeats, "heartbeats"),
         "w3": (w3, "fleet"),
+        "wP": (requests, "requests"),
     }
     if name in alone:
         workload, where = alone[name]

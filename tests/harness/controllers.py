@@ -121,15 +121,16 @@ class Controllers:
             poll(lambda: process.leads)
             yield process
 
-    def die(self, failpoint: str, *, first: Callable[[], object] = lambda: None) -> None:
+    def die(self, failpoint: str, *, first: Callable[[], object] = lambda: None, **variables: str) -> None:
         """Run a controller that is killed at a call, and return when it has ended.
 
         Args:
             failpoint: The call.
             first: What to do while it runs, such as an edit that leads it to that call.
+            variables: Further variables of its environment.
         """
         self.admin.delete(LEASE)  # what the one before has left of it would only be waited for
-        process = self._spawn(failpoint)
+        process = self._spawn(failpoint, **variables)
         try:
             first()
             poll(lambda: process.ended)
@@ -152,7 +153,9 @@ class Controllers:
             **os.environ,
             clock.VARIABLE: str(self.folder / "clock"),
             "PYTHONPATH": str(REPOSITORY),
-            "TALLYSTICK_BOOTSTRAP_KEYS": "false",  # a test that counts calls or is killed at one means its own objects
+            # A test that counts calls or is killed at one means its own objects.
+            "TALLYSTICK_BOOTSTRAP_KEYS": "false",
+            "TALLYSTICK_BOOTSTRAP_GENERATION": "0",
             **variables,
         }
         if failpoint:

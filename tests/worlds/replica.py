@@ -55,23 +55,35 @@ ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"
 GENEROUS = FailureLimits(burst=1000)
 
 
+@dataclass
 class ReviewingCluster(FakeCluster):
-    """A cluster that also answers TokenReviews and SubjectAccessReviews: `watcher` may introspect in `edge`."""
+    """A cluster that also answers TokenReviews and SubjectAccessReviews: `watcher` may introspect in `edge`.
+
+    `rights` are further ones: the name of an account, the verb, the kind, the namespace, and the name of the object.
+    """
+
+    rights: set[tuple[str, str, str, str, str]] = field(default_factory=set)
+    reviews: list[str] = field(default_factory=list)
+    user: Json | None = None  # a user in the place of the ServiceAccount that a bearer names
 
     async def create(self, resource: Resource, body: Json, *, dry_run: bool = False) -> Json:
+        if resource in (TOKEN_REVIEWS, SUBJECT_ACCESS_REVIEWS):
+            self.reviews.append(resource.plural)
         if resource == TOKEN_REVIEWS:
             return {"status": self._authenticated(body["spec"])}
         if resource == SUBJECT_ACCESS_REVIEWS:
             asked = body["spec"]["resourceAttributes"]
-            allowed = body["spec"]["user"].endswith(":watcher") and asked["namespace"] == "edge"
-            return {"status": {"allowed": allowed and asked["verb"] == "introspect"}}
+            account = body["spec"]["user"].rpartition(":")[2]
+            introspects = account == "watcher" and asked["namespace"] == "edge" and asked["verb"] == "introspect"
+            right = (account, asked["verb"], asked["resource"], asked["namespace"], asked.get("name", ""))
+            return {"status": {"allowed": introspects or right in self.rights}}
         return await super().create(resource, body, dry_run=dry_run)
 
     def _authenticated(self, spec: Json) -> Json:
         name, _, audience = bearer_claims(spec["token"])["sub"].partition("@")
         if name == "nobody" or audience not in spec["audiences"]:
             return {"authenticated": False}
-        user = {"username": f"system:serviceaccount:edge:{name}", "uid": name, "groups": []}
+        user = self.user or {"username": f"system:serviceaccount:edge:{name}", "uid": name, "groups": []}
         return {"authenticated": True, "audiences": [audience], "user": user}
 
 
@@ -140,6 +152,7 @@ class Replica:
             wrong_types=WrongTypes(verifier, judges, ctx),
             external_urls=self.policy.external_urls,
             settings=self.settings,
+            callers=callers,
         )
         parts = exchange_parts([feature.exchange for feature in FEATURES], of_features, judges)
         self.background = [task for part in parts for task in part.background]

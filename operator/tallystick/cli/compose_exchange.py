@@ -72,6 +72,7 @@ def compose_exchange(ports: Ports, settings: Settings, features: Sequence[Featur
         token_types=types,
         wrong_types=WrongTypes(verifier, judges, ctx),
         settings=settings,
+        callers=callers,
         files=ports.files,
     )
     parts = exchange_parts([feature.exchange for feature in features], of_features, judges)

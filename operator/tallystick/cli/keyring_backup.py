@@ -11,8 +11,9 @@ import yaml
 from tallystick.crypto.keyring import Keyring, KeyringError
 from tallystick.errors import TallystickError
 from tallystick.kube.client import KubeCluster
-from tallystick.objects.labels import KEYRING_SECRET, MISSING_KEYS_ANNOTATION
+from tallystick.objects.labels import BOOTSTRAP_ANNOTATION, KEYRING_SECRET, MISSING_KEYS_ANNOTATION
 from tallystick.objects.ports import Json, NotFoundError
+from tallystick.pairing.domain.admin_token import mark
 from tallystick.registry import KINDS
 from tallystick.runtime.clock import SystemClock
 from tallystick.runtime.files import write_new_file
@@ -134,16 +135,21 @@ def merged(backup: Keyring, present: Keyring) -> Keyring:
 async def store(cluster: KubeCluster, namespace: str, held: Json | None, keyring: Keyring, backup: Json) -> None:
     """Write the keyring: a new Secret as in the backup, or into the Secret exactly as it was read.
 
-    All else that the Secret holds stays: labels, annotations and data of others.
+    All else that the Secret holds stays: labels, annotations and data of others. A backup may be older than the last
+    admin token, so a new Secret is marked in place of its record: no second token is made (docs/rules.md#s27).
     """
+    marked = {BOOTSTRAP_ANNOTATION: mark(SystemClock().now()).to_text()}
     if held is not None:
-        await cluster.replace(SECRETS, {**held, "data": {**(held.get("data") or {}), **keyring_data(keyring)}})
+        annotations = marked | (held["metadata"].get("annotations") or {})
+        data = {**(held.get("data") or {}), **keyring_data(keyring)}
+        metadata = {**held["metadata"], "annotations": annotations}
+        await cluster.replace(SECRETS, {**held, "metadata": metadata, "data": data})
         return
     fresh = keyring_secret(keyring, namespace)
     meta, kept = fresh["metadata"], _manifest(backup)["metadata"]
     labels = {**kept["labels"], **meta["labels"]}
     data = {**(backup.get("data") or {}), **fresh["data"]}
-    body = {**fresh, "metadata": {**meta, "labels": labels, "annotations": kept["annotations"]}, "data": data}
+    body = {**fresh, "metadata": {**meta, "labels": labels, "annotations": kept["annotations"] | marked}, "data": data}
     await cluster.create(SECRETS, body)
 
 

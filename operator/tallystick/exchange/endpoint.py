@@ -33,8 +33,8 @@ class Endpoint:
         outcomes: The values of the metric label `outcome` beside those of all endpoints.
         may_repeat: The parameters that a request may have more than once.
         credential: The place of the credential by which failures of senders are limited: `bearer` for a token of ours
-            in the header (scheme Bearer or DPoP), `caller` for a ServiceAccount token there, or the name of the form
-            field that holds a token of ours. Default: failures are limited by address.
+            in the header (scheme Bearer or DPoP), `caller` for a ServiceAccount token there or one of ours, or the name
+            of the form field that holds a token of ours. Default: failures are limited by address.
         discovery_url: The member of the discovery document that holds its URL (RFC 8414, section 2). Default: none.
         discovery: Further members of the discovery document.
     """

@@ -11,6 +11,7 @@ from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.ports import Cluster, Ids
 from tallystick.runtime.renewed_files import RenewedFiles
+from tallystick.tokens.callers import Callers
 from tallystick.tokens.signer import Signer
 from tallystick.tokens.token_type import Judge, TokenType
 from tallystick.tokens.wrong_types import WrongTypes
@@ -47,6 +48,7 @@ class ExchangeContext(Generic[S]):
         token_types: The types of tokens of all features.
         wrong_types: Rejects tokens of other types where one type is exchanged.
         settings: The settings of the feature.
+        callers: Authenticates and authorizes Kubernetes identities.
         files: Reads files again that another program renews.
     """
 
@@ -61,6 +63,7 @@ class ExchangeContext(Generic[S]):
     token_types: tuple[TokenType, ...]
     wrong_types: WrongTypes
     settings: S
+    callers: Callers
     files: RenewedFiles = field(default_factory=RenewedFiles)
 
 

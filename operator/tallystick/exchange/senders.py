@@ -67,20 +67,21 @@ class Senders:
         if not in_header and not waits and not request.content.is_eof():
             return None
         try:
-            if endpoint.credential == CALLER:
-                return self.callers.approved(bearer_of(request))
             unverified = await _token_of(request, endpoint)
+            approved = self.callers.approved(unverified) if unverified and endpoint.credential == CALLER else None
         except (ExchangeRefusedError, web.HTTPException):
             return None
-        if unverified is None:
-            return None
+        if unverified is None or approved is not None:
+            return approved
         verified = self.verifier.verified(unverified, self.clock.now())
         # Many instances share a connection token. One that fails elsewhere does not slow down the others.
         return None if verified is None else f"{verified.token_id} {source_of(request.remote)}"
 
 
 async def _token_of(request: web.Request, endpoint: Endpoint) -> str | None:
-    """Return the token of ours that a request presents, unverified, in its header or in its form."""
+    """Return the token that a request presents, unverified, in its header or in its form."""
+    if endpoint.credential == CALLER:
+        return bearer_of(request)
     if endpoint.credential == BEARER:
         presented = presented_token(request)
         return None if presented is None else presented.unverified

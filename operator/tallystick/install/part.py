@@ -44,6 +44,7 @@ class InstallPart:
         policies: Admission policies and their bindings, in the order in which they are installed.
         obsolete: Objects of an installation with other settings, which are deleted if they exist.
         home_rules: RBAC rules in the operator's own namespace, by `controller` and `exchange`.
+        served_rules: RBAC rules in the namespaces that the operator serves, by `controller` and `exchange`.
         roles: ClusterRoles for people to bind.
         probes: The conditions that the installer waits for, by a text that completes "waiting until ...".
     """
@@ -51,6 +52,7 @@ class InstallPart:
     policies: Sequence[Json] = ()
     obsolete: Sequence[Json] = ()
     home_rules: Mapping[str, Sequence[Json]] = field(default_factory=dict)
+    served_rules: Mapping[str, Sequence[Json]] = field(default_factory=dict)
     roles: Sequence[Json] = ()
     probes: Mapping[str, Probe] = field(default_factory=dict)
 
@@ -58,6 +60,11 @@ class InstallPart:
 def home_rules(parts: Iterable[InstallPart], component: str) -> list[Json]:
     """Return the rules that the features add to a component in the operator's own namespace."""
     return [rule for part in parts for rule in part.home_rules.get(component, ())]
+
+
+def served_rules(parts: Iterable[InstallPart], component: str) -> list[Json]:
+    """Return the rules that the features add to a component in the namespaces that the operator serves."""
+    return [rule for part in parts for rule in part.served_rules.get(component, ())]
 
 
 def refuses(resource: Resource, body: Json, text: str) -> Probe:

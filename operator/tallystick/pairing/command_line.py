@@ -27,6 +27,26 @@ _INSTALLED_REQUESTER = Flag(
     option=Annotated[RequesterMode, typer.Option(help=_SUBJECT)],
     default=RequesterMode.POLICY,
 )
+_BOOTSTRAP = (
+    Flag(
+        name="bootstrap_generation",
+        option=Annotated[
+            int | None,
+            typer.Option(
+                help="Number of the first admin token. Raise it by 1 to permit another one; 0 permits none. Default: 1."
+            ),
+        ],
+    ),
+    Flag(
+        name="bootstrap_token_delete_in_minutes",
+        option=Annotated[
+            int | None,
+            typer.Option(
+                help="Minutes after which the Secret `token.json` with the admin token is deleted (1-15). Default: 1."
+            ),
+        ],
+    ),
+)
 
 
 def pair(
@@ -71,9 +91,9 @@ def pair(
 
 COMMAND_LINE = CommandLine(
     flags={
-        "controller": (_USE_CASES_FILE, _REQUESTER),
+        "controller": (_USE_CASES_FILE, _REQUESTER, *_BOOTSTRAP),
         "exchange": (_USE_CASES_FILE, _REQUESTER),
-        "up": (_INSTALLED_REQUESTER, _USE_CASES_FILE),
+        "up": (_INSTALLED_REQUESTER, _USE_CASES_FILE, *_BOOTSTRAP),
         "manifests": (_INSTALLED_REQUESTER,),
     },
     commands=(pair,),

@@ -9,6 +9,7 @@ import yaml
 
 from tallystick.cli import keyring_backup
 from tallystick.cli.keyring_backup import KeysError, ids, in_use, merged, read_backup, store, stored, write_backup
+from tallystick.objects.labels import BOOTSTRAP_ANNOTATION
 from tallystick.objects.ports import ConflictError, RefusedError
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.schema.builtin import SECRETS
@@ -164,6 +165,25 @@ def test_keyrings_of_two_issuers_do_not_merge():
         merged(a_keyring("first"), a_keyring("second", issuer="https://other.example.com"))
 
 
+async def test_s27_a_restored_keyring_is_marked_unless_the_record_is_still_there():
+    cluster, backup = FakeCluster(), a_secret("first")
+    record = {BOOTSTRAP_ANNOTATION: '{"generation":2}'}
+    backup["metadata"]["annotations"] = dict(record)
+    await store(cluster, NAMESPACE, None, a_keyring("first"), backup)
+    created = cluster.peek(SECRETS, NAMESPACE, NAME)
+
+    damaged = cluster.edit(SECRETS, NAMESPACE, NAME, lambda body: body["metadata"].update(annotations=record))
+    await store(cluster, NAMESPACE, damaged, a_keyring("first"), backup)
+    kept = cluster.peek(SECRETS, NAMESPACE, NAME)
+    bare = cluster.edit(SECRETS, NAMESPACE, NAME, lambda body: body["metadata"].update(annotations={}))
+    await store(cluster, NAMESPACE, bare, a_keyring("first"), backup)
+    added = cluster.peek(SECRETS, NAMESPACE, NAME)
+
+    assert kept["metadata"]["annotations"] == record
+    for marked in (created, added):
+        assert "markedTime" in marked["metadata"]["annotations"][BOOTSTRAP_ANNOTATION]
+
+
 async def test_a_lost_secret_is_created_as_in_the_backup_and_a_present_one_keeps_what_others_wrote():
     cluster = FakeCluster()
     backup = a_secret("first")
@@ -175,7 +195,9 @@ async def test_a_lost_secret_is_created_as_in_the_backup_and_a_present_one_keeps
     await store(cluster, NAMESPACE, cluster.peek(SECRETS, NAMESPACE, NAME), a_keyring("second"), backup)
     replaced = cluster.peek(SECRETS, NAMESPACE, NAME)
 
-    assert created["metadata"]["annotations"] == replaced["metadata"]["annotations"] == {"team": "trust"}
+    mark = created["metadata"]["annotations"][BOOTSTRAP_ANNOTATION]
+    kept = {"team": "trust", BOOTSTRAP_ANNOTATION: mark}
+    assert created["metadata"]["annotations"] == replaced["metadata"]["annotations"] == kept
     assert (replaced["data"]["notes"], ids(stored_keyring(replaced))) == ("aGVsbG8=", {SECOND})
 
 

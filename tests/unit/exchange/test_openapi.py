@@ -19,6 +19,7 @@ from tallystick.exchange.openapi import openapi, openapi_text
 from tallystick.exchange.responses import HTTP_ERRORS, NOT_YET_CODES
 from tallystick.fleet.web.problems import CHECK_IN, ENROLLMENT
 from tallystick.objects.ports import UnavailableError
+from tallystick.pairing.web.pairing_endpoint import REFUSALS as REFUSED_REQUESTS
 from tallystick.registry import FEATURES, TOKEN_TYPES
 from tests.unit.test_house import modules
 from tests.worlds.replica import Replica, a_bearer, form
@@ -72,7 +73,7 @@ def schema_of(method: str, path: str, status: str) -> Json:
 
 def codes_in_the_code() -> set[str]:
     """Every error code that a refusal is made with, whatever it is made by."""
-    found = set(NOT_YET_CODES) | set(REFUSALS) | set(ENROLLMENT) | set(CHECK_IN)
+    found = set(NOT_YET_CODES) | set(REFUSALS) | set(REFUSED_REQUESTS) | set(ENROLLMENT) | set(CHECK_IN)
     found |= {code for code, _ in HTTP_ERRORS.values()}
     for name, tree in modules():
         for node in ast.walk(tree):

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from tallystick.objects.ports import RefusedError
 from tests.fakes import NOON, AuditLine
+from tests.unit.golden.bootstrap_scenarios import BOOTSTRAP_SCENARIOS, REQUEST_SCENARIOS
 from tests.unit.golden.fleet_scenarios import FLEET_SCENARIOS
 from tests.unit.golden.key_scenarios import KEY_SCENARIOS
 from tests.unit.golden.product import SECRETS, SigningKey, care_for_keys_twice, written_by
@@ -220,6 +221,7 @@ CONTROLLER: tuple[Callable[[], Awaitable[list[AuditLine]]], ...] = (
     connection_is_deleted,
     connection_finds_a_foreign_secret,
     care_for_keys_twice,
+    *BOOTSTRAP_SCENARIOS,
     *KEY_SCENARIOS,
     *ROTATION_SCENARIOS,
 )
@@ -229,5 +231,6 @@ EXCHANGE: tuple[Callable[[], Awaitable[list[AuditLine]]], ...] = (
     introspections,
     revocations,
     heartbeats,
+    *REQUEST_SCENARIOS,
     *FLEET_SCENARIOS,
 )

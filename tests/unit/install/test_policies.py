@@ -62,6 +62,7 @@ def test_the_requester_is_left_alone_in_service_account_mode_and_use_cases_are_n
     assert guard_texts(TRUSTING) == [
         VALIDATION_IS_IN_FORCE,
         "you cannot request this use case in this namespace; ask an administrator for a RoleBinding",
+        "only the exchange can set the annotation tallystick.dev/made-by; remove it",
     ]
 
 

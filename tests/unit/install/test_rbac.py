@@ -13,6 +13,7 @@ Json = dict[str, Any]
 GOLDEN = """\
 controller in all namespaces may create events
 controller in all namespaces may create secrets
+controller in all namespaces may delete pairingtokens.tallystick.dev
 controller in all namespaces may delete secrets
 controller in all namespaces may get connectionconfigurations.tallystick.dev
 controller in all namespaces may get connectionconfigurations/status.tallystick.dev
@@ -58,11 +59,14 @@ controller in tallystick-system may create events
 controller in tallystick-system may create joinkeys.tallystick.dev
 controller in tallystick-system may create leases.coordination.k8s.io
 controller in tallystick-system may create masterkeys.tallystick.dev
+controller in tallystick-system may create mastertokens.tallystick.dev
 controller in tallystick-system may create pairingtokens.tallystick.dev
 controller in tallystick-system may create secrets
 controller in tallystick-system may delete configmaps
+controller in tallystick-system may delete configmaps generate.token.json
 controller in tallystick-system may delete secrets
 controller in tallystick-system may get configmaps
+controller in tallystick-system may get configmaps generate.token.json
 controller in tallystick-system may get leases.coordination.k8s.io
 controller in tallystick-system may get secrets
 controller in tallystick-system may list configmaps
@@ -73,6 +77,7 @@ controller in tallystick-system may watch secrets
 exchange in all namespaces may create devices.tallystick.dev
 exchange in all namespaces may create events
 exchange in all namespaces may create mastertokens.tallystick.dev
+exchange in all namespaces may create pairingtokens.tallystick.dev
 exchange in all namespaces may create subjectaccessreviews.authorization.k8s.io
 exchange in all namespaces may create tokenreviews.authentication.k8s.io
 exchange in all namespaces may get connectionconfigurations.tallystick.dev
@@ -83,6 +88,7 @@ exchange in all namespaces may get tokenrotations.tallystick.dev
 exchange in all namespaces may update devices/status.tallystick.dev
 exchange in all namespaces may update mastertokens/status.tallystick.dev
 exchange in all namespaces may update pairingtokens/status.tallystick.dev
+exchange in all namespaces may use usecases.tallystick.dev
 exchange in tallystick-system may create configmaps
 exchange in tallystick-system may get configmaps
 exchange in tallystick-system may get secrets tallystick-keyring
@@ -251,4 +257,4 @@ def test_the_controller_updates_only_objects_of_kinds_that_say_so() -> None:
     rules = [rule for rule in built_in.controller_rules(kinds) if "update" in rule["verbs"]]
 
     assert rules[0]["resources"] == [KINDS[-1].resource.plural]
-    assert [rule["resources"] for rule in built_in.controller_rules(KINDS[:1])][1:2] == [["pairingtokens/status"]]
+    assert [rule["resources"] for rule in built_in.controller_rules(KINDS[1:2])][1:2] == [["mastertokens/status"]]

@@ -6,12 +6,13 @@ import pytest
 
 from tallystick.errors import NotYetError
 from tallystick.objects.ports import UnavailableError
-from tallystick.tokens.callers import Caller, Callers
+from tallystick.tokens.callers import Caller, Callers, Permission
 from tests.builders import ISSUER
 from tests.fakes import FakeClock
 from tests.worlds.reviews import GATEWAY, ReviewingCluster, a_bearer
 
 CALLER = Caller(GATEWAY, "u1", ())
+INTROSPECT = Permission("introspect", "mastertokens", "edge")
 
 
 @pytest.fixture
@@ -145,7 +146,7 @@ async def test_the_oldest_answers_go_when_there_are_many(callers, cluster):
 
 
 async def test_s16_the_access_review_names_verb_kind_and_namespace(callers, cluster):
-    assert await callers.is_allowed(CALLER, "introspect", "mastertokens", "edge") is True
+    assert await callers.is_allowed(CALLER, INTROSPECT) is True
 
     assert cluster.reviews[0]["spec"] == {
         "user": GATEWAY,
@@ -171,18 +172,44 @@ async def test_s16_permission_is_asked_for_each_kind_namespace_and_caller_and_ke
     ]
     for _ in range(2):
         for caller, plural, namespace in asked:
-            await callers.is_allowed(caller, "introspect", plural, namespace)
+            await callers.is_allowed(caller, Permission("introspect", plural, namespace))
     within = len(cluster.calls)
     clock.advance(11)
-    await callers.is_allowed(*asked[0][:1], "introspect", *asked[0][1:])
+    await callers.is_allowed(CALLER, INTROSPECT)
 
     assert (within, len(cluster.calls)) == (4, 5)
+
+
+async def test_s4_groups_and_further_attributes_of_the_caller_are_passed_on(callers, cluster):
+    scopes = {"scopes.authorization.openshift.io": ["user:info"]}
+    cluster.status["user"] |= {"groups": ["team-a"], "extra": scopes}
+    caller = await callers.authenticate(a_bearer())
+
+    await callers.is_allowed(caller, Permission("use", "usecases", "edge", "mission-control"))
+
+    asked = cluster.reviews[-1]["spec"]
+    assert (asked["groups"], asked["extra"]) == (["team-a"], scopes)
+    assert (asked["resourceAttributes"]["verb"], asked["resourceAttributes"]["name"]) == ("use", "mission-control")
+
+
+async def test_s4_an_approval_is_asked_for_afresh_and_a_denial_may_be_a_second_old(callers, cluster):
+    for _ in range(2):
+        assert await callers.authenticate(a_bearer(), afresh=True) == CALLER
+        assert await callers.is_allowed(CALLER, INTROSPECT, afresh=True)
+    approved = len(cluster.calls)
+    cluster.allowed, cluster.status = False, {}
+
+    for _ in range(2):
+        assert await callers.authenticate(a_bearer(), afresh=True) is None
+        assert not await callers.is_allowed(CALLER, INTROSPECT, afresh=True)
+
+    assert (approved, len(cluster.calls)) == (4, 6)
 
 
 async def test_a_permission_that_is_not_given_is_none(callers, cluster):
     cluster.allowed = False
 
-    assert await callers.is_allowed(CALLER, "introspect", "mastertokens", "edge") is False
+    assert await callers.is_allowed(CALLER, INTROSPECT) is False
 
 
 async def test_a_silent_api_server_is_reported_as_not_yet_and_is_not_kept(callers, cluster):

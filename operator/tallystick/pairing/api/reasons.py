@@ -82,3 +82,13 @@ class PairingEventReason(StrEnum):
 
     MASTER_TOKEN_REJECTED = "MasterTokenRejected"  # noqa: S105 - a reason
     """The API server rejects the MasterToken of a redemption: a quota, a policy, a webhook or RBAC."""
+
+
+class BootstrapReason(StrEnum):
+    """Reasons of Warning events about the ConfigMap that asks for the first admin token, beside SecretConflict."""
+
+    TRIGGER_IGNORED = "BootstrapTriggerIgnored"
+    """The controller makes no admin token for this ConfigMap, and leaves it where it is."""
+
+    MASTER_TOKEN_CONFLICT = "MasterTokenConflict"  # noqa: S105 - a reason
+    """A MasterToken of the name exists, and it is not that of the admin token."""

@@ -6,13 +6,14 @@ from tallystick.objects.conditions import Description
 from tallystick.pairing.api.master_token import MasterToken, MasterTokenState
 from tallystick.pairing.api.pairing_token import PairingToken, PairingTokenState
 from tallystick.pairing.domain.messages import Trust, master_readiness, readiness_of
+from tallystick.pairing.domain.pairing_request import unused_until
 from tallystick.pairing.domain.redemption import RECORD_WITHIN, record_may_be_made
 from tallystick.pairing.domain.validity import why_master_invalid
 from tallystick.tokens.validity import Invalid
 
 
 def describe_pairing_token(token: PairingToken, now: datetime, master: MasterToken | None = None) -> Description:
-    """Describe a token by its state; it is due again when it expires.
+    """Describe a token by its state; it is due again when it expires, or when it is deleted because it is unused.
 
     Args:
         token: The object.
@@ -23,7 +24,7 @@ def describe_pairing_token(token: PairingToken, now: datetime, master: MasterTok
         return _describe_used(token, now, master)
     # The expiry of an earlier serial is not due. It may be in the past, and would requeue the object without end.
     active = token.status.state is PairingTokenState.ACTIVE and token.status.serial == token.spec.serial
-    return Description(readiness_of(token), requeue_at=token.status.expiration_time if active else None)
+    return Description(readiness_of(token), requeue_at=token.status.expiration_time if active else unused_until(token))
 
 
 def trust_of(token: PairingToken, master: MasterToken | None, now: datetime) -> Trust:

@@ -62,9 +62,7 @@ class PairingIssuer:
 
     def pairing_secret(self, token: PairingToken, grant: PairingTokenClaims) -> Json:
         """Sign a pairing token and return its Secret. The same claims give the same bytes (RFC 6979)."""
-        claims = pairing_claims(grant, self._signer.issuer)
-        signed = self._signer.sign(claims, profile=grant.profile, key_id=grant.key_id)
-        return pairing_secret(token, grant, signed, self._ca_pem())
+        return pairing_secret(token, grant, self._signed(grant), self._ca_pem())
 
     def claims_digest(self, grant: PairingTokenClaims) -> str:
         """Return the fingerprint of the claims."""
@@ -72,12 +70,23 @@ class PairingIssuer:
 
     def secret_as_issued(self, token: PairingToken) -> Json | None:
         """Return the Secret of the token on record; None if its claims cannot be signed again (docs/rules.md#s3)."""
+        grant = self._as_issued(token)
+        return self.pairing_secret(token, grant) if grant is not None else None
+
+    def signed_as_issued(self, token: PairingToken) -> str | None:
+        """Return the token on record, byte for byte; None if its claims cannot be signed again."""
+        grant = self._as_issued(token)
+        return self._signed(grant) if grant is not None else None
+
+    def _as_issued(self, token: PairingToken) -> PairingTokenClaims | None:
         grant = granted(token, self.policy)
         if grant is None or self.claims_digest(grant) != token.status.claims_digest:
             return None
-        if self.keyring.by_id(grant.key_id) is None:
-            return None
-        return self.pairing_secret(token, grant)
+        return grant if self.keyring.by_id(grant.key_id) is not None else None
+
+    def _signed(self, grant: PairingTokenClaims) -> str:
+        claims = pairing_claims(grant, self._signer.issuer)
+        return self._signer.sign(claims, profile=grant.profile, key_id=grant.key_id)
 
     def adopt(self, token: PairingToken, secret: Mapping[str, Any], now: datetime) -> PairingTokenClaims | None:
         """Return the claims in the Secret of an earlier, unfinished issue of this serial; None if it is damaged."""

@@ -18,6 +18,7 @@ from tallystick.exchange.openapi_parts import (
 )
 from tallystick.exchange.requests import MOST_AUDIENCES, SCOPE
 from tallystick.pairing.domain.token_claims import TOKEN_PATH
+from tallystick.pairing.web.pairing_openapi import PAIRING_FORM, REQUESTER_SCHEMES
 from tallystick.pairing.web.token_endpoint import (
     ACCESS_TOKEN_TYPE,
     CLIENT_ID,
@@ -110,13 +111,17 @@ TOKEN = Endpoint(
     },
 )
 API = ApiPart(
-    abilities=("redeem a pairing token for its master token, and introspect, revoke and verify both",),
+    abilities=(
+        "request a pairing token",
+        "redeem a pairing token for its master token, and introspect, revoke and verify both",
+    ),
     tokens=("pairing token", "master token"),
-    endpoints=(TOKEN,),
+    endpoints=(TOKEN, PAIRING_FORM),
     ready={
         "useCases": text(
             "The SHA-256 digest of the use-case table. All replicas must return the same value.",
             pattern="^[0-9a-f]{64}$",
         )
     },
+    security_schemes=REQUESTER_SCHEMES,
 )

@@ -96,3 +96,8 @@ def test_a_table_cannot_be_used_with(table):
 @pytest.mark.parametrize("ttl", ["1m", "87600h"])
 def test_the_bounds_of_a_life_are_those_of_the_schema(ttl):
     assert use_cases(a_table(masterTokenTTL=ttl)).get("mission-control") is not None
+
+
+def test_s27_the_use_case_of_the_admin_token_is_reserved():
+    with pytest.raises(InvalidSettingError, match="the name bootstrap-admin is reserved for the first admin token"):
+        use_cases(a_table(name="bootstrap-admin"))
