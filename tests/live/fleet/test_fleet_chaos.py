@@ -133,10 +133,11 @@ def test_at_every_check_in_each_agent_holds_an_accepted_copy(
             fleet = running.result()
 
         kills, counts = herd.kills - before, fleet.network.counts
+        outcomes = {outcome.value: number for outcome, number in fleet.outcomes.items()}
         figure(
             f"run {number + 1}: {size} agents, {dict(kills)} killed, {counts['lost']} answers lost, "
             f"{counts['doubled']} requests doubled, {fleet.checked} check-ins each with an accepted copy, "
-            f"{dict(fleet.outcomes)}, {len(versions)} versions of the rotations"
+            f"{outcomes}, {len(versions)} versions of the rotations"
         )
         assert fleet.without == []
         counted = [counts_of(body["status"]) for body in versions if "devices" in body.get("status", {})]
