@@ -5,9 +5,12 @@ PYTHON ?= python3
 UV := .tools/bin/uv
 RUN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
+# The tests start some hundred Python processes. Without byte code, each one compiles all that it imports: a second.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Three at a time, since tests wait as much as they work; file by file, in the order of tests/conftest.py.
-BESIDE := --numprocesses 3 --dist loadfile
+PROCESSES ?= 3
+BESIDE := --numprocesses $(PROCESSES) --dist loadfile
 
 # For `make test-busy`: how many busy loops, and the tests (all of them if empty).
 BUSY ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -46,8 +49,9 @@ mutations: .venv/ready ## Remove each security rule from a copy of the code: its
 kstatus: .venv/ready ## Compute the table of docs/status.md with the Go code of kstatus (needs Go; builds for some minutes).
 	@$(RUN)/python -m tests.kstatus
 
-interop: .venv/ready ## Sign, verify and open in Python, Node.js and Go what the others signed and sealed (needs Node.js and Go).
+interop: .venv/ready ## Try keys between Python, Node.js and Go, and kill the device of examples/04-fleet (needs Node.js and Go).
 	@$(RUN)/python -m tests.interop
+	@$(RUN)/python -m tests.interop.device
 
 check: .venv/ready ## Lint, types and the rule of imports.
 	@$(RUN)/ruff check

@@ -4,6 +4,7 @@ import itertools
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.harness import proofs
 from tests.harness.exchange import exchange, second_replica
@@ -43,6 +44,9 @@ __all__ = [
     "vacant_plane",
 ]
 
+# An example may take 200 ms by default. On a busy machine any of them takes longer now and then.
+settings.register_profile("at any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("at any speed")
 
 NEEDS_NO_PLANE = 4
 # The part of the files without a plane that come between those that wait. They need a minute of the processor.

@@ -22,6 +22,7 @@ from rich.table import Table
 from tests.bench.cluster_keys import resealed_keys, shared_keys
 from tests.bench.connections import connections
 from tests.bench.first_looks import first_looks
+from tests.bench.fleet.figures import w3
 from tests.bench.heartbeats import heartbeats
 from tests.bench.measure import Figure
 from tests.bench.profiles import profile
@@ -29,7 +30,7 @@ from tests.bench.requests import requests
 from tests.bench.stage import Stage
 from tests.bench.workloads import Say, Size, w1_and_w8, w4, w7_and_memory
 
-WORKLOADS = ("w1", "w4", "w7", "wF", "wC", "wH", "wK", "w6", "wP")
+WORKLOADS = ("w1", "w4", "w7", "wF", "wC", "wH", "wK", "w6", "w3", "wP")
 
 
 def main() -> None:
@@ -46,6 +47,7 @@ def main() -> None:
         period_seconds=reported.period_seconds,
         shared=reported.shared,
         sealed=reported.sealed,
+        fleets=tuple(reported.fleets),
     )
     figures: list[Figure] = []
     with ExitStack() as stack:
@@ -76,6 +78,7 @@ def _measure(name: str, stage: Callable[[str], Stage], size: Size, say: Say) -> 
         "w7": (w7_and_memory, "idle"),
         "wF": (first_looks, "first-looks"),
         "wH": (heartbeats, "heartbeats"),
+        "w3": (w3, "fleet"),
         "wP": (requests, "requests"),
     }
     if name in alone:
@@ -105,6 +108,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--period-seconds", type=float, default=Size().period_seconds)
     parser.add_argument("--shared", type=int, default=Size().shared)
     parser.add_argument("--sealed", type=int, default=Size().sealed)
+    parser.add_argument("--fleets", type=int, nargs="+", default=list(Size().fleets))
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     return parser.parse_args()

@@ -101,7 +101,7 @@ class Stage:
     @contextmanager
     def operator(self, *, profile: bool = False) -> Iterator[Up]:
         """Run controller and exchange."""
-        options = UpOptions(listen=self.listen, root=_root(profile), environment=self._environment())
+        options = UpOptions(listen=self.listen, root=_root(profile), environment=self.environment())
         up = Up(options, self.folder / "up", Connection(kubeconfig=self.plane.kubeconfig), self.plane.kubeconfig)
         try:
             up.start(lambda _: None)
@@ -122,7 +122,7 @@ class Stage:
         }
         command = [*_root(profile), CONTROLLER, *itertools.chain.from_iterable(flags.items())]
         log = self.folder / "controller.log"
-        child = Child.spawn(CONTROLLER, command, log=log, environment={**os.environ, **self._environment()})
+        child = Child.spawn(CONTROLLER, command, log=log, environment={**os.environ, **self.environment()})
         try:
             yield ControllerProcess(child, f"http://{health}")
         finally:
@@ -143,7 +143,8 @@ class Stage:
         finally:
             child.stop(grace=5.0)
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """What a process of the operator needs beside the environment of this one."""
         return {profiled.FOLDER: str(self.folder), "PYTHONPATH": os.pathsep.join(sys.path)}
 
 

@@ -39,6 +39,7 @@ class Size:
         shared: JoinKeys of wK.
         sealed: JoinKeys of W6.
         period_seconds: From one to the next. Instances send one every 15 seconds; here time is short.
+        fleets: Devices of W3, one fleet after the other; rising.
     """
 
     pairs: int = 5
@@ -52,6 +53,7 @@ class Size:
     period_seconds: float = 3.0
     shared: int = 1000
     sealed: int = 10_000
+    fleets: tuple[int, ...] = (1000, 3000, 10_000)
 
 
 def w1_and_w8(stage: Stage, beside: Stage, size: Size, say: Say) -> list[Figure]:

@@ -2,6 +2,7 @@
 
 from tests.fakes.clock import NOON, CountingIds, FakeClock
 from tests.fakes.cluster import WRITES, Call, FakeCluster
+from tests.fakes.feed import FakeFeed
 from tests.fakes.logs import AuditLine, MemoryAudit, MemoryEvents, WarningEvent
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "CountingIds",
     "FakeClock",
     "FakeCluster",
+    "FakeFeed",
     "MemoryAudit",
     "MemoryEvents",
     "WarningEvent",

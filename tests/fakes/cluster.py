@@ -5,7 +5,6 @@ uid preconditions, the status subresource, generations, no-op writes, immutable 
 and no garbage collector.
 """
 
-import copy
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from tests.fakes.clock import CountingIds, FakeClock
 from tests.fakes.stored import (
     Key,
     as_stored,
+    copied,
     desired,
     fields_of,
     has_status,
@@ -82,14 +82,14 @@ class FakeCluster:
         given = {name: value for name, value in body["metadata"].items() if name in {"uid", "generation"}}
         stored["metadata"] |= given
         if "status" in body:
-            stored["status"] = copy.deepcopy(body["status"])
+            stored["status"] = copied(body["status"])
         self._objects[key] = stored
-        return copy.deepcopy(stored)
+        return copied(stored)
 
     def edit(self, resource: Resource, namespace: str, name: str, change: Callable[[Json], object]) -> Json:
         """Change an object in place as another writer would: spec and status alike."""
         key = (resource.group, resource.plural, namespace, name)
-        changed = copy.deepcopy(self._objects[key])
+        changed = copied(self._objects[key])
         change(changed)
         return self._store(key, self._objects[key], changed, has_generation=has_status(resource))
 
@@ -101,12 +101,12 @@ class FakeCluster:
     def peek(self, resource: Resource, namespace: str, name: str) -> Json | None:
         """Look at an object without asking for it; None if there is none."""
         found = self._objects.get((resource.group, resource.plural, namespace, name))
-        return copy.deepcopy(found)
+        return copied(found)
 
     def all(self, resource: Resource) -> list[Json]:
         """Look at all objects of a kind, ordered by namespace and name."""
         kind = (resource.group, resource.plural)
-        return [copy.deepcopy(body) for key, body in sorted(self._objects.items()) if key[:2] == kind]
+        return [copied(body) for key, body in sorted(self._objects.items()) if key[:2] == kind]
 
     def writes(self) -> list[Call]:
         """The requests that would change something if allowed."""
@@ -197,7 +197,7 @@ class FakeCluster:
             if not has_status(resource):
                 raise NotFoundError("the server could not find the requested resource")
             seen = self._unchanged(key, body)
-            changed = seen | {"status": copy.deepcopy(body.get("status", {}))}
+            changed = seen | {"status": copied(body.get("status", {}))}
             return self._store(key, seen, changed, has_generation=True)
 
         return self._perform(Call("replace_status", *key[1:]), replaced)
@@ -235,7 +235,7 @@ class FakeCluster:
             raise fault.error
         if refusal := self.refusing.get((call.verb, call.plural)):
             raise refusal
-        result = copy.deepcopy(act())
+        result = copied(act())
         if fault.after:
             fault.after()
         if fault.error:
@@ -287,7 +287,7 @@ class FakeCluster:
         if changed == seen:
             return seen
         self._version += 1
-        changed = copy.deepcopy(changed)
+        changed = copied(changed)
         changed["metadata"]["resourceVersion"] = str(self._version)
         if has_generation and desired(changed) != desired(seen):
             changed["metadata"]["generation"] = seen["metadata"]["generation"] + 1

@@ -1,12 +1,26 @@
 """How an API server keys, keeps and shows what it stores."""
 
 import base64
-import copy
+from typing import TypeVar
 
 from tallystick.objects.ports import Json, RefusedError
 from tallystick.schema.meta import GROUP, Resource
 
 Key = tuple[str, str, str, str]  # group, plural, namespace, name
+Body = TypeVar("Body")
+
+SCALARS = (str, int, float, type(None))
+
+
+def copied(body: Body) -> Body:
+    """Copy what a request or an answer holds. `copy.deepcopy` takes several times as long, and its time adds up."""
+    if isinstance(body, dict):
+        return {name: copied(value) for name, value in body.items()}  # type: ignore[return-value]  # as it came
+    if isinstance(body, list):
+        return [copied(item) for item in body]  # type: ignore[return-value]  # as it came
+    if not isinstance(body, SCALARS):
+        raise TypeError(f"JSON cannot express a {type(body).__name__}")
+    return body
 
 
 def has_status(resource: Resource) -> bool:
@@ -30,7 +44,7 @@ def key_of_seen(resource: Resource, body: Json) -> Key:
 
 def as_stored(body: Json) -> Json:
     """A copy in the server's form: a Secret's write-only `stringData` becomes `data`."""
-    stored = copy.deepcopy(body)
+    stored = copied(body)
     plain = stored.pop("stringData", {})
     encoded = {name: base64.b64encode(text.encode()).decode() for name, text in plain.items()}
     if encoded:

@@ -13,13 +13,14 @@ from urllib3.exceptions import HTTPError
 
 from tests.harness.exchange import GRANT, JWT_TYPE, Exchange, HttpAnswer
 from tests.harness.forged_tokens import Forge
-from tests.harness.pairing_site import INVALID_TEXT, Site
+from tests.harness.pairing_site import INVALID_TEXT, VERIFIER, Site
 from tests.harness.system import System
 
 Json = dict[str, Any]
 
 FORM = "application/x-www-form-urlencoded"
-# A source may fail twenty times at once before it is slowed down (429); each client sends fewer than that.
+# A source may fail twenty times at once before it is slowed down (429), and an approved caller, too. Each sends fewer
+# requests than that, so no answer depends on how fast the machine is.
 _FAILURES_OF_A_SOURCE = 15
 _MOST_KEPT = 4096
 
@@ -95,6 +96,28 @@ def answered(answer: HttpAnswer) -> Expected:
     return Expected(answer.status, body, said.get("WWW-Authenticate"), said.get("Retry-After"))
 
 
+class GoodCallers:
+    """Bearers that may introspect in a namespace: a new one before the last one has failed too often.
+
+    Attributes:
+        issued: all of them.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._attacks = 0
+        self.issued: list[str] = []
+
+    def next(self) -> str:
+        """Return a bearer for one more attack."""
+        if self._attacks % _FAILURES_OF_A_SOURCE == 0:
+            fresh = self._site.api.request_token(self._site.namespace, VERIFIER, self._site.exchange.issuer)
+            assert fresh not in self.issued, "the exchange counts failures by bearer"
+            self.issued.append(fresh)
+        self._attacks += 1
+        return self.issued[-1]
+
+
 @dataclass(slots=True)
 class Victim:
     """A namespace under attack.
@@ -103,6 +126,7 @@ class Victim:
         pairing: makes bad tokens of a good pairing token, which nobody has redeemed.
         master: makes bad tokens of a master token that is in force.
         spare: other good tokens, by what has become of them.
+        callers: the callers of the attacks that need a good one.
         sent: every text that was presented as a token; the beginning of those that are very long.
     """
 
@@ -110,6 +134,7 @@ class Victim:
     pairing: Forge
     master: Forge
     spare: Mapping[str, Any] = field(repr=False)
+    callers: GoodCallers = field(repr=False)
     sent: list[str] = field(default_factory=list, repr=False)
 
     def note(self, text: str) -> None:
@@ -188,7 +213,7 @@ def present(victim: Victim, client: Exchange, text: str, place: Place) -> HttpAn
         case Place.TOKEN:
             return client.redeem(text)
         case Place.INTROSPECT:
-            return client.introspect(text, victim.site.bearer)
+            return client.introspect(text, victim.callers.next())
         case Place.BEARER:
             # As UTF-8 where it is not ASCII; http.client writes each character as one octet.
             return client.introspect(victim.pairing.token, text.encode().decode("latin-1"))

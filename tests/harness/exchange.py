@@ -125,6 +125,25 @@ class Exchange:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         return self._send("POST", f"/v1/connections/{connection}/heartbeat", json.dumps(body).encode(), headers)
 
+    def enroll(self, value: str, key: SigningKey | None, *, name: str = "", proof: str = "") -> HttpAnswer:
+        """Enroll a device with the value of a PairingToken, and with a proof of its key where it has one."""
+        shown = proof or (self.proof(key, url=f"{self.issuer}/v1/devices") if key else "")
+        return self._send_json("/v1/devices", f"Bearer {value}", shown, {"name": name} if name else None)
+
+    def check_in(
+        self, device: str, copy: str, key: SigningKey | None, *, failed: Json | None = None, proof: str = ""
+    ) -> HttpAnswer:
+        """Check in with a copy, and with a proof of its key where it has one. 204 and 200 are good answers."""
+        path = f"/v1/devices/{device}/check-in"
+        shown = proof or (self.proof(key, url=self.issuer + path, access_token=copy) if key else "")
+        return self._send_json(path, f"{'DPoP' if shown else 'Bearer'} {copy}", shown, failed and {"failed": failed})
+
+    def _send_json(self, path: str, authorization: str, proof: str, body: Json | None) -> HttpAnswer:
+        headers = {"Authorization": authorization} | ({"DPoP": proof} if proof else {})
+        if body is None:
+            return self._send("POST", path, b"", headers)
+        return self._send("POST", path, json.dumps(body).encode(), headers | {"Content-Type": "application/json"})
+
     def revoke(self, token: str, *, key: SigningKey | None = None, proof: str = "") -> HttpAnswer:
         """Revoke a token, with a proof of possession of `key` where there is one."""
         shown = proof or (self.proof(key, url=f"{self.issuer}/oauth2/revoke", access_token=token) if key else "")

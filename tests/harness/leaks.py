@@ -82,6 +82,11 @@ class Orders:
         poll(self._done.exists)
         self._order.unlink()
 
+    @property
+    def carried_out(self) -> bool:
+        """Whether it has gone wrong since the order was given."""
+        return self._done.exists()
+
     def now(self) -> Order | None:
         try:
             return Order(**json.loads(self._order.read_text()))

@@ -27,7 +27,11 @@ from tests.harness import failpoints
 def main(process: str, *flags: str, features: Sequence[Feature[Any]] = FEATURES) -> int:
     settings = load_settings(features, **given(flags))
     configure_logging(level=settings.log_level)
-    clock = moved.MovedClock(Path(os.environ[moved.VARIABLE]), durations_stand=moved.STANDING in os.environ)
+    clock = moved.MovedClock(
+        Path(os.environ[moved.VARIABLE]),
+        durations_stand=moved.STANDING in os.environ,
+        durations_follow=moved.FOLLOWING in os.environ,
+    )
     run = partial(run_controller if process == "controller" else run_exchange, features=features)
     # The API server's time is moved as ours is: the test moves the world, not one replica.
     return run_process(

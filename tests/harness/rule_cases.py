@@ -74,6 +74,12 @@ def by_status_writer(cases: Sequence[Any], schema: Json) -> Any:
 
 
 def _variants(names: str, cases: Sequence[Any], writers: Sequence[Any], first: Any, schema: Json) -> Any:
+    gate, soak = variants_of(cases, writers, first, schema)
+    return pytest.mark.variants(names, gate=gate, soak=soak)
+
+
+def variants_of(cases: Sequence[Any], writers: Sequence[Any], first: Any, schema: Json) -> tuple[list[Any], list[Any]]:
+    """Return the parameters `case, writer` of the gate, and those of --soak."""
     by_all = one_of_each_shape(cases, schema)
     product = [
         (case, writer, pytest.param(case, writer, id=f"{case.id}, {writer.name}"))
@@ -81,7 +87,7 @@ def _variants(names: str, cases: Sequence[Any], writers: Sequence[Any], first: A
         for writer in writers
     ]
     gate = [param for case, writer, param in product if writer is first or case in by_all]
-    return pytest.mark.variants(names, gate=gate, soak=[param for *_, param in product])
+    return gate, [param for *_, param in product]
 
 
 STORED = "(the write was stored)"

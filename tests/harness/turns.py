@@ -40,7 +40,12 @@ def vacant_plane(plane: ControlPlane) -> Iterator[ControlPlane]:
 
 
 def _release(admin: Api, body: Json) -> None:
-    """Let an object be deleted without a controller: take its finalizers, and what its status counts."""
+    """Let an object be deleted without a controller: take its finalizers, and what its status counts.
+
+    A PairingToken with devices may be deleted once it is revoked.
+    """
+    if body["spec"].get("purpose") == "DeviceProject":
+        admin.merge(body, {"spec": {"revoked": True}}).must_succeed()
     if body["metadata"].get("finalizers"):
         admin.merge(body, {"metadata": {"finalizers": None}}).must_succeed()
     status = body.get("status", {})

@@ -41,12 +41,12 @@ def programs() -> list[Program]:
     return [
         Program("tallystick", _each(_ours)),
         Program("Python", _each(_snippet), frozenset({"sign", "verify", "load"})),
-        Program("Node.js", _process([_found("node"), "main.mjs"], HERE / "node")),
-        Program("Go", _process([_found("go"), "run", "."], HERE / "go")),
+        Program("Node.js", _process([found("node"), "main.mjs"], HERE / "node")),
+        Program("Go", _process([found("go"), "run", "."], HERE / "go")),
     ]
 
 
-def _found(name: str) -> str:
+def found(name: str) -> str:
     path = shutil.which(name)
     if path is None:
         raise MissingProgramError(f"{name} is not in PATH; install Node.js 20 and Go 1.24, or newer")

@@ -52,6 +52,12 @@ class BatchesWorld:
             yield s._replace(order="Running" if s.order == "Paused" else "Paused")
             yield s._replace(order="Aborted")
 
+    def representative(self, _: Rules, s: Batches) -> Batches:
+        """Forget whether a device that is not Pending was given its time, and whether one that is done came late."""
+        given = tuple(given and seen == PENDING for given, seen in zip(s.given, s.seen, strict=True))
+        late = tuple(late and device == PROGRESS for late, device in zip(s.late, s.devices, strict=True))
+        return s._replace(given=given, late=late)
+
     def _controller(self, rules: Rules, s: Batches) -> Iterator[Batches]:
         if s.state in ("Aborted", "Finished"):
             return

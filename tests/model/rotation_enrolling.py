@@ -5,6 +5,13 @@ does a revocation end whoever enrolled by what it ends?
 
 A value is (serial, generation). A place that was reserved is given up when nobody can still be about to create the
 Device (ten minutes).
+
+States that differ in nothing that anybody can see are one state here, so that all of them can be visited:
+
+- A compare-and-swap names the version that was read. When the status changes, a swap that is under way can only fail,
+  which is the same as to read again; and a count by a list that is under way is thrown away, as if it had never begun.
+- Which Devices the watch has shown is kept for the mistake that finishes by it. Everybody else reads.
+- The keys are alike: a state and the one with two of them exchanged are one.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,12 +44,12 @@ class Enrolling(NamedTuple):
     reserved: frozenset[tuple[str, int]]  # PairingToken.status.enrolling: (device, generation)
     secret: Value  # the value that a person can copy from the Secret
     objects: frozenset[Made]
-    view: frozenset[str]  # the Devices that the controller has seen at all
+    view: frozenset[str]  # only for the mistake: the Devices that the controller has seen at all
     rotation: str  # "", Started, Running, Succeeded
     copies: tuple[int, ...]  # the copies that the keys hold; 0: nothing yet
     values: tuple[Value, ...]  # the value that each was given
     asking: tuple[Any, ...]  # the request of each: ("read" | "swap" | "create" | "answer", ...)
-    recount: Any  # a list under way: what PairingToken.status was when it began, and what was found
+    recount: int | None  # a list of the present status is under way, and has found so many; -1: nothing yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,34 @@ class EnrollingWorld:
             recount=None,
         )
 
-    def steps(self, rules: Rules, s: Enrolling) -> Iterator[Any]:
+    def steps(self, rules: Rules, s: Enrolling) -> Iterator[Enrolling]:
+        for t in self._steps(rules, s):
+            yield t if version(t) == version(s) else _after_a_write(rules, t)
+
+    def representative(self, rules: Rules, s: Enrolling) -> Enrolling:
+        """Put the keys in an order, by what there is of each."""
+        if rules.finishes_by_list:
+            s = s._replace(view=frozenset())
+        places = sorted(range(len(self.keys)), key=lambda i: self._all_of(s, i))
+        if places == list(range(len(self.keys))):
+            return s
+        renamed = {self.keys[place]: name for name, place in zip(self.keys, places, strict=True)}
+        return s._replace(
+            reserved=frozenset((renamed[name], generation) for name, generation in s.reserved),
+            objects=frozenset(made._replace(name=renamed.get(made.name, made.name)) for made in s.objects),
+            view=frozenset(renamed.get(name, name) for name in s.view),
+            copies=tuple(s.copies[place] for place in places),
+            values=tuple(s.values[place] for place in places),
+            asking=tuple(s.asking[place] for place in places),
+        )
+
+    def _all_of(self, s: Enrolling, i: int) -> tuple[Any, ...]:
+        name = self.keys[i]
+        made = found(s, name)
+        reserved = sorted(generation for one, generation in s.reserved if one == name)
+        return s.values[i], s.copies[i], s.asking[i] or (), reserved, made[1:] if made else (), name in s.view
+
+    def _steps(self, rules: Rules, s: Enrolling) -> Iterator[Enrolling]:
         for i, name in enumerate(self.keys):
             given = s.values[i]
             made = found(s, name)
@@ -127,9 +161,17 @@ def lives(s: Enrolling, made: Made) -> bool:
     return made.serial > s.through
 
 
-def taken(s: Enrolling) -> tuple[Any, ...]:
+def version(s: Enrolling) -> tuple[Any, ...]:
     """What a compare-and-swap of the PairingToken's status compares (in the code: resourceVersion)."""
     return s.serial, s.through, s.gen, s.devices, s.reserved
+
+
+def _after_a_write(rules: Rules, s: Enrolling) -> Enrolling:
+    """The PairingToken was written: no swap that is under way can succeed, and no count by a list is stored."""
+    asking = s.asking
+    if rules.reserves_by_swap and rules.swap_checks_generation:
+        asking = tuple(("read",) if step is not None and step[0] == "swap" else step for step in asking)
+    return s._replace(asking=asking, recount=None)
 
 
 def decided(rules: Rules, s: Enrolling, name: str, value: Value, *, held: int) -> tuple[Any, ...]:
@@ -166,17 +208,17 @@ def _enroll(rules: Rules, s: Enrolling, i: int, name: str) -> Iterator[Enrolling
             stages = {
                 "answer": ("answer", decision[-1]),
                 "create": ("create", value),
-                "swap": ("swap", taken(s), value),
+                "swap": ("swap", value),
             }
             yield then(stages.get(decision[0]))  # None: it is refused
         case "swap" if not rules.reserves_by_swap:
             yield then(("create", value))
         case "swap":
-            loose = not rules.swap_checks_generation and s.devices + len(s.reserved) < MOST
-            if taken(s) == step[1] or loose:
+            # For the mistake a swap succeeds while there is a place, whatever was written meanwhile.
+            if rules.swap_checks_generation or s.devices + len(s.reserved) < MOST:
                 yield then(("create", value), reserved=s.reserved | {(name, value[1])})
             else:
-                yield then(("read",))  # conflict
+                yield then(("read",))
         case "create":
             yield from _create(rules, s, name, value, then)
         case "answer":
@@ -206,14 +248,13 @@ def _places(world: EnrollingWorld, s: Enrolling) -> Iterator[Enrolling]:
         elif (s.asking[world.keys.index(name)] or ("",))[0] != "create":
             yield s._replace(reserved=rest)  # ten minutes old, and no Device: the place is free again
     if s.recount is None and s.devices > 0 and world.recounts:
-        yield s._replace(recount=(taken(s), None))
-    elif s.recount is not None and s.recount[1] is None:
+        yield s._replace(recount=-1)
+    elif s.recount == -1:
         reserved = {name for name, _ in s.reserved}
         listed = sum(made.name not in reserved for made in s.objects)
-        yield s._replace(recount=(s.recount[0], listed))  # a consistent list, sent after the PairingToken was read
+        yield s._replace(recount=listed)  # a consistent list, sent after the PairingToken was read
     elif s.recount is not None:
-        same = s.recount[0] == taken(s)
-        yield s._replace(recount=None, devices=s.recount[1] if same else s.devices)
+        yield s._replace(recount=None, devices=s.recount)
 
 
 def _people(world: EnrollingWorld, s: Enrolling) -> Iterator[Enrolling]:

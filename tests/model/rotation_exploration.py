@@ -12,10 +12,12 @@ class Explored:
     """What was found.
 
     `broken` has for each violation the number of steps to the nearest one. A trap is a state from which nobody ever
-    gets where they want, however long they wait. `missing` are the numbers of the witnesses that were not seen.
+    gets where they want, however long they wait. `missing` are the numbers of the witnesses that were not seen. Only an
+    exploration that is `complete` shows that something is never reached.
     """
 
     index: dict[Any, int]
+    complete: bool = False
     steps: int = 0
     broken: dict[str, int] = field(default_factory=dict)
     traps: int = 0
@@ -31,17 +33,19 @@ class Explored:
 
 def explore(world: World, rules: Rules, *, until: str = "") -> Explored:
     """Visit every state that can be reached, nearest first; with `until`, stop where that kind of problem is found."""
-    found = Explored({world.start: 0})
-    depth, edges, queue = [0], list[list[int]](), deque([world.start])
+    start = world.representative(rules, world.start)
+    found = Explored({start: 0})
+    depth, edges, queue = [0], list[list[int]](), deque([start])
     while queue:
         state = queue.popleft()
         here, out, problems = depth[found.index[state]], list[int](), list(world.check(rules, state))
-        for after in world.steps(rules, state):
+        for step in world.steps(rules, state):
             found.steps += 1
-            if isinstance(after, Broken):
-                problems.append(after)
+            if isinstance(step, Broken):
+                problems.append(step)
                 continue
-            problems += world.check_step(rules, state, after)
+            problems += world.check_step(rules, state, step)
+            after = world.representative(rules, step)
             if after not in found.index:
                 found.index[after] = len(depth)
                 depth.append(here + 1)
@@ -52,6 +56,7 @@ def explore(world: World, rules: Rules, *, until: str = "") -> Explored:
         if until and until != "TRAP" and found.finds(until):
             return found
         edges.append(out)
+    found.complete = len(edges) == found.states
     found.traps = _traps(world, found, edges)
     found.missing = [
         number for number, witness in enumerate(world.witnesses) if not any(witness(state) for state in found.index)

@@ -70,6 +70,9 @@ class World(Protocol):
     def steps(self, rules: Rules, state: Any) -> Iterator[Any]:
         """Yield each next state, or what is broken by a step."""
 
+    def representative(self, rules: Rules, state: Any) -> Any:
+        """Return the state that stands for all that differ from this one in nothing that matters later."""
+
     def check(self, rules: Rules, state: Any) -> Iterator[Broken]:
         """Yield what is broken in a state."""
 

@@ -79,23 +79,30 @@ BY_VIEW = replace(OURS, finishes_by_list=False)
 
 RIGHT = [
     pytest.param(COPIES, OURS, id="one device, two rotations"),
-    pytest.param(COPIES, KEEPS_NEWEST, id="a device that keeps the newest copy alone"),
+    pytest.param(ONE_ROTATION, KEEPS_NEWEST, id="one rotation, and the newest copy kept alone"),
     pytest.param(ONE_BATCH, OURS, id="one batch of three, maxConcurrency 1"),
     pytest.param(TWO_BATCHES, OURS, id="batches of one and two, maxFailures 0"),
     pytest.param(ENROLLING, OURS, id="two enroll, maxDevices 2, a rotation"),
-    pytest.param(REVOKED_AT_ONCE, OURS, id="old copies and an unproved offer are revoked at once"),
+    pytest.param(
+        replace(REVOKED_AT_ONCE, revocable=False), OURS, id="old copies and an unproved offer are revoked at once"
+    ),
     pytest.param(STOLEN, OURS, id="a copy without a key is stolen"),
     pytest.param(STOLEN_AND_REVOKED, OURS, id="a stolen copy without a key is revoked at once"),
     pytest.param(REVOKED_MEANWHILE, OURS, id="the PairingToken is revoked during an enrollment"),
 ]
 RIGHT_AND_SLOW = [
+    pytest.param(REVOKED_AT_ONCE, OURS, id="old copies are revoked at once, and then the Device"),
+    pytest.param(COPIES, KEEPS_NEWEST, id="a device that keeps the newest copy alone"),
     pytest.param(COPIES, THROWS_AWAY, id="a device that throws refused copies away"),
     pytest.param(KEY_BOUND_AND_STOLEN, OURS, id="a copy is stolen without its key"),
     pytest.param(REVOKED_AT_FIRST, OURS, id="the first rotation revokes at once"),
     pytest.param(replace(REVOKED_AT_ONCE, loses_disk=True), OURS, id="a device loses its disk"),
     pytest.param(REVOKED_AT_ONCE, KEEPS_NEWEST, id="revoked at once, and the newest kept alone"),
     pytest.param(replace(ENROLLING, revokes=True, witnesses=()), OURS, id="two enroll, and all is revoked"),
+    pytest.param(EnrollingWorld(keys=("w", "x", "y"), revokes=True), OURS, id="three enroll, and all is revoked"),
     pytest.param(BatchesWorld(devices=4, first=2, max_concurrency=2), OURS, id="batches of two and two"),
+    pytest.param(BatchesWorld(devices=4, first=4, max_concurrency=1), OURS, id="one batch of four, maxConcurrency 1"),
+    pytest.param(BatchesWorld(devices=5, first=3, max_concurrency=2), OURS, id="batches of three and two"),
 ]
 
 MISTAKES = [
@@ -160,8 +167,13 @@ def test_no_interleaving_locks_a_device_out_and_none_is_a_trap(world: World, rul
     found = explore(world, rules)
 
     figure(f"{found.states:,} states, {len(found.broken)} violations, {found.traps} traps")
+    assert found.complete
     assert (found.broken, found.traps) == ({}, 0)
     assert rules != OURS or found.missing == []
+
+
+def test_an_exploration_that_stops_early_is_not_complete() -> None:
+    assert not explore(COPIES, Rules(one_rotation_at_a_time=False), until="OVERLAP").complete
 
 
 @pytest.mark.parametrize(("world", "rules", "kind"), MISTAKES)
@@ -177,6 +189,7 @@ def test_the_schema_alone_keeps_the_promise_where_writes_have_no_version(rounds:
     found = explore(COPIES, Rules(conditional_writes=False))
 
     figure(f"{found.states:,} states, {rounds} exploration")
+    assert found.complete
     assert [text for text in found.broken if not text.startswith(("STOPPED", "ORDER", "WRITES"))] == []
 
 
@@ -184,6 +197,7 @@ def test_the_schema_keeps_the_promise_of_one_rotation_where_writes_have_no_versi
     """The same, less the second rotation: `make soak` has both."""
     found = explore(ONE_ROTATION, Rules(conditional_writes=False))
 
+    assert found.complete
     assert [text for text in found.broken if not text.startswith(("STOPPED", "ORDER", "WRITES"))] == []
 
 
@@ -198,5 +212,6 @@ def test_a_stolen_copy_without_a_key_is_moved_by_a_routine_rotation_and_locks_it
 def test_an_abort_of_a_rotation_that_revokes_at_once_leaves_revoked_copies_until_the_device_enrolls_again() -> None:
     found = explore(replace(REVOKED_AT_FIRST, reenrolls=False, revocable=False, rotations=1), OURS)
 
+    assert found.complete
     assert found.traps > 0
     assert found.broken == {}

@@ -141,28 +141,25 @@ def test_a_page_lists_each_error_at_admission_and_no_other(kind: str) -> None:
     assert [pattern.pattern for pattern in patterns if not any(map(pattern.fullmatch, messages(kind)))] == []
 
 
-# A feature that is not registered yet has no pages.
-REGISTERED = {kind.model.__module__.split(".")[1] for kind in KINDS}
-
-
 def reason_enums() -> Iterator[tuple[str, set[str]]]:
     """Yield each StrEnum of reasons that users see, with its values."""
     for name, tree in modules():
-        is_api = "/api/" in name and name.partition("/")[0] in REGISTERED
-        for node in tree.body if name.startswith("objects/") or is_api else ():
+        for node in tree.body if name.startswith("objects/") or "/api/" in name else ():
             if isinstance(node, ast.ClassDef) and node.name.endswith("Reason"):
                 assigned = (statement for statement in node.body if isinstance(statement, ast.Assign))
                 yield node.name, {ast.literal_eval(statement.value) for statement in assigned}
 
 
 def documented_reasons(page: str) -> set[str]:
-    """Return the reasons of conditions, events and revoked tokens that a page lists."""
+    """Return the reasons of conditions, events, revoked tokens and failed devices that a page lists."""
     conditions = section(page, "Conditions")
+    failures = section(page, "Failures") if "\n## Failures\n" in page else ""
     column = 2 if rows(conditions, "type") else 0
     return {
         *codes(rows(conditions, "type") or rows(conditions, "reason"), column),
         *codes([row for row in rows(section(page, "Events"), "reason") if not row[0].startswith("every ")]),
         *codes(rows(section(page, "States"), "reason")),
+        *codes(rows(failures, "reason of a failed device")),
     }
 
 

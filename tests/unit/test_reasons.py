@@ -9,13 +9,17 @@ import pytest
 
 from tallystick.connections.api import reasons as connection_reasons
 from tallystick.connections.api.connection_configuration import ConnectionTokenState, RevocationReason
+from tallystick.fleet.api import reasons as fleet_reasons
+from tallystick.fleet.api.strategy import DesiredState
+from tallystick.fleet.domain.counts import Standing
 from tallystick.objects import reasons as shared_reasons
 from tallystick.pairing.api import reasons as pairing_reasons
+from tallystick.pairing.api.device_project import RotationState
 from tallystick.pairing.api.master_token import MasterTokenState
 from tallystick.pairing.api.pairing_token import PairingTokenState
 from tests.unit.test_house import PACKAGE, modules
 
-MODULES = (shared_reasons, pairing_reasons, connection_reasons)
+MODULES = (shared_reasons, pairing_reasons, connection_reasons, fleet_reasons)
 ENUMS = [
     found
     for module in MODULES
@@ -26,7 +30,15 @@ REASONS = {member.value for enum in ENUMS for member in enum}
 # Words that a state or the reason of a revocation has, too: such a literal is a reason only where one is asked for.
 OTHER_WORDS = {
     word.value
-    for enum in (PairingTokenState, MasterTokenState, ConnectionTokenState, RevocationReason)
+    for enum in (
+        PairingTokenState,
+        MasterTokenState,
+        ConnectionTokenState,
+        RevocationReason,
+        RotationState,
+        DesiredState,
+        Standing,
+    )
     for word in enum
 }
 TAKE_A_REASON = {"ready", "reconciling", "stalled", "DesiredCondition", "stall", "wait", "warn", "Unissuable"}
@@ -40,7 +52,7 @@ def sources() -> list[tuple[str, ast.Module]]:
     return [
         (name, tree)
         for name, tree in modules()
-        if name.startswith(("objects/", "pairing/", "connections/", "tokens/"))
+        if name.startswith(("objects/", "pairing/", "connections/", "fleet/", "tokens/"))
         and not name.endswith(("reasons.py", "feature.py"))
     ]
 

@@ -14,6 +14,7 @@ from tallystick.objects.kind import Kind
 from tallystick.objects.result import Result
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
+from tallystick.registry import KINDS
 from tallystick.schema.meta import Resource
 from tests.fakes import FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 from tests.worlds.connection_world import ConnectionWorld
@@ -24,6 +25,11 @@ from tests.worlds.master_world import MasterWorld
 from tests.worlds.world import World
 
 Json = dict[str, Any]
+
+of_all_kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
+of_kinds_with_a_secret = pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind.secret_suffix], ids=lambda kind: kind.resource.kind
+)
 
 
 class ContractWorld(Protocol):
@@ -91,3 +97,9 @@ def world_of(kind: Kind) -> ContractWorld:
             "a class with the methods of ContractWorld (tests/worlds/world.py is one), and add a line to WORLDS"
         )
     return WORLDS[kind.resource]()
+
+
+def content(secret: Json) -> tuple[Any, ...]:
+    """Return what is ours in a Secret, to compare."""
+    meta = secret["metadata"]
+    return secret["data"], secret["type"], meta["labels"], meta["ownerReferences"], secret.get("immutable")

@@ -1,31 +1,15 @@
-"""One exchange replica that serves devices over HTTP, with the feature as it is built for the exchange."""
+"""One exchange replica that serves devices over HTTP."""
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
-from tallystick.controller.part import ControllerContext, ControllerPart
 from tallystick.exchange.limits import FailureLimits
-from tallystick.feature import Feature, NoSettings
-from tallystick.fleet.domain.token_types import TOKEN_TYPES
-from tallystick.fleet.web.openapi import API
-from tallystick.fleet.web.part import exchange_part
-from tallystick.registry import FEATURES
 from tests.builders import ISSUER
 from tests.worlds.fleet_world import Agent, FleetWorld
 from tests.worlds.replica import GENEROUS, Replica
 
 JSON = {"Content-Type": "application/json"}
 PROBLEM = "application/problem+json"
-
-
-def _no_controller(_: ControllerContext[NoSettings]) -> ControllerPart:
-    return ControllerPart()
-
-
-FLEET: Feature[Any] = Feature(
-    kinds=(), token_types=TOKEN_TYPES, settings=NoSettings, controller=_no_controller, api=API, exchange=exchange_part
-)
 
 
 @dataclass
@@ -36,7 +20,7 @@ class FleetHttp(FleetWorld):
     issuer: str = ISSUER
 
     def __post_init__(self) -> None:
-        self.http = Replica(issuer=self.issuer, clock=self.clock, limits=self.limits, features=(*FEATURES, FLEET))
+        self.http = Replica(issuer=self.issuer, clock=self.clock, limits=self.limits)
         self.cluster, self.signer, self.keys = self.http.cluster, self.http.signer, self.http
         self.ids, self.audit, self.events = self.http.ids, self.http.audit, self.http.events
 

@@ -12,6 +12,8 @@ from tallystick.clusterkeys.domain.keys import ClusterKey, Purpose
 from tallystick.clusterkeys.domain.sealing import SealedFor, SealProblem, open_sealed
 from tallystick.clusterkeys.services.join_keys import JoinKeys
 from tallystick.clusterkeys.services.master_keyring import MasterKeys, NoMasterKey
+from tallystick.clusterkeys.services.provided_keys import ProvidedKeys
+from tallystick.clusterkeys.services.provided_secrets import ProvidedSecrets
 from tallystick.controller.cache import ObjectCache
 from tallystick.errors import NotYetError
 from tallystick.objects.context import Context
@@ -22,7 +24,7 @@ from tallystick.objects.result import Result
 from tallystick.objects.server_clock import ServerClock
 from tallystick.registry import KINDS as _REGISTERED
 from tallystick.schema.builtin import SECRETS
-from tallystick.schema.meta import API_VERSION
+from tallystick.schema.meta import API_VERSION, Resource
 from tallystick.schema.times import rfc3339
 from tests.builders import UID
 from tests.fakes import NOON, FakeClock, MemoryAudit, MemoryEvents
@@ -55,6 +57,10 @@ def targets(*named: str) -> list[Json]:
     """Write `spec.targets`: each is `namespace` or `namespace/secret`."""
     pairs = (one.partition("/") for one in named)
     return [{"namespace": namespace, **({"secretName": name} if name else {})} for namespace, _, name in pairs]
+
+
+def _look_later(_kind: Resource, _namespace: str, _name: str) -> None:
+    """Do nothing: a test looks at the object again itself."""
 
 
 class OpenMasters:
@@ -220,6 +226,8 @@ class JoinKeyWorld:
         seen = ObjectCache(KINDS)
         for resource in (MASTER_KEYS, JOIN_KEYS, SECRETS):
             for body in self.cluster.all(resource):
+                if self.watch_namespaces and body["metadata"]["namespace"] not in self.watch_namespaces:
+                    continue
                 if resource != SECRETS or KIND_LABEL in body["metadata"].get("labels", {}):
                     seen.observe(resource, None, body)
         self.cache.stores, self.cache.secrets = seen.stores, seen.secrets
@@ -233,7 +241,11 @@ class JoinKeyWorld:
         if self._controller is None:
             self.cache = ObjectCache(KINDS)
             ctx = Context(self.clock, self.server_clock, self.audit, self.events)
-            self._controller = JoinKeys(self.cluster, self.cache, self.masters, self.random, self.watch_namespaces, ctx)
+            self.provided = ProvidedSecrets(self.cluster, self.cache, self.watch_namespaces or ("",), _look_later)
+            keys = ProvidedKeys(self.cluster, self.provided)
+            self._controller = JoinKeys(
+                self.cluster, self.cache, self.masters, keys, self.random, self.watch_namespaces, ctx
+            )
         return self._controller
 
     async def reconcile(self, *, watched: bool = True) -> Result:

@@ -19,7 +19,7 @@ from tallystick.exchange.limits import FailureLimiter, FailureLimits
 from tallystick.exchange.oauth_endpoints import REVOKE
 from tallystick.exchange.part import BackgroundTask, ExchangeContext, exchange_parts
 from tallystick.exchange.senders import Senders
-from tallystick.feature import Feature, token_types_of
+from tallystick.feature import token_types_of
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.held_secrets import held_token
@@ -109,12 +109,11 @@ class Replica:
     not_ready: str | None = None
     remarks: dict[str, str] = field(default_factory=dict)
     keys_known: bool = True
-    features: tuple[Feature[Any], ...] = FEATURES
 
     def __post_init__(self) -> None:
         self.cluster = ReviewingCluster(clock=self.clock)
         self.audit, self.events, self.ids = MemoryAudit(), MemoryEvents(), CountingIds()
-        self.api = api_of(feature.api for feature in self.features)
+        self.api = api_of(feature.api for feature in FEATURES)
         self.metrics: Metrics = make_metrics(endpoints=self.api.metrics, outcomes=self.api.outcomes)
         self.server_clock = ServerClock(self.clock)
         self._keyring = Keyring.first(self.issuer, SigningKey.generate("ES256"), self.clock.now())
@@ -138,7 +137,7 @@ class Replica:
         ctx = Context(self.clock, self.server_clock, self.audit, self.events)
         reader = FreshReader(self.cluster, self.clock, max_staleness=0.0)
         callers = Callers(self.cluster, self.clock, issuer=self.issuer)
-        token_types = token_types_of(self.features)
+        token_types = token_types_of(FEATURES)
         verifier = Verifier(self.signer, token_types)
         judges: dict[str, Judge] = {}
         of_features: ExchangeContext[Any] = ExchangeContext(
@@ -155,7 +154,7 @@ class Replica:
             settings=self.settings,
             callers=callers,
         )
-        parts = exchange_parts([feature.exchange for feature in self.features], of_features, judges)
+        parts = exchange_parts([feature.exchange for feature in FEATURES], of_features, judges)
         self.background = [task for part in parts for task in part.background]
         context = AppContext(
             api=self.api,

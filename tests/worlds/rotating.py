@@ -27,17 +27,17 @@ def a_device(number: int, **changes: object) -> DeviceFacts:
     """Return a device that enrolled with generation 1 and has checked in."""
     uid = f"00000000-0000-0000-0000-{number:012d}"
     made = DeviceFacts(f"d-a{number:03d}", uid, NOON, 1, 1, "key-1", THUMBPRINT, checked_in=True, last_seen=NOON)
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)  # type: ignore[arg-type]  # the fields of the test
 
 
 def a_target(**changes: object) -> Target:
     made = Target("edge", "cams", UID, check_in_period=timedelta(seconds=15))
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)  # type: ignore[arg-type]  # the fields of the test
 
 
 def a_rotation(**changes: object) -> RotationFacts:
     made = RotationFacts("rot-1", ROTATION_UID, NOON)
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)  # type: ignore[arg-type]  # the fields of the test
 
 
 @dataclass

@@ -30,7 +30,7 @@ from tallystick.objects.ports import ClusterError
 from tallystick.objects.result import Result
 from tallystick.objects.server_clock import ServerClock
 from tallystick.pairing.api.device_project import FINISHED
-from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken, Purpose
+from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
 from tallystick.pairing.feature import KINDS as PAIRING_KINDS
 from tallystick.pairing.services.issuing import PairingIssuer
 from tallystick.pairing.services.pairing_tokens import PairingTokens
@@ -162,8 +162,7 @@ class RotationWorld:
         self.cache = ObjectCache(KINDS)
         self.queue, self.due = {}, {}
         ctx = Context(self.clock, self.server_clock, self.audit, self.events)
-        policy = replace(a_policy(), purposes=frozenset(Purpose))
-        issuer = PairingIssuer(Signer(self.keys, ISSUER), policy)
+        issuer = PairingIssuer(Signer(self.keys, ISSUER), a_policy())
         tokens = PairingTokens(self.cluster, self.cache, issuer, AGuard(self.cluster), ctx)
         part = controller_part(
             ControllerContext(

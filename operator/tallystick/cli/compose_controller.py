@@ -17,7 +17,7 @@ from tallystick.controller.worklist import Worklist
 from tallystick.feature import Feature, kinds_of
 from tallystick.objects.context import Context
 from tallystick.objects.kind import Kind
-from tallystick.objects.ports import Audit, Clock, Cluster
+from tallystick.objects.ports import Audit, Clock, Cluster, Feed
 from tallystick.objects.server_clock import ServerClock
 from tallystick.runtime.chores import Chore, FirstRun
 from tallystick.runtime.events import EventRecorder
@@ -37,6 +37,7 @@ class Ports:
 
     Attributes:
         cluster: The API server.
+        feed: The API server, through connections that only the watches of paged kinds use.
         lease_cluster: The API server, through a connection that only the Lease uses.
         clock: Time.
         server_clock: The time of the API server.
@@ -46,6 +47,7 @@ class Ports:
     """
 
     cluster: Cluster
+    feed: Feed
     lease_cluster: Cluster
     clock: Clock
     server_clock: ServerClock
@@ -92,6 +94,7 @@ def compose_controller(ports: Ports, settings: Settings, features: Sequence[Feat
     lease = LeaseName(namespace, LEASE, settings.identity)
     engine = Engine(
         cluster=ports.cluster,
+        feed=ports.feed,
         worklist=worklist,
         events=events,
         elector=LeaderElector(ports.lease_cluster, ports.clock, lease),

@@ -15,6 +15,7 @@ from tallystick.clusterkeys.services.join_key_index import JoinKeyIndex
 from tallystick.clusterkeys.services.join_keys import JoinKeys
 from tallystick.clusterkeys.services.master_keyring import MasterKeyring
 from tallystick.clusterkeys.services.master_keys import MasterKeys
+from tallystick.clusterkeys.services.provided_keys import ProvidedKeys
 from tallystick.clusterkeys.services.provided_secrets import LOOK_SECONDS, ProvidedSecrets
 from tallystick.controller.part import ControllerContext, ControllerPart
 from tallystick.feature import Feature
@@ -99,6 +100,7 @@ KINDS = (
         exchange=(),
         controller=("update",),  # to set and remove a finalizer
         controller_home=("create",),
+        paged=True,  # there may be thousands, and a rotation of their MasterKey writes each one
     ),
 )
 
@@ -140,7 +142,7 @@ def _controller(context: ControllerContext[ClusterKeySettings]) -> ControllerPar
     )
     namespace, watched = context.namespace, context.watch_namespaces
     bootstrap = Bootstrap(cluster, namespace, context.settings, is_served=not watched or namespace in watched)
-    join_keys = JoinKeys(cluster, cache, keyring, random, watched, ctx)
+    join_keys = JoinKeys(cluster, cache, keyring, ProvidedKeys(cluster, provided), random, watched, ctx)
     return ControllerPart(
         reconcilers={MASTER_KEYS: master_keys, JOIN_KEYS: index.following(join_keys)},
         chores=(

@@ -14,9 +14,14 @@ log = structlog.get_logger("tallystick.kinds")
 
 
 class MissingKinds:
-    """The kinds that are missing, and those that are back but whose objects are not all in the cache yet."""
+    """The kinds that are missing, and those that are back but whose objects are not all in the cache yet.
+
+    Attributes:
+        suspected: Set when a kind may be missing. The next look at the served kinds clears it.
+    """
 
     def __init__(self) -> None:
+        self.suspected = asyncio.Event()
         self._missing: frozenset[Resource] = frozenset()
         self._returned: set[Resource] = set()
         self._changed = asyncio.Event()
@@ -32,7 +37,8 @@ class MissingKinds:
         self._look_at(back)
 
     def look_again(self, kind: Resource) -> None:
-        """Compare the cache of a kind with the API server: it may have been replaced by another one of its name."""
+        """Compare the cache of a kind with the API server: it may be missing, or another one may have replaced it."""
+        self.suspected.set()
         self._look_at({kind})
 
     async def next_returned(self) -> frozenset[Resource]:

@@ -56,7 +56,7 @@ class WatchedServer:
 
 @dataclass(kw_only=True)
 class Watcher:
-    """kopf's watches of our kinds and of our Secrets.
+    """kopf's watches of our Secrets and of our kinds, except the paged ones. It looks whether all kinds are served.
 
     Attributes:
         server: The API server.
@@ -74,7 +74,6 @@ class Watcher:
     missing: MissingKinds
     started: Callable[[], None] = lambda: None
     _insights: Insights = field(default_factory=Insights)
-    _noticed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Watch until canceled. Raises PartEndedError if a task of kopf ends."""
@@ -98,7 +97,6 @@ class Watcher:
         kind = self._kind_at(request.url.path)
         if response.status == HTTPStatus.NOT_FOUND and kind is not None:
             self.missing.look_again(kind)
-            self._noticed.set()
         elif response.status != HTTPStatus.GONE:
             return response
         response.release()
@@ -116,7 +114,7 @@ class Watcher:
 
     async def _start(self) -> "dict[asyncio.Task[object], str]":
         registry, settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
-        register(registry, self.observer, self.kinds)
+        register(registry, self.observer, self._of_kopf)
         configure(settings)
 
         @kopf.on.login(registry=registry)
@@ -141,12 +139,12 @@ class Watcher:
     async def _follow_kinds(self) -> None:
         await self._insights.ready_resources.wait()
         while True:
-            self._noticed.clear()
+            self.missing.suspected.clear()
             with suppress(ClusterError):  # the API server is away: the callers that need an object log that
                 await self._look()
             with suppress(TimeoutError):
                 async with asyncio.timeout(SOON_SECONDS if len(self.missing) else LATER_SECONDS):
-                    await self._noticed.wait()
+                    await self.missing.suspected.wait()
 
     async def _look(self) -> None:
         ours = {kind.resource for kind in self.kinds}
@@ -155,10 +153,15 @@ class Watcher:
         async with asyncio.timeout(REVISE_SECONDS), self._insights.revised:
             watched = self._insights.watched_resources
             before = set(watched)
-            watched -= {_for_kopf(kind) for kind in ours - served}
-            watched |= {_for_kopf(kind) for kind in served}
+            by_kopf = {kind.resource for kind in self._of_kopf}
+            watched -= {_insight(kind) for kind in by_kopf - served}
+            watched |= {_insight(kind) for kind in by_kopf & served}
             if watched != before:
                 self._insights.revised.notify_all()
+
+    @property
+    def _of_kopf(self) -> list[Kind]:
+        return [kind for kind in self.kinds if not kind.paged]
 
     def _kind_at(self, path: str) -> Resource | None:
         """Return the kind whose objects a path lists."""
@@ -169,7 +172,7 @@ class Watcher:
         return None
 
 
-def _for_kopf(kind: Resource) -> KopfResource:
+def _insight(kind: Resource) -> KopfResource:
     return KopfResource(
         group=kind.group,
         version=kind.version,

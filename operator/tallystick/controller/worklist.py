@@ -1,9 +1,9 @@
 """The cache of objects, and the queue of those that wait for the workers of the leader.
 
-kopf watch --> cache --> queue --> reconciler --> conditional writes
-                 ^        ^                            |
-                 |        +-- expiry heap, re-list     |
-                 +-------------- result of a write ----+
+kopf watch, or list and watch --> cache --> queue --> reconciler --> conditional writes
+                                    ^        ^                            |
+                                    |        +-- expiry heap, re-list     |
+                                    +-------------- result of a write ----+
 """
 
 from collections.abc import Mapping, Sequence

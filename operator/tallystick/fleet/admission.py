@@ -17,7 +17,7 @@ NOTHING_TO_ABORT = "the rotation has finished, so there is nothing to abort"
 # It deletes an object after its owner. A rejection would only make it try again, without end.
 GARBAGE_COLLECTOR = "system:serviceaccount:kube-system:generic-garbage-collector"
 
-_PROBE = "d-" + "a" * 26
+DEVICES_PROBE = "d-" + "a" * 26
 
 
 def _devices(installation: Installation) -> list[Json]:
@@ -94,7 +94,7 @@ def install_part(installation: Installation) -> InstallPart:
     probed = {
         "apiVersion": API_VERSION,
         "kind": DEVICES.kind,
-        "metadata": {"name": _PROBE, "namespace": installation.namespace},
+        "metadata": {"name": DEVICES_PROBE, "namespace": installation.namespace},
         "spec": {
             "pairingTokenRef": {"name": "probe", "uid": "probe"},
             "serial": 1,

@@ -134,6 +134,7 @@ KINDS = (
         editor=(*READ, "update", "patch", "delete"),  # the exchange creates devices
         exchange=("get", "create"),
         exchange_status=True,
+        paged=True,  # the exchange writes up to 100,000 devices
     ),
     Kind(model=TokenRotation, typical=_TYPICAL_ROTATION, owner_uid=_target),
 )
@@ -188,4 +189,5 @@ FEATURE = Feature(
     exchange=exchange_part,
     installation=lambda installation, _: install_part(installation),
     commands=COMMAND_LINE.commands,
+    command_groups=COMMAND_LINE.groups,
 )

@@ -7,6 +7,7 @@ from tallystick.objects.ports import (
     AlreadyExistsError,
     ClusterError,
     ConflictError,
+    ExpiredError,
     Json,
     NamespaceTerminatingError,
     NotFoundError,
@@ -47,6 +48,8 @@ def error_of(status: int, decoded: Json, retry_after: str | None) -> ClusterErro
         return NotFoundError(message)
     if status == HTTPStatus.CONFLICT:
         return AlreadyExistsError(message) if decoded.get("reason") == "AlreadyExists" else ConflictError(message)
+    if status == HTTPStatus.GONE:
+        return ExpiredError(message)
     if status in _LATER or _NOT_READY in message or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         seconds = float(retry_after) if retry_after and retry_after.isdigit() else 1.0
         text = f"the API server returned {status}: {message}"

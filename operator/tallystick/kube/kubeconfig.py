@@ -74,6 +74,11 @@ class Kubeconfig:
             raise KubeconfigError(f"{where}: {'; '.join(problems)}")
         return cluster, user
 
+    def namespace(self, name: str | None) -> str:
+        """Return the namespace of a context; '' if it has none. None is the current context."""
+        context = self.contexts.get(name or self.current_context)
+        return "" if context is None else context.namespace
+
 
 def read_kubeconfig(paths: Iterable[Path], *, all_exist: bool) -> Kubeconfig:
     """Read and merge files.

@@ -124,10 +124,11 @@ class User(_Entry):
 
 
 class Context(_Entry):
-    """A cluster and a user."""
+    """A cluster, a user, and the namespace in which a user of kubectl works."""
 
     cluster: str = ""
     user: str = ""
+    namespace: str = ""
 
 
 class Named(_Entry):

@@ -9,6 +9,7 @@ from tallystick.kube.kubeconfig_entries import Cluster, KubeconfigError, User
 
 POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _HOME_FILE = "~/.kube/config"
+_DEFAULT_NAMESPACE = "default"
 VARIABLE = "KUBECONFIG"
 
 
@@ -31,6 +32,16 @@ def cluster_and_user(
             f"{_HOME_FILE} does not exist or is empty; set {VARIABLE} to the path of a kubeconfig, or write this file"
         )
     return read.selected(context)
+
+
+def namespace_of(kubeconfig: Path | None, context: str | None, environment: Mapping[str, str]) -> str:
+    """Return the namespace in which the user works: that of the context, else `default`.
+
+    Raises:
+        KubeconfigError: A kubeconfig cannot be read.
+    """
+    read = _kubeconfig(kubeconfig, environment)
+    return (read.namespace(context) if read is not None else "") or _DEFAULT_NAMESPACE
 
 
 def _kubeconfig(flag: Path | None, environment: Mapping[str, str]) -> Kubeconfig | None:

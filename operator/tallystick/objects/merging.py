@@ -5,7 +5,7 @@ from typing import Any
 
 
 def merged_metadata(
-    wanted: Mapping[str, Any], held: Mapping[str, Any], *, our_labels: Iterable[str] = ()
+    wanted: Mapping[str, Any], held: Mapping[str, Any], *, our_labels: Iterable[str] = (), our_uid: str = ""
 ) -> dict[str, Any]:
     """Return the metadata for a write: our labels and references as wanted, and all else as it is held.
 
@@ -15,14 +15,15 @@ def merged_metadata(
         wanted: The metadata that the operator sets.
         held: The metadata as it was read.
         our_labels: The labels that are removed if they are not wanted.
+        our_uid: The uid of the owner. A reference to it is removed if it is not wanted, as in another namespace.
     """
     ours = wanted.get("ownerReferences", [])
-    uids = {one["uid"] for one in ours}
+    uids = {*(one["uid"] for one in ours), *((our_uid,) if our_uid else ())}
     references = [*ours, *(one for one in held.get("ownerReferences") or () if one.get("uid") not in uids)]
     labels = {key: value for key, value in (held.get("labels") or {}).items() if key not in set(our_labels)}
     return {
         # Without managedFields, the API server keeps those that it has.
-        **{key: value for key, value in held.items() if key != "managedFields"},
+        **{key: value for key, value in held.items() if key not in ("managedFields", "ownerReferences")},
         "labels": {**labels, **wanted.get("labels", {})},
         **({"ownerReferences": references} if references else {}),
     }

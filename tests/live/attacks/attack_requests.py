@@ -61,7 +61,7 @@ def _without_token(path: str) -> Pairs:
 
 def _caller(victim: Victim, path: str) -> HTTPHeaderDict:
     """A good caller where one is asked for, so that nothing but the token is at fault."""
-    return HTTPHeaderDict({"Authorization": f"Bearer {victim.site.bearer}"} if path == INTROSPECT else {})
+    return HTTPHeaderDict({"Authorization": f"Bearer {victim.callers.next()}"} if path == INTROSPECT else {})
 
 
 def _posts(path: str, form: Callable[[Victim], Pairs]) -> Send:

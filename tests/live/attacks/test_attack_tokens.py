@@ -16,9 +16,8 @@ from tallystick.install.installation import EXCHANGE, Installation
 from tallystick.tokens.callers import CACHE_SECONDS
 from tallystick.tokens.keyrings import REFRESH_SECONDS
 from tests.harness.api import Api
-from tests.harness.attacks import EVERYWHERE, Place, Row, Sources, Victim, answered, present, send_form
+from tests.harness.attacks import EVERYWHERE, GoodCallers, Place, Row, Sources, Victim, answered, present, send_form
 from tests.harness.audit_trail import Trail
-from tests.harness.exchange import Exchange
 from tests.harness.forged_tokens import Forge, keyring_of, twin_of
 from tests.harness.mutations import Mutation, mutations
 from tests.harness.objects import read_token
@@ -49,7 +48,8 @@ def victim_of(admin: Api, make_namespace: Make, system: System) -> Iterator[Vict
         spare["api token"] = admin.request_token(site.namespace, "verifier")
         spare["foreign token"] = admin.request_token(site.namespace, "verifier", "https://elsewhere.example")
         pairing, master = site.issue(**LONG), site.paired("paired")["access_token"]
-        yield Victim(site, forge_of(pairing, site, system), forge_of(master, site, system), spare)
+        forges = forge_of(pairing, site, system), forge_of(master, site, system)
+        yield Victim(site, *forges, spare, GoodCallers(site))
         release(site)
 
 
@@ -92,7 +92,7 @@ def test_the_whole_table_changes_nothing_and_calls_no_api_for_what_is_not_ours(
 
     wrong: list[str] = []
     for number in range(rounds):
-        with api_calls(victim.site.exchange, used):
+        with api_calls(victim, used):
             wrong += attack(victim, sources, cheap, number)
         wrong += attack(victim, sources, dear, number)
 
@@ -127,13 +127,14 @@ def attack(victim: Victim, sources: Sources, rows: list[Row], seed: int) -> list
 
 
 @contextmanager
-def api_calls(exchange: Exchange, used: list[dict[str, float]]) -> Iterator[None]:
-    """Count the calls of the API by verb, less those that the exchange makes by itself or for its known caller."""
-    verbs = (*WRITES, "get", "review")
+def api_calls(victim: Victim, used: list[dict[str, float]]) -> Iterator[None]:
+    """Count the calls of the API by verb, less those that the exchange makes by itself or for each good caller."""
+    exchange, callers = victim.site.exchange, victim.callers.issued
+    verbs, known = (*WRITES, "get", "review"), len(callers)
     before, began = {verb: exchange.api_calls(verb) for verb in verbs}, time.monotonic()
     yield
     took = time.monotonic() - began
-    own = {"get": 1 + took // REFRESH_SECONDS, "review": 1 + took // CACHE_SECONDS}
+    own = {"get": 1 + took // REFRESH_SECONDS, "review": 1 + len(callers) - known + took // CACHE_SECONDS}
     over = {verb: exchange.api_calls(verb) - before[verb] - own.get(verb, 0) for verb in verbs}
     used.append({verb: calls for verb, calls in over.items() if calls > 0})
 
@@ -164,7 +165,7 @@ def differences(before: dict[str, Json], after: dict[str, Json]) -> list[str]:
 def presented(victim: Victim) -> list[str]:
     """All that somebody has presented as a token, or might have."""
     kept = [text for text in victim.spare.values() if isinstance(text, str)]
-    return [victim.pairing.token, victim.master.token, victim.site.bearer, *kept, *victim.sent]
+    return [victim.pairing.token, victim.master.token, victim.site.bearer, *victim.callers.issued, *kept, *victim.sent]
 
 
 def pieces(said: str) -> set[str]:

@@ -1,56 +1,26 @@
-"""A control plane with the kinds and policies of a fleet, which the registry does not have yet."""
+"""What the live tests of a fleet share: a plane without the system's processes, and the name of the exchange."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tallystick import registry
-from tallystick.controller.part import ControllerContext, ControllerPart
-from tallystick.feature import Feature, NoSettings
-from tallystick.fleet.admission import install_part
-from tallystick.fleet.api.device import Device
-from tallystick.fleet.api.token_rotation import TokenRotation
-from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
+from tallystick.install.installation import EXCHANGE, Installation
 from tallystick.localplane.plane import ControlPlane
-from tallystick.objects.kind import READ, Kind
 from tests.harness.api import Api
 from tests.harness.installed import install_on
 from tests.harness.plane import own_plane
 from tests.harness.rule_cases import with_every_right
 
-__all__ = ["admin", "controller", "exchange", "installed", "own_plane"]
+__all__ = ["admin", "exchange", "installed", "own_plane"]
 
-
-def _nothing_runs(_: ControllerContext[NoSettings]) -> ControllerPart:
-    return ControllerPart()
-
-
-FLEET: Feature[Any] = Feature(
-    kinds=(
-        Kind(
-            model=Device,
-            typical={},
-            editor=(*READ, "update", "patch", "delete"),
-            exchange=("get", "list", "create"),
-            exchange_status=True,
-        ),
-        Kind(model=TokenRotation, typical={}),
-    ),
-    settings=NoSettings,
-    controller=_nothing_runs,
-    installation=lambda installation, _: install_part(installation),
-)
-FEATURES = (*registry.FEATURES, FLEET)
-
-
-# A test file imports these, and has them in its `__all__`: they stand for the fixtures of the run.
+# A file whose test process leads imports these three, and has them in its `__all__`: no other controller leads there.
 
 
 @pytest.fixture(scope="module")
 def installed(own_plane: ControlPlane) -> Installation:
     installation = Installation()
-    install_on(own_plane.kubeconfig, installation, features=FEATURES)
+    install_on(own_plane.kubeconfig, installation)
     return installation
 
 
@@ -61,10 +31,7 @@ def admin(own_plane: ControlPlane, installed: Installation) -> Iterator[Api]:
         yield api
 
 
-@pytest.fixture(scope="module")
-def controller(admin: Api, installed: Installation) -> Api:
-    """The controller's name, with every right: a rule or a policy rejects it, and RBAC does not."""
-    return with_every_right(admin, installed, CONTROLLER)
+# A file of rules and policies imports this one alone. It uses the plane of the run.
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +49,3 @@ def a_device(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"pairingTokenRef": token, "serial": 1, "generation": 1, "kid": "k-1", "projectKey": "fleet01"} | spec,
     }
-
-
-Build = Callable[..., dict[str, Any]]

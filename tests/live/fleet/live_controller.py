@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +18,7 @@ from tallystick.objects.labels import KIND_LABEL
 from tallystick.objects.ports import Cluster, ClusterError, Json
 from tallystick.objects.result import Result
 from tallystick.objects.server_clock import ServerClock
-from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, Purpose
+from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 from tallystick.pairing.feature import KINDS as PAIRING_KINDS
 from tallystick.pairing.services.issuing import PairingIssuer
 from tallystick.pairing.services.pairing_tokens import PairingTokens
@@ -46,7 +45,7 @@ class LiveController:
         self._queue: dict[ObjectKey, None] = {}
         self._due: dict[ObjectKey, Any] = {}
         ctx = Context(self._clock, ServerClock(self._clock), self.audit, self.events)
-        issuer = PairingIssuer(signer, replace(a_policy(), purposes=frozenset(Purpose)))
+        issuer = PairingIssuer(signer, a_policy())
         part = controller_part(
             ControllerContext(
                 ctx=ctx,

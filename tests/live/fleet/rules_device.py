@@ -4,12 +4,11 @@ from typing import Any
 
 from tallystick.fleet.api.device import Device
 from tests.harness.rule_cases import Allowed, Refused
-from tests.harness.rule_shapes import schema_of
+from tests.harness.rule_tables import EXCHANGE, RuleTable
 from tests.live.texts import LINES
 
 Json = dict[str, Any]
 
-SPEC_SCHEMA, STATUS_SCHEMA = schema_of(Device, "spec"), schema_of(Device, "status")
 NOON = "2030-01-01T12:00:00Z"
 THUMBPRINT = "x" * 43
 
@@ -135,3 +134,19 @@ STATUS_ALLOWED = [
     Allowed("revoked with its offer", ACTIVE | offer(2), {"state": "Revoked", "generation": 1} | offer(2)),
     Allowed("a failure", ACTIVE, ACTIVE | {"failure": {"generation": 2, "reason": "DiskFull", "time": NOON}}),
 ]
+
+DEVICE = RuleTable(
+    model=Device,
+    least=LEAST,
+    under_status=LEAST,
+    defaulted=lambda spec: {"revoked": False} | spec,
+    create_refused=CREATE_REFUSED,
+    schema_refused=SCHEMA_REFUSED,
+    create_allowed=CREATE_ALLOWED,
+    edit_refused=EDIT_REFUSED,
+    edit_allowed=EDIT_ALLOWED,
+    status_refused=STATUS_REFUSED,
+    status_allowed=STATUS_ALLOWED,
+    writes_spec=EXCHANGE,
+    writes_status=EXCHANGE,
+)

@@ -4,11 +4,10 @@ from typing import Any
 
 from tallystick.fleet.api.token_rotation import TokenRotation
 from tests.harness.rule_cases import Allowed, Refused
-from tests.harness.rule_shapes import schema_of
+from tests.harness.rule_tables import RuleTable
 
 Json = dict[str, Any]
 
-SPEC_SCHEMA, STATUS_SCHEMA = schema_of(TokenRotation, "spec"), schema_of(TokenRotation, "status")
 NOON = "2030-01-01T12:00:00Z"
 A_DEVICE = "d-" + "a" * 26
 
@@ -250,3 +249,29 @@ STATUS_ALLOWED = [
         },
     ),
 ]
+
+STRATEGY = {"successThreshold": "90%", "minSuccessTime": "0s", "maxFailures": "10%", "inProgressTimeout": "5m"}
+
+
+def defaulted(spec: Json) -> Json:
+    """Give the spec as it is stored: with the schema's defaults."""
+    strategy = STRATEGY | spec.get("strategy", {})
+    if "windows" in strategy:
+        strategy["windows"] = [{"timeZone": "UTC"} | window for window in strategy["windows"]]
+    base = {"reason": "Routine", "oldToken": "RevokeWhenProved", "desiredState": "Running"}
+    return base | spec | {"strategy": strategy}
+
+
+TOKEN_ROTATION = RuleTable(
+    model=TokenRotation,
+    least=LEAST,
+    under_status=LEAST,
+    defaulted=defaulted,
+    create_refused=CREATE_REFUSED,
+    schema_refused=SCHEMA_REFUSED,
+    create_allowed=CREATE_ALLOWED,
+    edit_refused=EDIT_REFUSED,
+    edit_allowed=EDIT_ALLOWED,
+    status_refused=STATUS_REFUSED,
+    status_allowed=STATUS_ALLOWED,
+)

@@ -11,11 +11,11 @@ from tests.harness.api import Api
 from tests.harness.grants import grant
 from tests.harness.installed import new_namespace
 from tests.harness.objects import wait_until_gone
-from tests.harness.rule_cases import every_creator
+from tests.harness.rule_cases import controller, every_creator
 from tests.harness.writers import Writer
-from tests.live.fleet.fleet_plane import a_device, admin, controller, exchange, installed, own_plane
+from tests.live.fleet.fleet_plane import a_device, exchange
 
-__all__ = ["admin", "controller", "exchange", "installed", "own_plane"]
+__all__ = ["controller", "exchange"]
 
 Json = dict[str, Any]
 
@@ -270,3 +270,19 @@ def test_kubectl_shows_the_columns(admin: Api, controller: Api, namespace: str) 
         "AGE",
     ]
     assert row.split()[:-1] == ["columns", "Running", "2/3", "18", "1", "1", "0", "20"]
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("device.spec", "keyThumbprint"),
+        ("device.status.offer", "generation"),
+        ("tokenrotation.spec.strategy", "maxConcurrency"),
+        ("pairingtoken.spec", "checkInPeriod"),
+    ],
+)
+def test_kubectl_explains_the_fields(admin: Api, path: str, field: str) -> None:
+    explained = admin.kubectl("explain", path)
+
+    assert field in explained
+    assert "DESCRIPTION:" in explained

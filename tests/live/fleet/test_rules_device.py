@@ -1,4 +1,7 @@
-"""Every static rule of Device on a real API server: what it refuses, with which text."""
+"""The rules of Device protect a device from being locked out, whatever is written, and by however old a writer.
+
+The table of its rules is tried by tests/live/platform/test_rules_of_kinds.py.
+"""
 
 import itertools
 from collections.abc import Callable
@@ -11,37 +14,18 @@ from hypothesis import seed as seeded
 from tests.harness.api import Api
 from tests.harness.proofs import Figure
 from tests.harness.rule_cases import (
-    Allowed,
-    Refused,
-    ask_for_status,
-    by_creator,
-    by_id,
-    by_status_writer,
-    by_writer,
-    must_be_refused,
-    must_be_stored,
     objects_of,
 )
-from tests.harness.writers import CREATE, StatusWriter, Writer
-from tests.live.fleet.fleet_plane import admin, exchange, installed, own_plane
+from tests.live.fleet.fleet_plane import exchange
 from tests.live.fleet.rules_device import (
     CHANGED,
-    CREATE_ALLOWED,
-    CREATE_REFUSED,
-    EDIT_ALLOWED,
-    EDIT_REFUSED,
     LEAST,
     OFFERED,
-    SCHEMA_REFUSED,
-    SPEC_SCHEMA,
-    STATUS_ALLOWED,
-    STATUS_REFUSED,
-    STATUS_SCHEMA,
     offer,
 )
 from tests.live.fleet.stale_writers import STEPS, Accepted, StaleWriters, Step, Unguarded
 
-__all__ = ["admin", "exchange", "installed", "own_plane"]
+__all__ = ["exchange"]
 
 Json = dict[str, Any]
 
@@ -49,79 +33,6 @@ Json = dict[str, Any]
 @pytest.fixture(scope="module")
 def device(make_namespace: Callable[[str], str]) -> Callable[[Json], Json]:
     return objects_of("Device", make_namespace("device-rules"))
-
-
-@by_creator(CREATE_REFUSED, SPEC_SCHEMA)
-def test_a_create_is_refused_with_its_text(exchange: Api, device: Any, writer: Writer, case: Refused) -> None:
-    body = device(case.after)
-
-    answer = writer.create(exchange, body)
-
-    must_be_refused(case, writer, answer)
-    assert exchange.find(body) is None
-
-
-@by_id(SCHEMA_REFUSED)
-def test_a_value_of_the_wrong_form_is_refused_by_its_field(exchange: Api, device: Any, case: Refused) -> None:
-    answer = exchange.create(device(case.after))
-
-    must_be_refused(case, CREATE, answer)
-
-
-@by_creator(CREATE_ALLOWED, SPEC_SCHEMA)
-def test_a_create_is_allowed(exchange: Api, device: Any, writer: Writer, case: Allowed) -> None:
-    answer = writer.create(exchange, device(case.after))
-
-    must_be_stored(case, writer, answer, answer.body.get("spec"), {"revoked": False} | case.after)
-    assert answer.body["status"] == {"observedGeneration": -1}
-
-
-@by_writer(EDIT_REFUSED, SPEC_SCHEMA)
-def test_an_edit_is_refused_with_its_text(exchange: Api, device: Any, writer: Writer, case: Refused) -> None:
-    before = device(case.before)
-    stored = writer.create(exchange, before).must_succeed()
-
-    answer = writer.edit(exchange, before, before | {"spec": case.after})
-
-    must_be_refused(case, writer, answer)
-    assert exchange.get(before)["spec"] == stored["spec"]
-
-
-@by_writer(EDIT_ALLOWED, SPEC_SCHEMA)
-def test_an_edit_is_allowed(exchange: Api, device: Any, writer: Writer, case: Allowed) -> None:
-    before = device(case.before)
-    writer.create(exchange, before).must_succeed()
-
-    answer = writer.edit(exchange, before, before | {"spec": case.after})
-
-    must_be_stored(case, writer, answer, exchange.get(before)["spec"], {"revoked": False} | case.after)
-
-
-@by_status_writer(STATUS_REFUSED, STATUS_SCHEMA)
-def test_a_status_is_refused_with_its_text(
-    exchange: Api, device: Any, write_status: StatusWriter, case: Refused
-) -> None:
-    answer = ask_for_status(exchange, exchange, device(LEAST), case, write_status)
-
-    must_be_refused(case, write_status, answer)
-
-
-@by_status_writer(STATUS_ALLOWED, STATUS_SCHEMA)
-def test_a_status_is_allowed(exchange: Api, device: Any, write_status: StatusWriter, case: Allowed) -> None:
-    answer = ask_for_status(exchange, exchange, device(LEAST), case, write_status)
-
-    must_be_stored(case, write_status, answer, answer.body.get("status"), {"observedGeneration": -1} | case.after)
-
-
-@pytest.mark.parametrize(("length", "allowed"), [(63, True), (64, False)])
-def test_a_name_has_at_most_63_characters(exchange: Api, device: Any, length: int, allowed: bool) -> None:
-    body = device(LEAST)
-    body["metadata"]["name"] = "d" * length
-
-    answer = exchange.create(body)
-
-    assert answer.succeeded == allowed
-    assert allowed or "metadata.name must have at most 63 characters" in answer.message
 
 
 def test_a_status_that_is_emptied_cuts_no_device_off(exchange: Api, device: Any) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from tallystick.connections.api.connection_configuration import ConnectionConfiguration
-from tallystick.install.installation import Installation
+from tallystick.fleet.api.device import Device, DeviceSpec
+from tallystick.fleet.api.token_rotation import TokenRotation
+from tallystick.install.installation import CONTROLLER, EXCHANGE, Installation
 from tallystick.pairing.api.master_token import MasterToken, MasterTokenSpec
 from tallystick.pairing.api.pairing_token import PairingToken
 from tallystick.schema.meta import API_VERSION
@@ -37,11 +39,20 @@ MACHINERY = (
     "&value",
     "JSONPatch",
 )
-ONLY_REVOKED = MasterTokenSpec.RULES[0].message
+# The texts of kinds whose other fields never change.
+UNCHANGED = (MasterTokenSpec.RULES[0].message, DeviceSpec.RULES[0].message)
 SPECS: dict[Any, Json] = {
     PairingToken: {"purpose": "Service", "useCase": "mission-control"},
     ConnectionConfiguration: {"deploymentType": "Kubernetes"},
     MasterToken: MASTER,
+    Device: {
+        "projectKey": "fleet01",
+        "pairingTokenRef": {"name": "cams", "uid": "9a0c1f0e-0000-4000-8000-000000000000"},
+        "serial": 1,
+        "generation": 1,
+        "kid": "k-1",
+    },
+    TokenRotation: {"targetRef": {"kind": "PairingToken", "name": "cams"}},
 }
 every_kind = pytest.mark.parametrize("kind", SPECS, ids=lambda kind: kind.__name__)
 
@@ -54,10 +65,10 @@ def _of_each_kind(edited: int) -> list[Any]:
 of_values = pytest.mark.variants("kind, edited", gate=_of_each_kind(3), soak=_of_each_kind(1))
 
 
-@pytest.fixture(scope="module")
-def writer(admin: Api, installed: Installation) -> Api:
-    """The controller's name with every right: no answer comes from RBAC, and it may write each kind and its status."""
-    return with_every_right(admin, installed, "controller")
+@pytest.fixture
+def writer(admin: Api, installed: Installation, kind: Any) -> Api:
+    """The name that may write the kind and its status, with every right: no answer comes from RBAC."""
+    return with_every_right(admin, installed, EXCHANGE if kind is Device else CONTROLLER)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +104,7 @@ def faults(part: str, field: str, value: Json, answer: Answer) -> list[str]:
     """Say what is wrong with an answer: it shows machinery, or it does not name the field."""
     text = answer.message.replace("\n", " ")
     # A value of the right type is refused for other reasons: a member of its field is missing, or none may change.
-    named = answer.succeeded or re.split(r"[.[]", field)[0] in text or ONLY_REVOKED in text
+    named = answer.succeeded or re.split(r"[.[]", field)[0] in text or any(said in text for said in UNCHANGED)
     shown = [word for word in MACHINERY if word in text]
     return [f"{part}.{field} {json.dumps(value)}: {text}"] if shown or not named else []
 

@@ -21,7 +21,7 @@ from tallystick.runtime.events import EventRecorder
 from tallystick.runtime.metrics import Metrics, make_metrics
 from tallystick.schema.builtin import SECRETS
 from tests.builders import NOON
-from tests.fakes import FakeClock, FakeCluster
+from tests.fakes import FakeClock, FakeCluster, FakeFeed
 from tests.virtual_time import in_virtual_time
 
 KEY = ("edge", "site-a")
@@ -54,6 +54,7 @@ async def already_done() -> None:
 def an_engine(cluster: FakeCluster, clock: FakeClock, worklist: Worklist, make_keyring: Run = already_done) -> Engine:
     return Engine(
         cluster=cluster,
+        feed=FakeFeed(),
         worklist=worklist,
         events=EventRecorder(cluster, clock, "tallystick-controller", on_suppressed=lambda: None),
         elector=LeaderElector(cluster, clock, LeaseName("tallystick-system", "tallystick-controller", "one")),

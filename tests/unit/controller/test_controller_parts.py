@@ -1,7 +1,9 @@
 """Each part of the controller that can end: whichever ends in whatever way, the controller ends, with its name."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -9,10 +11,14 @@ from tallystick.controller.controller import Controller, ControllerSettings, Eng
 from tallystick.controller.expiry import ExpiryHeap
 from tallystick.controller.kinds import MissingKinds
 from tallystick.controller.lease import LeaderElector, LeaseName
+from tallystick.controller.list_watch import ListWatch
 from tallystick.controller.part import ControllerPart
 from tallystick.controller.relist import Relister
 from tallystick.controller.work_queue import WorkQueue
 from tallystick.controller.worklist import Worklist
+from tallystick.objects.kind import Kind
+from tallystick.objects.ports import UnavailableError
+from tallystick.objects.result import Result
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 from tallystick.registry import KINDS
 from tallystick.runtime import chores
@@ -21,7 +27,7 @@ from tallystick.runtime.events import EventRecorder
 from tallystick.runtime.metrics import make_metrics
 from tallystick.schema.builtin import LEASES
 from tests.builders import NOON
-from tests.fakes import FakeClock, FakeCluster
+from tests.fakes import FakeClock, FakeCluster, FakeFeed
 from tests.virtual_time import LoopClock, in_virtual_time
 
 MEMBERS = {
@@ -29,6 +35,7 @@ MEMBERS = {
     "the re-list": (Controller, "_sync"),
     "the comparison of kinds that are back": (MissingKinds, "next_returned"),
     "the re-list of a kind": (Relister, "run"),
+    "the watch of a paged kind": (ListWatch, "run"),
     "the Lease": (LeaderElector, "_acquire"),
     "the renewal of the Lease": (LeaderElector, "_renew_until_lost"),
     "the work of the leader": (Controller, "_lead"),
@@ -62,11 +69,16 @@ CASES = [
 ]
 
 
-def a_controller(cluster: FakeCluster) -> Controller:
-    metrics = make_metrics(KINDS)
+# PairingTokens, as if they were many.
+PAGED = (replace(KINDS[0], paged=True), *KINDS[1:])
+
+
+def a_controller(cluster: FakeCluster, feed: FakeFeed | None = None, kinds: Sequence[Kind] = PAGED) -> Controller:
+    metrics = make_metrics(kinds)
     engine = Engine(
         cluster=cluster,
-        worklist=Worklist(KINDS, FakeClock(NOON), metrics),
+        feed=feed or FakeFeed(),
+        worklist=Worklist(kinds, FakeClock(NOON), metrics),
         events=EventRecorder(cluster, FakeClock(NOON), "tallystick-controller"),
         elector=LeaderElector(cluster, LoopClock(), LeaseName("tallystick-system", "tallystick-controller", "one")),
         make_keyring=returns,
@@ -98,7 +110,7 @@ def test_the_end_of_a_part_is_the_end_of_the_controller_and_the_lease_is_free(
 @in_virtual_time
 async def test_a_kind_that_is_back_is_compared_with_the_cache_and_its_objects_are_looked_at() -> None:
     cluster = FakeCluster()
-    controller = a_controller(cluster)
+    controller = a_controller(cluster, kinds=KINDS)
     body = cluster.put(PAIRING_TOKENS, {"metadata": {"namespace": "edge", "name": "gone"}, "spec": {}})
     controller.observe(PAIRING_TOKENS, "ADDED", body)
     cluster.remove(PAIRING_TOKENS, "edge", "gone")
@@ -111,3 +123,82 @@ async def test_a_kind_that_is_back_is_compared_with_the_cache_and_its_objects_ar
 
     assert controller._engine.missing._returned == set()
     assert controller.is_news(PAIRING_TOKENS, "MODIFIED", body)
+
+
+async def canceled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+@in_virtual_time
+async def test_a_controller_is_ready_when_its_own_watch_has_listed_all_pages() -> None:
+    cluster, feed, loop = FakeCluster(), FakeFeed(), asyncio.get_running_loop()
+    feed.put("a")
+    feed.fail("list", UnavailableError("busy", retry_after=50.0))
+    controller = a_controller(cluster, feed)
+    running = asyncio.create_task(controller.run())
+    await asyncio.sleep(49)
+    before = controller.why_not_ready
+    await asyncio.sleep(2)
+    after = controller.why_not_ready
+    await canceled(running)
+
+    assert (before, after) == ("the first listing is not complete", None)
+    assert controller._worklist.cache.keys(PAIRING_TOKENS) == [("edge", "a")]
+    # kopf's kinds are compared with a listing. This one is not listed for that.
+    assert "pairingtokens" not in {call.plural for call in cluster.calls}
+    assert loop.time() < 120
+
+
+@in_virtual_time
+async def test_a_change_that_its_own_watch_delivers_is_reconciled() -> None:
+    feed, done = FakeFeed(), list[str]()
+
+    class Noting:
+        async def reconcile(self, namespace: str, name: str) -> Result:
+            done.append(name)
+            return Result()
+
+    controller = a_controller(FakeCluster(), feed)
+    controller._reconcilers[PAIRING_TOKENS] = Noting()
+    running = asyncio.create_task(controller.run())
+    feed.put("a")
+    await asyncio.sleep(10)
+    feed.put("b")
+    await asyncio.sleep(1)
+    feed.remove("a")
+    await asyncio.sleep(1)
+    await canceled(running)
+
+    assert done == ["a", "b", "a"]
+
+
+@in_virtual_time
+async def test_a_paged_kind_that_is_back_is_read_when_its_own_watch_has_listed_it() -> None:
+    feed = FakeFeed()
+    controller = a_controller(FakeCluster(), feed)
+    missing = controller._engine.missing
+    missing.update({PAIRING_TOKENS})
+    running = asyncio.create_task(controller.run())
+    await asyncio.sleep(5)
+    ready = controller.why_not_ready
+    feed.fail("list", UnavailableError("busy", retry_after=50.0))
+    missing.update({})
+    await asyncio.sleep(40)
+    during = set(missing._returned)
+    await asyncio.sleep(20)
+    await canceled(running)
+
+    assert (ready, during, missing._returned) == (None, {PAIRING_TOKENS}, set())
+
+
+def test_each_watched_namespace_has_a_watch_of_its_own() -> None:
+    engine = a_controller(FakeCluster())._engine
+    controller = Controller(engine, ControllerSettings(watch_namespaces=("edge", "core")), parts=[])
+
+    assert {one.name for one in controller._list_watches} == {
+        f"the watch of {plural} in {namespace}"
+        for plural in (kind.resource.plural for kind in PAGED if kind.paged)
+        for namespace in ("edge", "core")
+    }

@@ -1,8 +1,9 @@
 """kopf as one part of the process: it follows the kinds, survives what would end it, and is missed when it ends."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -12,6 +13,7 @@ from yarl import URL
 from tallystick.controller import watcher as watcher_module
 from tallystick.controller.kinds import MissingKinds
 from tallystick.controller.watcher import WatchedServer, Watcher
+from tallystick.objects.kind import Kind
 from tallystick.objects.ports import UnavailableError
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
@@ -21,6 +23,7 @@ from tallystick.schema.meta import Resource
 from tests.virtual_time import in_virtual_time
 
 ALL = {kind.resource for kind in KINDS}
+BY_KOPF = {kind.resource.plural for kind in KINDS if not kind.paged}
 
 
 class NoObserver:
@@ -64,9 +67,9 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watcher_module, "SOON_SECONDS", 0.01)
 
 
-def a_watcher(server: Server) -> Watcher:
+def a_watcher(server: Server, kinds: Sequence[Kind] = KINDS) -> Watcher:
     watched = WatchedServer(url="https://api.example", session=server.session, served=server.served)
-    return Watcher(server=watched, kinds=KINDS, namespaces=(), observer=NoObserver(), missing=MissingKinds())
+    return Watcher(server=watched, kinds=kinds, namespaces=(), observer=NoObserver(), missing=MissingKinds())
 
 
 @asynccontextmanager
@@ -146,7 +149,7 @@ async def followed(watcher: Watcher) -> set[str]:
     task = asyncio.create_task(watcher._follow_kinds())
     looks = watcher.server.served.__self__.looks
     while watcher.server.served.__self__.looks < looks + 2:
-        watcher._noticed.set()
+        watcher.missing.suspected.set()
         await asyncio.sleep(0)
     task.cancel()
     return {resource.plural for resource in watcher._insights.watched_resources}
@@ -162,7 +165,7 @@ async def test_a_watch_begins_and_ends_with_its_kind():
     server.kinds = set(ALL)
     back, text = await followed(watcher), watcher.missing.text
 
-    assert (without, back, text) == ({"mastertokens"}, {kind.plural for kind in ALL}, None)
+    assert (without, back, text) == ({"mastertokens"}, BY_KOPF, None)
     assert missing is not None
     assert ", ".join(sorted(kind.kind for kind in ALL if kind != MASTER_TOKENS)) in missing
 
@@ -175,8 +178,21 @@ async def test_an_api_server_that_is_away_serves_what_it_served():
 
     server.away = True
 
-    assert await followed(watcher) == before == {kind.plural for kind in ALL}
+    assert await followed(watcher) == before == BY_KOPF
     assert watcher.missing.text is None
+
+
+@in_virtual_time
+async def test_kopf_does_not_watch_a_paged_kind_and_its_absence_is_noticed_all_the_same():
+    server, paged = Server(), replace(KINDS[0], paged=True)
+    watcher = a_watcher(server, kinds=(paged, *KINDS[1:]))
+    watched = await followed(watcher)
+
+    server.kinds = ALL - {paged.resource}
+    without = await followed(watcher)
+
+    assert watched == without == BY_KOPF - {paged.resource.plural}
+    assert watcher.missing.is_missing(paged.resource)
 
 
 @in_virtual_time
@@ -270,5 +286,5 @@ async def test_a_watch_whose_kind_is_gone_causes_a_look_and_a_comparison():
     with pytest.raises(aiohttp.ClientPayloadError):
         await guarded(watcher, LIST, 404)
 
-    assert watcher._noticed.is_set()
+    assert watcher.missing.suspected.is_set()
     assert await watcher.missing.next_returned() == {PAIRING_TOKENS}

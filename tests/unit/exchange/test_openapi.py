@@ -17,6 +17,7 @@ from tallystick.exchange.app import api_of
 from tallystick.exchange.limits import FailureLimits
 from tallystick.exchange.openapi import openapi, openapi_text
 from tallystick.exchange.responses import HTTP_ERRORS, NOT_YET_CODES
+from tallystick.fleet.web.problems import CHECK_IN, ENROLLMENT
 from tallystick.objects.ports import UnavailableError
 from tallystick.pairing.web.pairing_endpoint import REFUSALS as REFUSED_REQUESTS
 from tallystick.registry import FEATURES, TOKEN_TYPES
@@ -35,6 +36,7 @@ OPERATIONS = [
 REFUSING = {
     "ExchangeRefusedError": 0,
     "HeartbeatRefusedError": 0,
+    "DeviceRefusedError": 0,
     "Denial": 0,
     "ErrorResponse": 1,
     "ProblemError": 1,
@@ -71,7 +73,8 @@ def schema_of(method: str, path: str, status: str) -> Json:
 
 def codes_in_the_code() -> set[str]:
     """Every error code that a refusal is made with, whatever it is made by."""
-    found = set(NOT_YET_CODES) | set(REFUSALS) | set(REFUSED_REQUESTS) | {code for code, _ in HTTP_ERRORS.values()}
+    found = set(NOT_YET_CODES) | set(REFUSALS) | set(REFUSED_REQUESTS) | set(ENROLLMENT) | set(CHECK_IN)
+    found |= {code for code, _ in HTTP_ERRORS.values()}
     for name, tree in modules():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in REFUSING:

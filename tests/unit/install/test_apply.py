@@ -6,6 +6,7 @@ import pytest
 from tallystick.cli.installing import install_parts
 from tallystick.cli.settings import feature_settings
 from tallystick.clusterkeys.admission import TARGETS_ARE_CHECKED, TARGETS_PROBE
+from tallystick.fleet.admission import DEVICES_PROBE, ONLY_THE_EXCHANGE
 from tallystick.install.apply import InstallationError, install
 from tallystick.install.installation import Installation
 from tallystick.install.manifests import access
@@ -39,6 +40,7 @@ class Target:
         requester: float = 0,
         stamp: float = 0,
         targets: float = 0,
+        devices: float = 0,
     ) -> None:
         self.applied: list[Json] = []
         self.unserved: set[str] = set()
@@ -53,6 +55,7 @@ class Target:
             "requester": requester,
             "stamp": stamp,
             "targets": targets,
+            "devices": devices,
         }
 
     def _in_force(self, part: str) -> bool:
@@ -83,6 +86,8 @@ class Target:
             raise RefusedError(f"denied: {VALIDATION_IS_IN_FORCE}")
         if body["metadata"]["name"] == TARGETS_PROBE and self._in_force("targets"):
             raise RefusedError(f"denied: {TARGETS_ARE_CHECKED}")
+        if body["metadata"]["name"] == DEVICES_PROBE and self._in_force("devices"):
+            raise RefusedError(f"denied: {ONLY_THE_EXCHANGE}")
         return self._stamped(body)
 
     def _stamped(self, body: Json) -> Json:
@@ -125,11 +130,14 @@ async def test_crds_come_first_then_rights_then_policies() -> None:
         "waiting until CRD connectionconfigurations.tallystick.dev is established",
         "waiting until CRD masterkeys.tallystick.dev is established",
         "waiting until CRD joinkeys.tallystick.dev is established",
+        "waiting until CRD devices.tallystick.dev is established",
+        "waiting until CRD tokenrotations.tallystick.dev is established",
         "waiting until only the operator can create MasterTokens and write a status",
         "waiting until the validation of requesters and use cases is in force",
         "waiting until a forged requester is rejected",
         "waiting until the mutation of the requester is in force",
         "waiting until targets of join keys are checked",
+        "waiting until only the exchange can create Devices",
     ]
 
 
@@ -156,11 +164,11 @@ async def test_w_an_installation_for_service_accounts_deletes_the_policy_that_se
 
 @in_virtual_time
 async def test_it_returns_only_when_everything_behaves() -> None:
-    target = Target(crds=1, writers=3, guard=5, requester=6, stamp=8, targets=9)
+    target = Target(crds=1, writers=3, guard=5, requester=6, stamp=8, targets=9, devices=10)
 
     await install(target, INSTALLATION, KINDS, parts(), silently)
 
-    assert asyncio.get_running_loop().time() == pytest.approx(9, abs=0.3)
+    assert asyncio.get_running_loop().time() == pytest.approx(10, abs=0.3)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +180,7 @@ async def test_it_returns_only_when_everything_behaves() -> None:
         ("requester", "a forged requester is rejected"),
         ("stamp", "the mutation of the requester is in force"),
         ("targets", "targets of join keys are checked"),
+        ("devices", "only the exchange can create Devices"),
     ],
 )
 def test_at_the_deadline_it_says_what_is_missing(late: str, missing: str) -> None:

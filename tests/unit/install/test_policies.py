@@ -41,7 +41,7 @@ def test_every_policy_fails_closed_and_is_bound(installation: Installation) -> N
 
     for (kind, name), spec in made.items():
         # Who is only warned is not stopped by a warning that cannot be given.
-        warns = name.startswith("cut-off.")
+        warns = name.startswith(("cut-off.", "finished."))
         binding = kinds[f"{kind}Binding", name]
         assert binding["policyName"] == name
         assert spec["failurePolicy"] == ("Ignore" if warns else "Fail")

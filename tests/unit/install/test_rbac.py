@@ -17,6 +17,8 @@ controller in all namespaces may delete pairingtokens.tallystick.dev
 controller in all namespaces may delete secrets
 controller in all namespaces may get connectionconfigurations.tallystick.dev
 controller in all namespaces may get connectionconfigurations/status.tallystick.dev
+controller in all namespaces may get devices.tallystick.dev
+controller in all namespaces may get devices/status.tallystick.dev
 controller in all namespaces may get joinkeys.tallystick.dev
 controller in all namespaces may get joinkeys/status.tallystick.dev
 controller in all namespaces may get masterkeys.tallystick.dev
@@ -26,25 +28,33 @@ controller in all namespaces may get mastertokens/status.tallystick.dev
 controller in all namespaces may get pairingtokens.tallystick.dev
 controller in all namespaces may get pairingtokens/status.tallystick.dev
 controller in all namespaces may get secrets
+controller in all namespaces may get tokenrotations.tallystick.dev
+controller in all namespaces may get tokenrotations/status.tallystick.dev
 controller in all namespaces may list connectionconfigurations.tallystick.dev
+controller in all namespaces may list devices.tallystick.dev
 controller in all namespaces may list joinkeys.tallystick.dev
 controller in all namespaces may list masterkeys.tallystick.dev
 controller in all namespaces may list mastertokens.tallystick.dev
 controller in all namespaces may list pairingtokens.tallystick.dev
 controller in all namespaces may list secrets
+controller in all namespaces may list tokenrotations.tallystick.dev
 controller in all namespaces may update connectionconfigurations/status.tallystick.dev
+controller in all namespaces may update devices/status.tallystick.dev
 controller in all namespaces may update joinkeys.tallystick.dev
 controller in all namespaces may update joinkeys/status.tallystick.dev
 controller in all namespaces may update masterkeys/status.tallystick.dev
 controller in all namespaces may update mastertokens/status.tallystick.dev
 controller in all namespaces may update pairingtokens/status.tallystick.dev
 controller in all namespaces may update secrets
+controller in all namespaces may update tokenrotations/status.tallystick.dev
 controller in all namespaces may watch connectionconfigurations.tallystick.dev
+controller in all namespaces may watch devices.tallystick.dev
 controller in all namespaces may watch joinkeys.tallystick.dev
 controller in all namespaces may watch masterkeys.tallystick.dev
 controller in all namespaces may watch mastertokens.tallystick.dev
 controller in all namespaces may watch pairingtokens.tallystick.dev
 controller in all namespaces may watch secrets
+controller in all namespaces may watch tokenrotations.tallystick.dev
 controller in tallystick-system may create events
 controller in tallystick-system may create joinkeys.tallystick.dev
 controller in tallystick-system may create leases.coordination.k8s.io
@@ -64,14 +74,18 @@ controller in tallystick-system may list secrets
 controller in tallystick-system may update leases.coordination.k8s.io
 controller in tallystick-system may update secrets
 controller in tallystick-system may watch secrets
+exchange in all namespaces may create devices.tallystick.dev
 exchange in all namespaces may create events
 exchange in all namespaces may create mastertokens.tallystick.dev
 exchange in all namespaces may create pairingtokens.tallystick.dev
 exchange in all namespaces may create subjectaccessreviews.authorization.k8s.io
 exchange in all namespaces may create tokenreviews.authentication.k8s.io
 exchange in all namespaces may get connectionconfigurations.tallystick.dev
+exchange in all namespaces may get devices.tallystick.dev
 exchange in all namespaces may get mastertokens.tallystick.dev
 exchange in all namespaces may get pairingtokens.tallystick.dev
+exchange in all namespaces may get tokenrotations.tallystick.dev
+exchange in all namespaces may update devices/status.tallystick.dev
 exchange in all namespaces may update mastertokens/status.tallystick.dev
 exchange in all namespaces may update pairingtokens/status.tallystick.dev
 exchange in all namespaces may use usecases.tallystick.dev
@@ -84,37 +98,51 @@ whoever is bound to tallystick-edit may create connectionconfigurations.tallysti
 whoever is bound to tallystick-edit may create joinkeys.tallystick.dev
 whoever is bound to tallystick-edit may create masterkeys.tallystick.dev
 whoever is bound to tallystick-edit may create pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may create tokenrotations.tallystick.dev
 whoever is bound to tallystick-edit may delete connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-edit may delete devices.tallystick.dev
 whoever is bound to tallystick-edit may delete joinkeys.tallystick.dev
 whoever is bound to tallystick-edit may delete masterkeys.tallystick.dev
 whoever is bound to tallystick-edit may delete mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may delete pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may delete tokenrotations.tallystick.dev
 whoever is bound to tallystick-edit may get connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-edit may get devices.tallystick.dev
 whoever is bound to tallystick-edit may get joinkeys.tallystick.dev
 whoever is bound to tallystick-edit may get masterkeys.tallystick.dev
 whoever is bound to tallystick-edit may get mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may get pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may get tokenrotations.tallystick.dev
 whoever is bound to tallystick-edit may list connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-edit may list devices.tallystick.dev
 whoever is bound to tallystick-edit may list joinkeys.tallystick.dev
 whoever is bound to tallystick-edit may list masterkeys.tallystick.dev
 whoever is bound to tallystick-edit may list mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may list pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may list tokenrotations.tallystick.dev
 whoever is bound to tallystick-edit may patch connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-edit may patch devices.tallystick.dev
 whoever is bound to tallystick-edit may patch joinkeys.tallystick.dev
 whoever is bound to tallystick-edit may patch masterkeys.tallystick.dev
 whoever is bound to tallystick-edit may patch mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may patch pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may patch tokenrotations.tallystick.dev
 whoever is bound to tallystick-edit may update connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-edit may update devices.tallystick.dev
 whoever is bound to tallystick-edit may update joinkeys.tallystick.dev
 whoever is bound to tallystick-edit may update masterkeys.tallystick.dev
 whoever is bound to tallystick-edit may update mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may update pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may update tokenrotations.tallystick.dev
 whoever is bound to tallystick-edit may watch connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-edit may watch devices.tallystick.dev
 whoever is bound to tallystick-edit may watch joinkeys.tallystick.dev
 whoever is bound to tallystick-edit may watch masterkeys.tallystick.dev
 whoever is bound to tallystick-edit may watch mastertokens.tallystick.dev
 whoever is bound to tallystick-edit may watch pairingtokens.tallystick.dev
+whoever is bound to tallystick-edit may watch tokenrotations.tallystick.dev
 whoever is bound to tallystick-introspect may introspect connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-introspect may introspect devices.tallystick.dev
 whoever is bound to tallystick-introspect may introspect mastertokens.tallystick.dev
 whoever is bound to tallystick-introspect may introspect pairingtokens.tallystick.dev
 whoever is bound to tallystick-key-viewer may get secrets default-join-key
@@ -122,20 +150,26 @@ whoever is bound to tallystick-usecase-artifactory-cold may use usecases.tallyst
 whoever is bound to tallystick-usecase-federated-repo may use usecases.tallystick.dev federated-repo
 whoever is bound to tallystick-usecase-mission-control may use usecases.tallystick.dev mission-control
 whoever is bound to tallystick-view may get connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-view may get devices.tallystick.dev
 whoever is bound to tallystick-view may get joinkeys.tallystick.dev
 whoever is bound to tallystick-view may get masterkeys.tallystick.dev
 whoever is bound to tallystick-view may get mastertokens.tallystick.dev
 whoever is bound to tallystick-view may get pairingtokens.tallystick.dev
+whoever is bound to tallystick-view may get tokenrotations.tallystick.dev
 whoever is bound to tallystick-view may list connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-view may list devices.tallystick.dev
 whoever is bound to tallystick-view may list joinkeys.tallystick.dev
 whoever is bound to tallystick-view may list masterkeys.tallystick.dev
 whoever is bound to tallystick-view may list mastertokens.tallystick.dev
 whoever is bound to tallystick-view may list pairingtokens.tallystick.dev
+whoever is bound to tallystick-view may list tokenrotations.tallystick.dev
 whoever is bound to tallystick-view may watch connectionconfigurations.tallystick.dev
+whoever is bound to tallystick-view may watch devices.tallystick.dev
 whoever is bound to tallystick-view may watch joinkeys.tallystick.dev
 whoever is bound to tallystick-view may watch masterkeys.tallystick.dev
 whoever is bound to tallystick-view may watch mastertokens.tallystick.dev
 whoever is bound to tallystick-view may watch pairingtokens.tallystick.dev
+whoever is bound to tallystick-view may watch tokenrotations.tallystick.dev
 """
 
 

@@ -75,4 +75,4 @@ async def test_a_list_lets_the_api_server_select(selectors, query):
     with pytest.raises(UnavailableError):
         await anext(cluster.list(PAIRING_TOKENS, **selectors))
 
-    assert connection.opened.queries == [{"limit": "200"} | query]
+    assert connection.opened.queries == [{"limit": "500"} | query]

@@ -8,6 +8,7 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 from tallystick.connections.api.connection_configuration import ConnectionConfiguration, ConnectionConfigurationSpec
 from tallystick.pairing.api.master_token import MasterToken
 from tallystick.pairing.api.pairing_token import PairingToken, PairingTokenSpec
+from tallystick.schema.fields import Principal
 from tests.live.texts import NOTES as TEXTS_OF_LINES
 
 KINDS = (PairingToken, MasterToken, ConnectionConfiguration)
@@ -35,6 +36,14 @@ def test_a_requester_has_at_most_1024_characters():
     assert longest.requested_by == "x" * 1024
     with pytest.raises(ValidationError, match="requestedBy"):
         PairingTokenSpec.model_validate(PROJECT | {"requestedBy": "x" * 1025})
+
+
+def test_a_recorded_subject_or_client_has_at_most_1024_characters():
+    principal = TypeAdapter(Principal)
+
+    assert principal.validate_python("x" * 1024) == "x" * 1024
+    with pytest.raises(ValidationError, match="at most 1024 characters"):
+        principal.validate_python("x" * 1025)
 
 
 def allowed(model, field, text):

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tallystick.clusterkeys.api.join_key import JoinKey, JoinKeySpec
+from tallystick.clusterkeys.api.master_key import MasterKey, MasterKeySpec
 from tallystick.connections.api.connection_configuration import (
     ConnectionConfiguration,
     ConnectionConfigurationSpec,
@@ -31,7 +33,6 @@ from tests.live.connections import (
     test_rules_connection_configuration_edit,
     test_rules_connection_configuration_status,
 )
-from tests.live.fleet import test_rules_device, test_rules_token_rotation
 from tests.live.pairing import (
     test_rules_device_project,
     test_rules_master_token,
@@ -39,7 +40,7 @@ from tests.live.pairing import (
     test_rules_pairing_token_edit,
     test_rules_pairing_token_status,
 )
-from tests.live.platform import test_two_releases
+from tests.live.platform import test_rules_of_kinds, test_two_releases
 
 OF_EVERY_KIND = {NO_CHANGE, "scalar set", "scalar unset", "scalar changed", "member changed"}
 
@@ -59,13 +60,16 @@ class Tables:
     def variants(self, run: str) -> Iterator[list[tuple[Any, Any]]]:
         """Return for each test its cases, each with its verb, in the run `gate` or `soak`."""
         for file in {self.creates, self.edits, self.statuses, *self.further}:
-            yield from variants(file, run)
+            yield from variants(file, run, self.kind)
 
 
-def variants(file: ModuleType, run: str) -> Iterator[list[tuple[Any, Any]]]:
+def variants(file: ModuleType, run: str, kind: Any) -> Iterator[list[tuple[Any, Any]]]:
     tests = [value for name, value in vars(file).items() if name.startswith("test_")]
     marks = [mark for test in tests for mark in getattr(test, "pytestmark", []) if mark.name == "variants"]
-    return ([param.values for param in mark.kwargs[run]] for mark in marks)
+    for mark in marks:
+        found = [param.values for param in mark.kwargs[run]]
+        of_several_kinds = mark.args[0].startswith("table, ")
+        yield [values[1:] for values in found if values[0].model is kind] if of_several_kinds else found
 
 
 TABLES = [
@@ -103,11 +107,29 @@ TABLES = [
         | {"list set", "list unset, default back", "list emptied", "text beyond ASCII"},
     ),
     Tables(
+        MasterKey,
+        [*MasterKey.RULES, *MasterKeySpec.RULES],
+        test_rules_of_kinds,
+        test_rules_of_kinds,
+        test_rules_of_kinds,
+        OF_EVERY_KIND | {"scalar unset, default back", "object set", "object unset", "member set"},
+    ),
+    Tables(
+        JoinKey,
+        [*JoinKey.RULES, *JoinKeySpec.RULES],
+        test_rules_of_kinds,
+        test_rules_of_kinds,
+        test_rules_of_kinds,
+        OF_EVERY_KIND
+        | {"scalar unset, default back", "object set", "object unset", "member set"}
+        | {"item added", "item removed", "list set", "list unset"},
+    ),
+    Tables(
         Device,
         [*Device.RULES, *DeviceSpec.RULES],
-        test_rules_device,
-        test_rules_device,
-        test_rules_device,
+        test_rules_of_kinds,
+        test_rules_of_kinds,
+        test_rules_of_kinds,
         OF_EVERY_KIND | {"scalar unset, default back"},
     ),
     Tables(
@@ -117,9 +139,9 @@ TABLES = [
             for model in (TokenRotation, TokenRotationSpec, Strategy, Batch, Window, DeviceCounts)
             for rule in model.RULES
         ],
-        test_rules_token_rotation,
-        test_rules_token_rotation,
-        test_rules_token_rotation,
+        test_rules_of_kinds,
+        test_rules_of_kinds,
+        test_rules_of_kinds,
         OF_EVERY_KIND
         | {"scalar unset, default back", "object set", "object unset, default back"}
         | {"member set", "member unset"}
@@ -151,7 +173,9 @@ def test_the_gate_has_each_case_by_put_or_post_and_the_soak_by_every_verb(tables
 @every_kind
 def test_the_gate_tries_each_shape_of_an_edit_by_every_verb(tables: Tables) -> None:
     schema, tried = schema_of(tables.kind, "spec"), defaultdict(set)
-    tables_of_edits = [cases for cases in variants(tables.edits, "gate") if REPLACE in {writer for _, writer in cases}]
+    tables_of_edits = [
+        cases for cases in variants(tables.edits, "gate", tables.kind) if REPLACE in {writer for _, writer in cases}
+    ]
     for case, writer in itertools.chain(*tables_of_edits):
         tried[writer.name] |= shapes(case, schema)
 

@@ -97,8 +97,8 @@ def namespace_terminating(namespace: str) -> Problem:
 
 def namespace_not_served(namespace: str) -> Problem:
     """Return the problem that the operator does not serve the namespace of a target."""
-    remedy = "add it there, or remove it from spec.targets"
-    served = "is not among those that the operator serves (--watch-namespaces)"
+    remedy = "add it there, or remove it from spec.targets and delete the Secret"
+    served = "is not among those that the operator serves (--watch-namespaces), so a copy in it stays as it is"
     return Problem(Reason.TARGET_NOT_WATCHED, f"namespace {namespace} {served}; {remedy}")
 
 

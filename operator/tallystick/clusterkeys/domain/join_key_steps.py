@@ -59,6 +59,11 @@ class Work:
     drifted: tuple[str, ...]
     orphans: tuple[HeldSecret, ...]
 
+    @property
+    def is_none(self) -> bool:
+        """Whether all Secrets are as they must be."""
+        return self.change is None and not (self.reseal or self.copies or self.orphans)
+
 
 def work_of(facts: Facts) -> Work:
     """Return what must be done for a join key that has a key on record."""

@@ -46,6 +46,7 @@ class JoinKeyIndex:
         self._provided = provided
         self._look_again = look_again
         self._facts: dict[Place, JoinKeyFacts] = {}
+        self._states: Counter[str] = Counter()
         self._groups: dict[Place, _Group] = {}
         self._is_filled = False
         self._running: set[int] = set()
@@ -86,7 +87,7 @@ class JoinKeyIndex:
 
     def count(self, state: str) -> int:
         """Return the number of join keys in a state."""
-        return sum(facts.state == state for facts in self._facts.values())
+        return self._states[state]
 
     def outdated(self) -> int:
         """Return the number of join keys whose sealed copy needs another key than the newest one of their MasterKey."""
@@ -148,6 +149,7 @@ class JoinKeyIndex:
         if after is None:
             return
         self._facts[place] = after
+        self._states[after.state] += 1
         group = self._groups.setdefault((after.namespace, after.master_key), _Group())
         group.names.add(after.name)
         if after.sealed_with is not None:
@@ -157,6 +159,7 @@ class JoinKeyIndex:
 
     def _leave(self, facts: JoinKeyFacts) -> None:
         place = (facts.namespace, facts.master_key)
+        self._states[facts.state] -= 1
         group = self._groups[place]
         group.names.discard(facts.name)
         group.not_ready.discard(facts.name)

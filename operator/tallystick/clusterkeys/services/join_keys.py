@@ -7,6 +7,7 @@ between two writes, the next attempt takes the key from the sealed copy.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from tallystick.clusterkeys.api.join_key import JoinKey
@@ -17,25 +18,21 @@ from tallystick.clusterkeys.domain.join_key_description import describe_join_key
 from tallystick.clusterkeys.domain.join_key_messages import Problem, drift_text, provided_problem, readiness_of
 from tallystick.clusterkeys.domain.join_key_replacement import Change
 from tallystick.clusterkeys.domain.join_key_steps import Facts, Work, work_of
-from tallystick.clusterkeys.domain.keys import ClusterKey, KeyProblem, Purpose
-from tallystick.clusterkeys.domain.provided import read_provided
+from tallystick.clusterkeys.domain.keys import ClusterKey, KeyProblem
 from tallystick.clusterkeys.services.join_key_finding import KeyFinder, Masters
 from tallystick.clusterkeys.services.join_key_issuing import Issuing
 from tallystick.clusterkeys.services.join_key_keeping import Keeping, Kept
 from tallystick.clusterkeys.services.join_key_replacing import Random, Replacing
 from tallystick.clusterkeys.services.join_key_secrets import JoinKeySecrets
 from tallystick.clusterkeys.services.join_key_sharing import Seen, Sharing
+from tallystick.clusterkeys.services.provided_keys import Provided, ProvidedKeys
 from tallystick.objects.conditions import Progress
 from tallystick.objects.context import Context
-from tallystick.objects.ports import Cache, Cluster, Json, NotFoundError
+from tallystick.objects.ports import Cache, Cluster
 from tallystick.objects.reconciler import Reconciler
 from tallystick.objects.result import Result
-from tallystick.schema.builtin import SECRETS
 
 RETRY_WAITING_SECONDS = 10.0
-
-Provided = ClusterKey | KeyProblem | None
-"""The key in the user's Secret, or why there is none; None if the key is generated."""
 
 
 class JoinKeys:
@@ -45,6 +42,7 @@ class JoinKeys:
         cluster: The API server.
         cache: The objects that the watches have read.
         masters: The master keys that are open.
+        provided: The keys in the users' Secrets.
         random: Returns so many random bytes, such as `secrets.token_bytes`.
         namespaces: The namespaces that the operator serves; empty means all.
         ctx: Time, audit log and events.
@@ -55,12 +53,13 @@ class JoinKeys:
         cluster: Cluster,
         cache: Cache,
         masters: Masters,
+        provided: ProvidedKeys,
         random: Random,
         namespaces: tuple[str, ...],
         ctx: Context,
     ) -> None:
-        self._cluster = cluster
         self._cache = cache
+        self._provided = provided
         self._ctx = ctx
         self._reconciler = Reconciler(JoinKey, describe_join_key, cluster, cache, ctx)
         self._secrets = JoinKeySecrets(cluster, cache, namespaces)
@@ -72,32 +71,39 @@ class JoinKeys:
 
     async def reconcile(self, namespace: str, name: str) -> Result:
         """Take all steps that one object needs. Raises ClusterError or NotYetError if a later attempt may succeed."""
-        return await self._reconciler.run(namespace, name, self._act)
+        gone = partial(self._provided.forget, namespace, name)
+        return await self._reconciler.run(namespace, name, self._act, if_gone=gone)
 
     async def _act(self, seen: Seen) -> Result | None:
         if seen.object.metadata.deletion_timestamp is not None:
             await self._sharing.remove_elsewhere(seen)
             await self._sharing.release(seen)
             return Result()
-        provided = await self._read_provided(seen.object)
+        recalled = self._provided.recall(seen.object)
+        if recalled is not None and seen.object.status.fingerprint is not None:
+            work = self._work(seen.object, recalled.fingerprint)
+            if work.is_none:
+                return await self._keep(seen, work, None, _problem_of(recalled.problem))
+        provided = await self._provided.read(seen.object)
         if seen.object.status.fingerprint is None:
             return await self._issue(seen, provided)
-        work = self._work(seen.object, provided)
+        fingerprint = provided.fingerprint if isinstance(provided, ClusterKey) else None
+        work = self._work(seen.object, fingerprint)
         problem = _problem_of(provided)
         if work.change is not None:
             waits = await self._replace(seen, work.change, provided)
             if waits is None:
                 return None
-            problem, work = waits, self._work(seen.object, provided)  # it may have written some Secrets
+            problem, work = waits, self._work(seen.object, fingerprint)  # it may have written some Secrets
         if not work.drifted:
             return await self._keep(seen, work, provided, problem)
 
         async def restore(fresh: Seen) -> Result | None:
-            return await self._keep(fresh, self._work(fresh.object, provided), provided, problem)
+            return await self._keep(fresh, self._work(fresh.object, fingerprint), provided, problem)
 
         # The two together: a sealed copy and a copy that drift at the same time count as one.
         return await self._reconciler.heal(
-            seen, restore, is_due=lambda fresh: _is_live(fresh) and bool(self._work(fresh, provided).drifted)
+            seen, restore, is_due=lambda fresh: _is_live(fresh) and bool(self._work(fresh, fingerprint).drifted)
         )
 
     async def _issue(self, seen: Seen, provided: Provided) -> Result | None:
@@ -145,7 +151,7 @@ class JoinKeys:
             seen, problem.reason, problem.message, changes, retry_after=RETRY_WAITING_SECONDS
         )
 
-    def _work(self, join_key: JoinKey, provided: Provided) -> Work:
+    def _work(self, join_key: JoinKey, provided: str | None) -> Work:
         meta = join_key.metadata
         master = self._cache.get(MASTER_KEYS, meta.namespace, join_key.spec.master_key_ref.name)
         return work_of(
@@ -154,25 +160,10 @@ class JoinKeys:
                 copies=self._secrets.seen(join_key),
                 sealed=self._secrets.cached(meta.namespace, sealed_name(join_key)),
                 master=(master or {}).get("status", {}).get("fingerprint"),
-                provided=provided.fingerprint if isinstance(provided, ClusterKey) else None,
+                provided=provided,
                 now=self._ctx.clock.now(),
             )
         )
-
-    async def _read_provided(self, join_key: JoinKey) -> Provided:
-        reference, meta = join_key.spec.secret_ref, join_key.metadata
-        if reference is None:
-            return None
-        where = f"{meta.namespace}/{reference.name}"
-        return read_provided(
-            Purpose.JOIN, await self._secret(meta.namespace, reference.name), where=where, bits=join_key.spec.key_size
-        )
-
-    async def _secret(self, namespace: str, name: str) -> Json | None:
-        try:
-            return await self._cluster.get(SECRETS, namespace, name)
-        except NotFoundError:
-            return None
 
 
 def _problem_of(provided: Provided) -> Problem | None:

@@ -75,6 +75,7 @@ class MasterKeys:
         self._ctx = ctx
         self._secrets = MasterKeySecrets(cluster, cache)
         self._views: dict[Place, View] = {}
+        self._states: dict[Place, str] = {}  # for a metric: to unpack all objects for each figure takes too long
         self._counted_at: dict[Place, float] = {}
         self._sealing_at_rotation: dict[Place, int] = {}
         self._reconciler = Reconciler(
@@ -83,12 +84,21 @@ class MasterKeys:
 
     async def reconcile(self, namespace: str, name: str) -> Result:
         """Take all steps that one object needs. Raises ClusterError or NotYetError if a later attempt may succeed."""
-        return await self._reconciler.run(namespace, name, self._act, if_gone=partial(self._forget, namespace, name))
+        try:
+            return await self._reconciler.run(
+                namespace, name, self._act, if_gone=partial(self._forget, namespace, name)
+            )
+        finally:
+            self._note_state(namespace, name)
 
     def count(self, state: str) -> int:
         """Return the number of MasterKeys in a state."""
-        bodies = (self._cache.get(MASTER_KEYS, *place) for place in self._cache.keys(MASTER_KEYS))
-        return sum(body is not None and body["status"].get("state") == state for body in bodies)
+        return sum(one == state for one in self._states.values())
+
+    def _note_state(self, namespace: str, name: str) -> None:
+        body = self._cache.get(MASTER_KEYS, namespace, name)
+        if body is not None:
+            self._states[namespace, name] = body["status"].get("state", "")
 
     async def _act(self, seen: Seen) -> Result | None:
         key = seen.object
@@ -247,7 +257,7 @@ class MasterKeys:
     def _forget(self, namespace: str, name: str) -> None:
         """Forget a MasterKey that is gone. Its generated Secret stays."""
         place = (namespace, name)
-        for memory in (self._views, self._counted_at, self._sealing_at_rotation):
+        for memory in (self._views, self._states, self._counted_at, self._sealing_at_rotation):
             memory.pop(place, None)
         fingerprint = self._keyring.forget(namespace, name)
         if fingerprint is not None:

@@ -20,6 +20,7 @@ LONGEST_RETRY_AFTER = 86400.0
 """Seconds. A longer Retry-After counts as this."""
 INVALID_PROOF = "invalid-dpop-proof"
 _MOST_DOUBLINGS = 6
+_SPREAD, _STEPS = 0.5, 0xFFFF
 _OK, _CREATED, _NO_CONTENT, _UNAUTHORIZED, _GONE = 200, 201, 204, 401, 410
 _is_token = matching(rf"[!-~]{{1,{MAX_TOKEN_LENGTH}}}")
 _is_device_id = matching(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
@@ -200,6 +201,16 @@ def after_failed_write(memory: Memory, write: Write, reason: str, message: str) 
         return Memory(failed=Failure(write.copy.generation, reason, message)), 0.0
     failures = memory.failures + 1
     return Memory(failures=failures), _backoff(failures)
+
+
+def spread(wait: float, random_id: str) -> float:
+    """Return a wait that is up to half as long again: a fleet that failed at once must not come back at once.
+
+    Args:
+        wait: Seconds after a failure. They are a minimum, because they can be those of `Retry-After`.
+        random_id: A random identifier; its last four hex digits choose within the half.
+    """
+    return wait * (1 + _SPREAD * int(random_id[-4:], 16) / _STEPS)
 
 
 def _after_enrollment(held: Held, memory: Memory, answer: Answer) -> Step:

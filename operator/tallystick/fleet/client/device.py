@@ -26,6 +26,7 @@ from tallystick.fleet.client.contract import (
     Write,
     after_failed_write,
     next_request,
+    spread,
     step,
 )
 from tallystick.fleet.client.disk import AgentError, Disk
@@ -92,6 +93,12 @@ class Device:
 
     async def take_step(self) -> Step:
         """Send one request, and store the result. The caller waits `wait` seconds before the next call."""
+        taken = await self._take_step()
+        if taken.outcome not in (Outcome.FAILED, Outcome.REJECTED):
+            return taken  # the exchange has spread the waits of those who succeed
+        return replace(taken, wait=spread(taken.wait, self._ids.new()))
+
+    async def _take_step(self) -> Step:
         request = next_request(self._held, self._memory)
         answer = await self._answer(request)
         self.problem = answer.problem

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from tallystick.fleet.api.reasons import TokenRotationReason as Reason
 from tallystick.fleet.api.strategy import DesiredState
 from tallystick.fleet.domain.facts import Lock, PastRotation, RotationFacts, Target
+from tallystick.fleet.domain.windows import why_invalid
 from tallystick.objects.rules import first
 from tallystick.pairing.api.device_project import MOST_REMEMBERED, RotationState
 
@@ -135,6 +136,11 @@ def ordered_paused(rotation: RotationFacts, _: Target, __: tuple[RotationFacts, 
     return Hold(Reason.PAUSED) if rotation.order is DesiredState.PAUSED else None
 
 
+def window_invalid(rotation: RotationFacts, _: Target, __: tuple[RotationFacts, ...]) -> Decision | None:
+    """The start ends the enrollment value, so a rotation that could not go on does not start."""
+    return Hold(Reason.INVALID_WINDOW, stalled=True) if _has_invalid_window(rotation) else None
+
+
 def another_runs(_: RotationFacts, target: Target, __: tuple[RotationFacts, ...]) -> Decision | None:
     """One rotation runs for each token."""
     lock = target.lock
@@ -155,6 +161,7 @@ _RULES = (
     not_rotatable,
     target_ended,
     ordered_paused,
+    window_invalid,
     another_runs,
     older_first,
 )
@@ -167,7 +174,11 @@ def _aborted() -> Never:
 def _can_start(rotation: RotationFacts, target: Target) -> bool:
     ordered = rotation.order is DesiredState.RUNNING and not rotation.is_aborted
     waits = rotation.state is RotationState.PENDING and ordered
-    return waits and not has_run(target, rotation.name, rotation.uid)
+    return waits and not _has_invalid_window(rotation) and not has_run(target, rotation.name, rotation.uid)
+
+
+def _has_invalid_window(rotation: RotationFacts) -> bool:
+    return any(why_invalid(window) is not None for window in rotation.strategy.windows)
 
 
 def _age(rotation: RotationFacts) -> tuple[datetime, str]:

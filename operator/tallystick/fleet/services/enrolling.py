@@ -195,7 +195,8 @@ class Enrolling:
             token = await self._token(attempt)
             self._count_asked(attempt, token)
             body = await self._device(attempt, token)
-            target, device = target_of(token), device_facts(body) if body is not None else None
+            target = self._places.counted(target_of(token))
+            device = device_facts(body) if body is not None else None
             decision = self._decide(attempt, target, device)
             if isinstance(decision, TakePlace):
                 self._count_new(attempt, target)
@@ -278,7 +279,8 @@ class Enrolling:
         if isinstance(decision, Refuse):
             secret = pairing_secret_name(token)
             text = enrollment_refusal_text(decision.why, attempt.presented, target_of(token), secret)
-            raise DeviceRefusedError(ENROLLMENT_CODES[decision.why], text)
+            code = ENROLLMENT_CODES[decision.why]
+            raise DeviceRefusedError(code, text)
         raise NotYetError("temporarily_unavailable", "the PairingToken takes no device at this moment; try again")
 
     async def _offer(self, target: Target, body: Json, device: DeviceFacts, generation: int) -> Json | None:

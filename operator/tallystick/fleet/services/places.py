@@ -1,6 +1,7 @@
 """Take a place for a new device, and create its Device by it.
 
-The swaps of one PairingToken queue up in a replica: they would only conflict with each other.
+The swaps of one PairingToken queue up in a replica: they would only conflict with each other. A swap also counts the
+devices that this replica has created since the one before, because only so many places may wait to be counted.
 """
 
 import asyncio
@@ -8,7 +9,8 @@ from weakref import WeakValueDictionary
 
 from tallystick.errors import NotYetError
 from tallystick.fleet.api.device import DEVICES, DeviceSpec, PairingTokenRef
-from tallystick.fleet.domain.enrolling import PLACE_USED, Presented, TakePlace, decide, with_place
+from tallystick.fleet.domain.enrolling import PLACE_USED, Presented, TakePlace, decide, settled, with_place
+from tallystick.fleet.domain.facts import Enrolling, Target
 from tallystick.fleet.domain.readings import target_of, target_status
 from tallystick.fleet.services.copies import DeviceCopies
 from tallystick.objects.context import Context
@@ -44,6 +46,13 @@ class Places:
         self._clock = ctx.clock
         self._events = ctx.events
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # By the UID of the PairingToken: the places whose Device this replica has created, until they are counted.
+        self._created: dict[str, frozenset[Enrolling]] = {}
+
+    def counted(self, target: Target) -> Target:
+        """Return the PairingToken as it is after the devices that this replica has created are counted."""
+        names = {entry.name for entry in self._created.get(target.uid, ()) if entry in target.enrolling}
+        return settled(target, names, (), self._clock.now()) if names else target
 
     async def take(self, presented: Presented, token: PairingToken) -> PairingToken | None:
         """Take a place, and return the PairingToken as it was stored; None if the caller must decide again.
@@ -54,7 +63,10 @@ class Places:
         where = (PAIRING_TOKENS, token.metadata.namespace, token.metadata.name)
         async with self._turn(presented.uid):
             raw = await self._reader.get_uncached(*where)
-            stored = await self._swapped(presented, raw) if raw is not None else None
+            # After the PairingToken: if the same key has enrolled meanwhile, its Device may be counted already. If it
+            # enrolls from now on, the swap conflicts.
+            enrolled = await self._reader.get_uncached(DEVICES, token.metadata.namespace, presented.device_name)
+            stored = await self._swapped(presented, raw) if raw is not None and enrolled is None else None
             self._reader.forget(*where)  # the next request reads at least this write
         return None if stored is None else PairingToken.model_validate(stored)
 
@@ -70,7 +82,7 @@ class Places:
             return None  # the leader may give the place up while the request is under way
         body = device_body(presented, token, key_id=self._copies.signing_key_id(now), display_name=display_name)
         try:
-            return await self._cluster.create(DEVICES, body)
+            created = await self._cluster.create(DEVICES, body)
         except (AlreadyExistsError, ConflictError):
             return None
         except UnavailableError as error:
@@ -82,21 +94,33 @@ class Places:
                 self._warn(token, text)
             text = "the device was not enrolled, because the service cannot record it now; try again later"
             raise NotYetError("temporarily_unavailable", text, retry_after=RETRY_AFTER_SECONDS) from rejection
+        self._created[presented.uid] = self._created.get(presented.uid, frozenset()) | {place}
+        return created
 
     async def _swapped(self, presented: Presented, raw: Json) -> Json | None:
         """Swap the status, if the decision is still the same by this reading."""
         token, now = PairingToken.model_validate(raw), self._clock.now()
-        target = target_of(token)
+        before = target_of(token)
+        target = self.counted(before)
         decision = decide(presented, target, None, now)
         if not isinstance(decision, TakePlace):
             return None
-        status = target_status(token.status, target, with_place(target, decision.entry)).to_json()
+        status = target_status(token.status, before, with_place(target, decision.entry)).to_json()
         try:
-            return await try_swap(self._cluster, self._clock, PAIRING_TOKENS, raw, status)
+            stored = await try_swap(self._cluster, self._clock, PAIRING_TOKENS, raw, status)
         except RefusedError as rejection:
             self._warn(token, f"the exchange enrolled no device: {rejection_text(rejection)}")
             text = "the device was not enrolled, because the service cannot record it now; try again later"
             raise NotYetError("temporarily_unavailable", text, retry_after=RETRY_AFTER_SECONDS) from rejection
+        if stored is not None:
+            self._forget_counted(target_of(PairingToken.model_validate(stored)))
+        return stored
+
+    def _forget_counted(self, target: Target) -> None:
+        """Keep only the places that are still to be counted."""
+        left = self._created.pop(target.uid, frozenset()).intersection(target.enrolling)
+        if left:
+            self._created[target.uid] = left
 
     def _warn(self, token: PairingToken, message: str) -> None:
         about = {"apiVersion": API_VERSION, "kind": PAIRING_TOKENS.kind, "metadata": token.metadata.to_json()}

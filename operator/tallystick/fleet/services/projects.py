@@ -1,7 +1,8 @@
 """Follow the PairingTokens of purpose DeviceProject: their devices, their places, and a lock whose rotation is gone.
 
-This runs after the reconciler of PairingTokens. The exchange takes a place for each enrollment, and counts devices when
-the next one enrolls. The controller does what no enrollment does: it gives up old places, and lowers the count.
+This runs after the reconciler of PairingTokens. The exchange takes a place for each enrollment, and a replica counts
+the devices that it has created when the next one enrolls. The controller does what no enrollment does: it counts the
+last ones, gives up old places, and lowers the count.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ from tallystick.fleet.domain.enrolling import PLACE_KEPT, is_overdue, recounted,
 from tallystick.fleet.domain.facts import Lock, Target
 from tallystick.fleet.domain.next_step import STRAGGLERS
 from tallystick.fleet.domain.readings import target_of, target_status
+from tallystick.fleet.domain.rotation.status import shown_as_aborted
 from tallystick.fleet.domain.starting import orphan_released
 from tallystick.fleet.services.device_index import DeviceIndex, LookAgain
 from tallystick.fleet.services.rotation_start import target_index
@@ -22,6 +24,7 @@ from tallystick.objects.ports import Cache, Cluster, Json, NotFoundError
 from tallystick.objects.result import Result
 from tallystick.objects.status_swap import swap_status, try_swap
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken, Purpose
+from tallystick.pairing.api.reasons import PairingTokenReason
 
 # A place is counted after this time, so that the controller does not compete with the enrollment itself.
 COUNTED_AFTER = timedelta(seconds=10)
@@ -55,7 +58,7 @@ class Projects:
         cache: The objects that the watches have read.
         index: The Devices by their PairingToken.
         look_again: Reconciles one object again.
-        ctx: Time.
+        ctx: Time and audit log.
     """
 
     def __init__(self, cluster: Cluster, cache: Cache, index: DeviceIndex, look_again: LookAgain, ctx: Context) -> None:
@@ -64,6 +67,7 @@ class Projects:
         self._index = index
         self._look_again = look_again
         self._clock = ctx.clock
+        self._audit = ctx.audit
         self._shown: dict[Place, _Shown] = {}
         self._recounted: dict[str, datetime] = {}  # by UID: when the Devices were listed last
         self._differs: dict[str, datetime] = {}  # by UID: since when the cache has another number of Devices
@@ -113,9 +117,16 @@ class Projects:
             gone = held is not None and not await self._is_stored(namespace, held)
             return orphan_released(target, () if gone else (held.uid if held else "",), self._clock.now())
 
-        await self._swap(token, released)
+        after = await self._swap(token, released)
         self._orphaned.pop(lock.uid, None)
+        if after is not None and after.lock is not None and not after.lock.is_held:
+            self._record_abort(namespace, after.lock)
         return None
+
+    def _record_abort(self, namespace: str, lock: Lock) -> None:
+        """Write the audit line of a rotation that was deleted while it ran. Its counts are gone with it."""
+        about = {"kind": TOKEN_ROTATIONS.kind, "namespace": namespace, "name": lock.name, "uid": lock.uid}
+        self._audit.record("abort", "ok", **about, reason=PairingTokenReason.DELETED.value, generation=lock.generation)
 
     async def _exists(self, namespace: str, lock: Lock) -> bool:
         """Return whether the rotation of a lock exists. A cache that lacks it is compared with the API server."""
@@ -217,7 +228,7 @@ class Projects:
                 return None
             before = target_of(fresh)
             after = await change(before)
-            return None if after == before else target_status(fresh.status, before, after).to_json()
+            return None if after == before else _status(fresh, before, after)
 
         swapped = await swap_status(self._cluster, self._clock, PAIRING_TOKENS, read=read, change=changed)
         if swapped is None:
@@ -226,6 +237,13 @@ class Projects:
         stored = PairingToken.model_validate(swapped.after)
         self._wake((meta.namespace, meta.name), stored)
         return target_of(stored)
+
+
+def _status(token: PairingToken, before: Target, after: Target) -> Json:
+    status = target_status(token.status, before, after)
+    if after.lock != before.lock and status.rotation is not None:
+        status = status.model_copy(update={"rotation": shown_as_aborted(status.rotation)})
+    return status.to_json()
 
 
 def _shown(token: PairingToken) -> _Shown:

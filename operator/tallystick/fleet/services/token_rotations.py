@@ -203,6 +203,7 @@ class TokenRotations:
         facts: dict[str, Any] = {
             "reason": why.value,
             "generation": ended.status.generation,
+            "new_token_id": ended.status.new_token_id,
             "total": counts.total,
             "succeeded": counts.succeeded,
             "failed": counts.failed,

@@ -42,9 +42,6 @@ class PairingTokenReason(StrEnum):
     REQUESTER_MISSING = "RequesterMissing"
     """`spec.requestedBy` is empty."""
 
-    PURPOSE_NOT_SUPPORTED = "PurposeNotSupported"
-    """This version does not issue tokens for `spec.purpose`."""
-
     UNKNOWN_USE_CASE = "UnknownUseCase"
     """The operator has no use case of the name `spec.useCase`."""
 

@@ -2,12 +2,8 @@
 
 from dataclasses import dataclass
 
-from tallystick.pairing.api.pairing_token import Purpose
 from tallystick.pairing.domain.requester import RequesterMode
 from tallystick.pairing.domain.use_cases import UseCases
-
-SERVED_PURPOSES = frozenset({Purpose.SERVICE})
-"""The purposes for which this version issues tokens. The schema also has others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +14,8 @@ class PairingPolicy:
         external_urls: The public URLs of the exchange: at least one, of which the first is the default.
         use_cases: The use cases that it offers.
         requester: The identity that a pairing token carries as its requester.
-        purposes: The purposes for which it issues tokens.
     """
 
     external_urls: tuple[str, ...]
     use_cases: UseCases
     requester: RequesterMode
-    purposes: frozenset[Purpose] = SERVED_PURPOSES

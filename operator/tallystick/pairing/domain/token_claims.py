@@ -59,19 +59,9 @@ def adopted(
 
 def why_unissuable(token: PairingToken, policy: PairingPolicy) -> Unissuable | None:
     """Return the first reason why no token may be issued for this spec."""
-    rules = _RULES if token.spec.purpose is Purpose.SERVICE else _RULES_OF_A_PROJECT
-    return first(rules, token, policy)
-
-
-def purpose_not_served(token: PairingToken, policy: PairingPolicy) -> Unissuable | None:
-    """A version can have a purpose in its schema and issue no tokens for it."""
-    if token.spec.purpose in policy.purposes:
-        return None
-    return Unissuable(
-        PairingTokenReason.PURPOSE_NOT_SUPPORTED,
-        f"this version issues no tokens for purpose {token.spec.purpose}, and spec.purpose cannot change; "
-        "create another PairingToken with purpose Service",
-    )
+    if token.spec.purpose is Purpose.DEVICE_PROJECT:
+        return None  # a value that devices enroll with has no use case, no URL and no requester
+    return first(_RULES, token, policy)
 
 
 def use_case_unknown(token: PairingToken, policy: PairingPolicy) -> Unissuable | None:
@@ -107,9 +97,7 @@ def requester_missing(token: PairingToken, policy: PairingPolicy) -> Unissuable 
 
 
 # Ordered: the condition shows the first problem.
-_RULES = (purpose_not_served, use_case_unknown, url_foreign, requester_missing)
-# A value that devices enroll with has no use case, no URL and no requester.
-_RULES_OF_A_PROJECT = (purpose_not_served,)
+_RULES = (use_case_unknown, url_foreign, requester_missing)
 
 
 def _foreign(token: PairingToken, field: str, url: str, known: tuple[str, ...]) -> Unissuable:

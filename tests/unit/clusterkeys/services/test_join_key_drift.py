@@ -5,6 +5,7 @@ import pytest
 from tallystick.clusterkeys.api.join_key import JOIN_KEYS
 from tallystick.objects.ports import NotFoundError
 from tallystick.schema.builtin import SECRETS
+from tests.builders import UID
 from tests.unit.clusterkeys.vectors import a_join_key
 from tests.worlds.join_key_world import NAME, NAMESPACE, OWN, SEALED, JoinKeyWorld, targets
 
@@ -149,3 +150,59 @@ async def test_labels_that_others_add_to_a_copy_stay(world):
     await world.reconcile()
 
     assert (writes, world.secret("rt")["metadata"]["labels"]["team"]) == ([], "a")
+
+
+def a_reference(uid, name=NAME):
+    """A reference by which a JoinKey is the controller of a Secret."""
+    return {
+        "apiVersion": JOIN_KEYS.api_version,
+        "kind": JOIN_KEYS.kind,
+        "name": name,
+        "uid": uid,
+        "controller": True,
+    }
+
+
+def refer(world, place, *references):
+    world.cluster.edit(SECRETS, *place, lambda body: body["metadata"].update(ownerReferences=list(references)))
+
+
+async def test_a_forged_reference_to_the_join_key_itself_is_removed_from_a_copy_elsewhere(world):
+    """The garbage collector would delete the copy for it: an owner is in the namespace of what it owns."""
+    before = content(world)
+    refer(world, ("rt", OWN), a_reference(UID))
+
+    await world.reconcile()
+    world.cluster.calls.clear()
+    await world.reconcile()
+
+    assert world.secret("rt", OWN)["metadata"].get("ownerReferences", []) == []
+    assert (content(world), world.cluster.calls) == (before, [])
+    assert world.events.reasons() == ["JoinKeyDrift"]
+
+
+async def test_a_copy_elsewhere_that_names_another_join_key_is_a_conflict_until_the_reference_is_gone(world):
+    before, theirs = content(world), a_reference("another-uid", "jpd-2")
+    refer(world, ("rt", OWN), theirs)
+
+    for _ in range(3):
+        await world.reconcile()
+    writes = [call for call in world.writes() if call[1] == "secrets"]
+    found = world.said()["Ready"], world.message()
+    refer(world, ("rt", OWN))
+    await world.reconcile()
+
+    assert writes == [], "nothing foreign is touched, and no heal is tried again and again"
+    assert found[0] == ("False", "SecretConflict")
+    assert "Secret rt/jpd-1-join-key exists and is not managed by JoinKey edge/jpd-1" in found[1]
+    assert (content(world), world.said()["Ready"]) == (before, ("True", "Shared"))
+
+
+async def test_a_reference_of_another_controller_stays_on_a_healed_copy(world):
+    theirs = a_reference("another-uid") | {"apiVersion": "example.com/v1", "kind": "Backup", "controller": False}
+    refer(world, ("rt", OWN), theirs)
+    world.edit_secret("rt", OWN, join_key="edited")
+
+    await world.reconcile()
+
+    assert world.secret("rt", OWN)["metadata"]["ownerReferences"] == [theirs]

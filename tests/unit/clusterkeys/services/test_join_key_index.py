@@ -115,6 +115,19 @@ async def test_outdated_join_keys_are_counted_for_the_metric(world):
     assert (world.index.outdated(), world.index.count("Active")) == (1, 0)
 
 
+async def test_join_keys_are_counted_by_state_for_the_metric(world):
+    for name in ("jpd-1", "jpd-2", "jpd-3"):
+        world.put_join_key(name)
+        world.cluster.edit(JOIN_KEYS, NAMESPACE, name, lambda body: body["status"].update(state="Active"))
+    await followed(world)
+    world.cluster.edit(JOIN_KEYS, NAMESPACE, "jpd-2", lambda body: body["status"].update(state="Replacing"))
+    world.cluster.remove(JOIN_KEYS, NAMESPACE, "jpd-3")
+
+    await followed(world)
+
+    assert [world.index.count(state) for state in ("Active", "Replacing", "Pending")] == [1, 1, 0]
+
+
 async def test_a_reconciliation_that_fails_is_over_and_followed(world):
     world.put_join_key("jpd-1")
     await followed(world)

@@ -79,10 +79,32 @@ async def test_a_namespace_that_the_operator_does_not_serve_is_named_and_never_a
 
     assert world.said()["Stalled"] == ("True", "TargetNotWatched")
     assert world.message() == (
-        "2 of 3 Secrets hold the key; namespace mc is not among those that the operator serves (--watch-namespaces); "
-        "add it there, or remove it from spec.targets"
+        "2 of 3 Secrets hold the key; namespace mc is not among those that the operator serves (--watch-namespaces), "
+        "so a copy in it stays as it is; add it there, or remove it from spec.targets and delete the Secret"
     )
     assert [call for call in world.cluster.calls if call.namespace == "mc"] == []
+
+
+async def test_a_copy_in_a_namespace_that_is_served_no_longer_stays_as_it_is():
+    world = JoinKeyWorld()
+    key = await world.issue(targets=targets("rt"))
+    world.watch_namespaces = (NAMESPACE,)
+    world.restart()
+
+    await world.reconcile()
+    said = world.said()["Stalled"]
+    world.edit(serial=2, overlap="0s")
+    for _ in range(4):
+        await world.reconcile()
+    replaced = world.held()
+    world.start_deleting()
+    await world.reconcile()
+    world.collect()
+
+    assert said == ("True", "TargetNotWatched")
+    assert world.held("rt") == [key] != replaced
+    assert world.raw() == {}, "nothing holds up the deletion"
+    assert [call for call in world.cluster.calls if call.namespace == "rt"] == []
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 import pytest
 
 from tallystick.clusterkeys.api.join_key import JOIN_KEYS
+from tallystick.clusterkeys.api.master_key import MASTER_KEYS
 from tallystick.clusterkeys.services.master_keyring import MasterKeys
 from tallystick.objects.ports import ConflictError
 from tallystick.schema.builtin import SECRETS
 from tests.unit.clusterkeys.vectors import a_master_key
-from tests.worlds.master_key_world import NAMESPACE, PROVIDED, SECRET, MasterKeyWorld
+from tests.worlds.master_key_world import NAME, NAMESPACE, PROVIDED, SECRET, MasterKeyWorld
 
 REF = {"name": PROVIDED}
 FIRST, SECOND = a_master_key("first"), a_master_key("second")
@@ -288,3 +289,16 @@ async def test_the_generated_key_that_a_users_own_one_replaces_still_opens_join_
     assert rotating == f"2 of 2 join keys are still sealed with {first}, which is kept until there are none"
     assert (world.said(), (await world.keys_of()).previous) == ({"Ready": ("True", "KeyStored")}, None)
     assert world.keys() == {"master-key": first}
+
+
+async def test_master_keys_are_counted_by_state_for_the_metric(world):
+    await a_generated_key(world)
+    counts = [[world.controller.count(state) for state in ("Active", "Rotating")]]
+    world.rotate()
+    await world.reconcile()
+    counts.append([world.controller.count(state) for state in ("Active", "Rotating")])
+    world.cluster.remove(MASTER_KEYS, NAMESPACE, NAME)
+    await world.reconcile()
+    counts.append([world.controller.count(state) for state in ("Active", "Rotating")])
+
+    assert counts == [[1, 0], [0, 1], [0, 0]]

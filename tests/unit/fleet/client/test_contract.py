@@ -19,6 +19,7 @@ from tallystick.fleet.client.contract import (
     Store,
     after_failed_write,
     next_request,
+    spread,
     step,
 )
 from tests.fakes import NOON
@@ -239,3 +240,8 @@ def test_no_token_is_in_a_representation():
     taken = step(Held(FIRST), Memory(), BY_PROVED, Answer(200, a_body(SECOND)))
 
     assert "token-" not in repr((taken, BOTH, Answer(200, a_body(SECOND))))
+
+
+@pytest.mark.parametrize(("random_id", "wait"), [("0000", 4.0), ("8000", 5.0), ("ffff", 6.0)])
+def test_a_wait_after_a_failure_is_up_to_half_as_long_again(random_id: str, wait: float) -> None:
+    assert spread(4.0, f"0a0c1f0e-{random_id}") == pytest.approx(wait, abs=0.001)

@@ -27,7 +27,7 @@ A_YEAR_AGO = NOON - timedelta(days=365)
 def presented(generation: int = 1, **changes: object) -> check_in.Presented:
     device = a_device(1)
     made = check_in.Presented(copy_id(device.uid, generation), device.uid, generation, UID, THUMBPRINT, THUMBPRINT)
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)  # type: ignore[arg-type]  # the fields of the test
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_check_in_is_decided(
     found = None if device is None else a_device(1, **device)
     read = check_in.Reading(found, None if target is None else a_target(**target))
 
-    assert check_in.decide(presented(**copy), read, NOON) == decision  # type: ignore[arg-type]
+    assert check_in.decide(presented(**copy), read, NOON) == decision  # type: ignore[arg-type]  # the fields of the test
 
 
 def enrolls(

@@ -146,9 +146,68 @@ def test_an_enrollment_by_the_old_value_delays_the_end() -> None:
     assert fleet.look() == Finish(Reason.COMPLETED, RotationState.SUCCEEDED, Counts())
 
 
+def test_an_enrollment_by_the_new_value_does_not_delay_the_end() -> None:
+    fleet = a_fleet(Strategy(), 0)
+    fleet.target = replace(fleet.target, enrolling=(Enrolling("d-x", 2, NOON),))
+
+    assert fleet.look() == Finish(Reason.COMPLETED, RotationState.SUCCEEDED, Counts())
+
+
 def test_a_revoked_target_fails_the_rotation_with_the_counts_of_before() -> None:
     fleet = a_fleet(Strategy())
     fleet.look()
     fleet.target = replace(fleet.target, revoked=True)
 
     assert fleet.look() == Finish(Reason.TARGET_REVOKED, RotationState.FAILED, Counts(failed=3))
+
+
+def test_a_paused_or_halted_rotation_is_looked_at_again_at_its_deadline() -> None:
+    deadline = timedelta(minutes=10)
+    paused, halted = (a_fleet(replace(ONE_BY_ONE, deadline=deadline)) for _ in range(2))
+    paused.rotation = replace(paused.rotation, order=DesiredState.PAUSED)
+    halted.look()
+    halted.check_in("d-a000")
+    halted.check_in("d-a000", newest=False, fails=True)
+    for fleet in (paused, halted):
+        assert isinstance(fleet.look(), Close)
+
+    assert paused.look() == Wait(Reason.PAUSED, NOON + deadline)
+    assert halted.look() == Wait(Reason.TOO_MANY_FAILURES, NOON + deadline)
+
+
+def test_a_place_that_no_device_waits_for_is_not_given_away() -> None:
+    """To look for a device costs a GET, and gives its place to none."""
+    fleet = a_fleet(ONE_BY_ONE, 1)
+    fleet.look()
+    fleet.look()
+    fleet.now += timedelta(hours=1)
+
+    step = fleet.look()
+
+    assert isinstance(step, Wait)
+    assert step.look == ()
+
+
+def test_a_schedule_whose_end_moves_each_minute_does_not_write_each_minute() -> None:
+    dense = Window("* * * * *", timedelta(minutes=10))
+    fleet = a_fleet(Strategy(windows=(dense,)))
+    assert fleet.look() == Open(Opening(1, until=NOON + timedelta(minutes=10)))
+    fleet.now += timedelta(minutes=9)
+
+    assert isinstance(fleet.look(), Wait)
+    fleet.now += timedelta(minutes=1)
+    assert fleet.look() == Open(Opening(1, until=NOON + timedelta(minutes=20)))
+
+
+def test_an_empty_batch_delays_the_next_one_by_nothing() -> None:
+    strategy = Strategy((Batch("none", {"site": "none"}),), min_success_time=timedelta(hours=1))
+    fleet = a_fleet(strategy)
+
+    assert fleet.look() == Open(Opening(1))
+    assert fleet.look() == Open(Opening(2))
+
+
+def test_a_percentage_of_few_devices_is_one_place() -> None:
+    fleet = a_fleet(Strategy(max_concurrency=Quantity.percent(1)))
+
+    assert fleet.look() == Open(Opening(1, "d-a000"))

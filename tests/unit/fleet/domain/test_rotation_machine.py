@@ -7,6 +7,7 @@ rotation starts no device, and each device always holds a copy that is accepted.
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,12 +16,13 @@ from tallystick.fleet.domain.batches import Batch
 from tallystick.fleet.domain.check_in import OfferCopy, is_accepted
 from tallystick.fleet.domain.counts import Standing
 from tallystick.fleet.domain.facts import Opening, Strategy
-from tallystick.fleet.domain.next_step import STRAGGLERS, Finish, Open, has_enough
+from tallystick.fleet.domain.next_step import STRAGGLERS, Finish, Open, Step, has_enough
 from tallystick.fleet.domain.permission import is_open
 from tallystick.fleet.domain.places import bound
 from tallystick.fleet.domain.quantities import Quantity
 from tallystick.fleet.domain.windows import Window, end_of_present
 from tallystick.pairing.api.device_project import RotationState
+from tests.harness.proofs import Figure
 from tests.worlds.rotating import RotatingFleet, a_device
 
 Action = tuple[str, object, object]
@@ -76,36 +78,57 @@ FLEETS = st.builds(
     st.sampled_from([None, None, 1, 2]),
     st.booleans(),
 )
-thorough = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+GATE, SOAK = 100, 5_000
 
 
-@thorough
-@given(FLEETS, ACTIONS)
-def test_any_sequence_keeps_the_promises_of_a_rotation(
-    fleet: RotatingFleet, actions: list[tuple[str, object, object]]
-) -> None:
-    for action in actions:
-        act(fleet, *action)
-
-        assert fleet.counts().total == len(fleet.members)
-        assert sum(batch.total for batch in fleet.batches()) == len(fleet.members)
-        assert all(
-            any(is_accepted(device, generation, fleet.target) for generation in fleet.stored[name])
-            for name, device in fleet.devices.items()
-        )
+def examples(rounds: int) -> settings:
+    """Try so many examples: new ones in every run."""
+    return settings(max_examples=rounds, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@thorough
-@given(FLEETS.filter(lambda fleet: fleet.open_batches is None))
-def test_a_rotation_whose_devices_all_come_succeeds(fleet: RotatingFleet) -> None:
-    fleet.until_over(period=timedelta(seconds=15))
+@pytest.mark.proof(gate=GATE, soak=SOAK)
+def test_any_sequence_keeps_the_promises_of_a_rotation(rounds: int, figure: Figure) -> None:
+    steps = 0
 
-    names = sorted(fleet.devices)
-    on_time = fleet.rotation.deadline is None or fleet.now < fleet.rotation.deadline
-    if on_time:
-        assert fleet.rotation.state is RotationState.SUCCEEDED
-        assert fleet.recorded.succeeded == fleet.recorded.total == len(names)
-    assert sorted(set(fleet.started)) == sorted(fleet.started)  # each one is handed out once
+    @examples(rounds)
+    @given(FLEETS, ACTIONS)
+    def check(fleet: RotatingFleet, actions: list[tuple[str, object, object]]) -> None:
+        nonlocal steps
+        for action in actions:
+            act(fleet, *action)
+            steps += 1
+
+            assert fleet.counts().total == len(fleet.members)
+            assert sum(batch.total for batch in fleet.batches()) == len(fleet.members)
+            assert all(
+                any(is_accepted(device, generation, fleet.target) for generation in fleet.stored[name])
+                for name, device in fleet.devices.items()
+            )
+
+    check()
+    figure(f"{steps:,} steps, each promise kept")
+
+
+@pytest.mark.proof(gate=GATE, soak=SOAK)
+def test_a_rotation_whose_devices_all_come_succeeds(rounds: int, figure: Figure) -> None:
+    succeeded = 0
+
+    @examples(rounds)
+    @given(FLEETS.filter(lambda fleet: fleet.open_batches is None))
+    def check(fleet: RotatingFleet) -> None:
+        nonlocal succeeded
+        fleet.until_over(period=timedelta(seconds=15))
+
+        names = sorted(fleet.devices)
+        on_time = fleet.rotation.deadline is None or fleet.now < fleet.rotation.deadline
+        if on_time:
+            assert fleet.rotation.state is RotationState.SUCCEEDED
+            assert fleet.recorded.succeeded == fleet.recorded.total == len(names)
+            succeeded += 1
+        assert sorted(set(fleet.started)) == sorted(fleet.started)  # each one is handed out once
+
+    check()
+    figure(f"{succeeded} rotations succeeded")
 
 
 def act(fleet: RotatingFleet, what: str, value: object, more: object) -> None:
@@ -148,7 +171,8 @@ def check_in(fleet: RotatingFleet, name: str, *, newest: bool, fails: bool) -> N
         assert rotation.deadline is None or fleet.now < rotation.deadline
 
 
-def look(fleet: RotatingFleet) -> None:
+def look(fleet: RotatingFleet) -> Step | None:
+    """Let the controller take one step, and check what must hold for it."""
     before, since = fleet.rotation, fleet.state_since
     counts, batches, open_before = fleet.counts(), fleet.batches(), set(fleet.open_and_pending())
 
@@ -173,6 +197,7 @@ def look(fleet: RotatingFleet) -> None:
         assert step.state is RotationState.SUCCEEDED or (since is not None and fleet.now >= since + STRAGGLERS)
         assert fleet.target.lock is not None
         assert not fleet.target.lock.is_held
+    return step
 
 
 def reach(opening: Opening | None) -> tuple[int, str]:

@@ -8,14 +8,16 @@ import pytest
 from tallystick.fleet.api.reasons import TokenRotationReason as Reason
 from tallystick.fleet.api.strategy import DesiredState
 from tallystick.fleet.domain import starting
-from tallystick.fleet.domain.facts import Lock, PastRotation, RotationFacts, Target
+from tallystick.fleet.domain.facts import Lock, PastRotation, RotationFacts, Strategy, Target
 from tallystick.fleet.domain.starting import GoOn, Hold, Never, Start
+from tallystick.fleet.domain.windows import Window
 from tallystick.pairing.api.device_project import RotationState
 from tests.fakes import NOON
 from tests.worlds.rotating import ROTATION_UID, a_rotation, a_target
 
 OTHER = a_rotation(name="rot-0", uid="00000000-0000-0000-0000-000000000006", created=NOON - timedelta(minutes=1))
 RUNS = Lock("rot-0", OTHER.uid, 2, RotationState.RUNNING)
+NO_WINDOW = Strategy(windows=(Window("0 2 * *", timedelta(hours=1)),))
 PAST = PastRotation("rot-1", OTHER.uid, 1, RotationState.SUCCEEDED, NOON)
 
 
@@ -29,6 +31,8 @@ PAST = PastRotation("rot-1", OTHER.uid, 1, RotationState.SUCCEEDED, NOON)
         pytest.param({}, {}, [OTHER], Hold(Reason.WAITING_FOR_ROTATION, behind="rot-0"), id="an older one waits"),
         pytest.param({}, {}, [replace(OTHER, order=DesiredState.PAUSED)], Start(), id="the older one is paused"),
         pytest.param({}, {"past": (PAST,)}, [], Hold(Reason.ALREADY_RUN, stalled=True), id="the name has run"),
+        pytest.param({"strategy": NO_WINDOW}, {}, [], Hold(Reason.INVALID_WINDOW, stalled=True), id="no such window"),
+        pytest.param({}, {}, [replace(OTHER, strategy=NO_WINDOW)], Start(), id="the older one has no such window"),
         pytest.param({"order": DesiredState.PAUSED}, {}, [], Hold(Reason.PAUSED), id="paused"),
         pytest.param({"deleting": True}, {}, [], Never(Reason.ABORTED, RotationState.ABORTED), id="deleted"),
         pytest.param(

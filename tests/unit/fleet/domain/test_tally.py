@@ -3,7 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tallystick.fleet.domain.batches import Batch, batch_of, draw
@@ -16,6 +17,7 @@ from tallystick.pairing.api.device_project import RotationState
 from tests.builders import UID
 from tests.fakes import NOON
 
+GATE, SOAK = 100, 5_000
 NAMES = [f"d-{letter * 26}" for letter in "abcdefgh"]
 TARGET = Target("edge", "cams", UID, generation=2)
 STRATEGIES = [
@@ -23,6 +25,11 @@ STRATEGIES = [
     Strategy(batches=(Batch("canary", limit=Quantity(2)),)),
     Strategy(batches=(Batch("north", {"site": "north"}), Batch("half", limit=Quantity.percent(50)))),
 ]
+
+
+def examples(rounds):
+    """Try so many examples: new ones in every run."""
+    return settings(max_examples=rounds, deadline=None)
 
 
 def a_device(name, **changes):
@@ -79,60 +86,78 @@ def members(rotation, devices):
     return [device for device in devices.values() if is_member(device, rotation, TARGET)]
 
 
-@given(strategy=st.sampled_from(STRATEGIES), changes=CHANGES)
-def test_the_counts_are_those_of_the_devices(strategy, changes):
-    tally, rotation, devices, now = played(strategy, changes)
+@pytest.mark.proof(gate=GATE, soak=SOAK)
+def test_the_counts_are_those_of_the_devices(rounds, figure):
+    @examples(rounds)
+    @given(strategy=st.sampled_from(STRATEGIES), changes=CHANGES)
+    def check(strategy, changes):
+        tally, rotation, devices, now = played(strategy, changes)
 
-    batches = len(strategy.batches) + 1
-    expected = [
-        Counts.of(
-            standing(device, rotation, now)
-            for device in members(rotation, devices)
-            if batch_of(device, strategy.batches, rotation.cuts) == number
-        )
-        for number in range(1, batches + 1)
-    ]
-    assert list(tally.counts) == expected
-    failed = {device.name for device in members(rotation, devices) if standing(device, rotation, now) == "Failed"}
-    assert {one.name for one in tally.failed(20)} == failed
-
-
-@given(strategy=st.sampled_from(STRATEGIES), changes=CHANGES, openings=OPENINGS)
-def test_the_names_are_those_that_a_walk_finds(strategy, changes, openings):
-    tally, rotation, devices, now = played(strategy, changes)
-    pending = sorted(
-        (device for device in members(rotation, devices) if standing(device, rotation, now) is Standing.PENDING),
-        key=lambda device: device.name,
-    )
-    batches = len(strategy.batches) + 1
-
-    for opening in openings:
-        if opening is not None and opening.batch > batches:
-            continue
-        walked = {device.name for device in pending if is_open(device, rotation, opening)}
-        assert tally.open_and_pending(opening) == walked
-
-        number, after = (1, "") if opening is None else (opening.batch, opening.through)
-        if after is None:
-            number, after = number + 1, ""
-        upcoming = [
-            device.name
-            for device in pending
-            if batch_of(device, strategy.batches, rotation.cuts) == number and device.name > after
+        batches = len(strategy.batches) + 1
+        expected = [
+            Counts.of(
+                standing(device, rotation, now)
+                for device in members(rotation, devices)
+                if batch_of(device, strategy.batches, rotation.cuts) == number
+            )
+            for number in range(1, batches + 1)
         ]
-        assert list(tally.upcoming(opening, 3)) == upcoming[:3]
+        assert list(tally.counts) == expected
+        failed = {device.name for device in members(rotation, devices) if standing(device, rotation, now) == "Failed"}
+        assert {one.name for one in tally.failed(20)} == failed
+
+    check()
+    figure(f"{rounds} histories")
 
 
-@given(strategy=st.sampled_from(STRATEGIES), changes=CHANGES)
-def test_the_next_change_comes_not_later_than_any_change_by_time(strategy, changes):
-    tally, rotation, devices, now = played(strategy, changes)
+@pytest.mark.proof(gate=GATE, soak=SOAK)
+def test_the_names_are_those_that_a_walk_finds(rounds, figure):
+    @examples(rounds)
+    @given(strategy=st.sampled_from(STRATEGIES), changes=CHANGES, openings=OPENINGS)
+    def check(strategy, changes, openings):
+        tally, rotation, devices, now = played(strategy, changes)
+        pending = sorted(
+            (device for device in members(rotation, devices) if standing(device, rotation, now) is Standing.PENDING),
+            key=lambda device: device.name,
+        )
+        batches = len(strategy.batches) + 1
 
-    due = tally.next_change()
-    until = due - timedelta(seconds=1) if due is not None else now + timedelta(days=1)
+        for opening in openings:
+            if opening is not None and opening.batch > batches:
+                continue
+            walked = {device.name for device in pending if is_open(device, rotation, opening)}
+            assert tally.open_and_pending(opening) == walked
 
-    changed = [
-        device.name
-        for device in members(rotation, devices)
-        if until > now and standing(device, rotation, until) != standing(device, rotation, now)
-    ]
-    assert changed == []
+            number, after = (1, "") if opening is None else (opening.batch, opening.through)
+            if after is None:
+                number, after = number + 1, ""
+            upcoming = [
+                device.name
+                for device in pending
+                if batch_of(device, strategy.batches, rotation.cuts) == number and device.name > after
+            ]
+            assert list(tally.upcoming(opening, 3)) == upcoming[:3]
+
+    check()
+    figure(f"{rounds} histories")
+
+
+@pytest.mark.proof(gate=GATE, soak=SOAK)
+def test_the_next_change_comes_not_later_than_any_change_by_time(rounds, figure):
+    @examples(rounds)
+    @given(strategy=st.sampled_from(STRATEGIES), changes=CHANGES)
+    def check(strategy, changes):
+        tally, rotation, devices, now = played(strategy, changes)
+
+        due = tally.next_change()
+        until = due - timedelta(seconds=1) if due is not None else now + timedelta(days=1)
+
+        changed = [
+            device.name
+            for device in members(rotation, devices)
+            if until > now and standing(device, rotation, until) != standing(device, rotation, now)
+        ]
+        assert changed == []
+
+    check()
+    figure(f"{rounds} histories")

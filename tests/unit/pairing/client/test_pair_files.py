@@ -253,6 +253,40 @@ def test_a_standard_output_that_cannot_be_written_is_refused_at_once(monkeypatch
         opened.close()
 
 
+# Sends SIGTERM to itself as soon as so many files exist: before anything else can refer to them.
+STOPPED_AT = """
+import os, signal, sys
+left, real = int(sys.argv.pop(1)), os.open
+def opened(path, flags, *rest):
+    global left
+    descriptor = real(path, flags, *rest)
+    if flags & os.O_EXCL:
+        left -= 1
+        if not left:
+            signal.raise_signal(signal.SIGTERM)
+    return descriptor
+os.open = opened
+"""
+
+
+@pytest.mark.parametrize("file", [1, 2], ids=["of the master token", "of the key"])
+def test_sigterm_at_the_creation_of_a_file_leaves_none(tmp_path, file):
+    (tmp_path / "token").write_text("a.b.c")
+    command = [str(file), "--issuer", f"https://{LOOPBACK}:1", "--out", "out", "--token-file", "token"]
+
+    ended = subprocess.run(
+        [sys.executable, "-c", STOPPED_AT + PAIR, *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGTERM, "")
+    assert names_in(tmp_path) == ["token"]
+
+
 def test_sigterm_ends_it_and_leaves_no_file(tmp_path):
     (tmp_path / "token").write_text("a.b.c")
     with socket.create_server((LOOPBACK, 0)) as silent:

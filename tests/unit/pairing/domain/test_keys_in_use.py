@@ -6,11 +6,14 @@ import pytest
 
 from tallystick.connections.api.connection_configuration import CONNECTION_CONFIGURATIONS
 from tallystick.connections.domain.slots import keys_of_connection_configuration
+from tallystick.fleet.api.device import DEVICES
 from tallystick.pairing.api.master_token import MASTER_TOKENS
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 from tallystick.pairing.domain.tokens import keys_of_master_token, keys_of_pairing_token
 from tallystick.registry import KINDS
+from tallystick.schema.times import rfc3339
 from tests.builders import (
+    UID,
     a_master_token,
     a_pairing_token,
     a_redemption,
@@ -23,6 +26,21 @@ from tests.fakes import NOON
 from tests.worlds.connection_world import a_connection, a_token, raw_connection
 
 YEAR = timedelta(days=365)
+
+
+def raw_device(**status):
+    """A Device that has proved its second copy, and has an offer of the third."""
+    return {
+        "metadata": {"name": "d-1", "namespace": "edge", "uid": UID, "creationTimestamp": rfc3339(NOON)},
+        "spec": {"serial": 1, "generation": 1, "kid": "k0", "projectKey": "fleet01"},
+        "status": {
+            "state": "Active",
+            "generation": 2,
+            "kid": "k4",
+            "offer": {"generation": 3, "rotation": "rot-1", "tokenID": UID, "kid": "k5", "time": rfc3339(NOON)},
+        }
+        | status,
+    }
 
 
 @pytest.mark.parametrize(
@@ -86,10 +104,12 @@ def test_each_kind_whose_objects_name_keys_is_looked_at():
         PAIRING_TOKENS: raw_pairing_token(status=issued_status(kid="k1")),
         MASTER_TOKENS: raw_master_token(kid="k2"),
         CONNECTION_CONFIGURATIONS: raw_connection(status={"lastSerial": 1, "tokens": [a_token(kid="k3")]}),
+        DEVICES: raw_device(),
     }
 
     signing_keys = {kind.resource: kind.signing_keys for kind in KINDS if kind.signing_keys is not None}
 
     assert signing_keys.keys() == objects.keys()
-    assert [signing_keys[kind](body, NOON) for kind, body in objects.items()] == [{"k1"}, {"k2"}, {"k3"}]
+    assert [signing_keys[kind](body, NOON) for kind, body in objects.items()] == [{"k1"}, {"k2"}, {"k3"}, {"k4", "k5"}]
+    assert signing_keys[DEVICES](raw_device(state="Revoked"), NOON) == set()
     assert signing_keys[CONNECTION_CONFIGURATIONS](objects[CONNECTION_CONFIGURATIONS], NOON + 100 * YEAR) == {"k3"}

@@ -83,14 +83,6 @@ def test_s12_both_urls_are_always_granted_if_the_spec_gives(urls, base_url, exch
     ("changes", "policy", "reason", "message"),
     [
         pytest.param(
-            {"purpose": "DeviceProject", "useCase": None, "projectKey": "fleet01"},
-            a_policy(),
-            "PurposeNotSupported",
-            "this version issues no tokens for purpose DeviceProject, and spec.purpose cannot change; "
-            "create another PairingToken with purpose Service",
-            id="a purpose that is not served",
-        ),
-        pytest.param(
             {"useCase": "mission-contrl"},
             a_policy(),
             "UnknownUseCase",

@@ -17,7 +17,7 @@ from tallystick.fleet.domain.counts import Counts, sum_of
 from tallystick.fleet.domain.facts import Opening, RotationFacts
 from tallystick.fleet.domain.next_step import done_times
 from tallystick.fleet.domain.rotation.failures import FailedFacts
-from tallystick.pairing.api.device_project import CurrentRotation
+from tallystick.pairing.api.device_project import CurrentRotation, RotationState
 from tallystick.schema.times import whole_second
 
 THE_REST = "rest"
@@ -106,6 +106,12 @@ def shown_on_token(rotation: CurrentRotation, counts: Counts) -> CurrentRotation
             "summary": f"{counts.pending}/{counts.in_progress}/{counts.succeeded}/{counts.failed}",
         }
     )
+
+
+def shown_as_aborted(rotation: CurrentRotation) -> CurrentRotation:
+    """Return `status.rotation` of the PairingToken after its TokenRotation was deleted, which is an abort."""
+    counts = Counts(rotation.pending, rotation.in_progress, rotation.succeeded, rotation.failed)
+    return shown_on_token(rotation, counts.at_the_end(RotationState.ABORTED))
 
 
 def _names(rotation: RotationFacts) -> tuple[str, ...]:

@@ -1,27 +1,10 @@
-"""Every static rule of JoinKey on a real API server: what it refuses, with which text."""
+"""The static rules of JoinKey: what they refuse, with which text, and what they allow."""
 
-from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from tallystick.clusterkeys.api.join_key import JoinKey
-from tests.harness.api import Api
-from tests.harness.rule_cases import (
-    Allowed,
-    Refused,
-    ask_for_status,
-    by_creator,
-    by_id,
-    by_status_writer,
-    by_writer,
-    controller,
-    must_be_refused,
-    must_be_stored,
-    objects_of,
-)
-from tests.harness.rule_shapes import schema_of
-from tests.harness.writers import CREATE, StatusWriter, Writer
+from tests.harness.rule_cases import Allowed, Refused
+from tests.harness.rule_tables import RuleTable
 from tests.live.clusterkeys.rules_cluster_keys import (
     AHEAD,
     KEY_EDIT_ALLOWED,
@@ -30,11 +13,8 @@ from tests.live.clusterkeys.rules_cluster_keys import (
     SECRET,
 )
 
-__all__ = ["controller"]
-
 Json = dict[str, Any]
 
-SPEC_SCHEMA, STATUS_SCHEMA = schema_of(JoinKey, "spec"), schema_of(JoinKey, "status")
 FINGERPRINT = "jk-187bebcceb7ed3ebe80a9011"
 MASTER = "mk-593c0005ccb30704a21278e9"
 NOON = "2030-01-01T12:00:00Z"
@@ -177,94 +157,22 @@ STATUS_ALLOWED = [
 ]
 
 
-@pytest.fixture(scope="module")
-def join_key(make_namespace: Callable[[str], str]) -> Callable[[Json], Json]:
-    return objects_of("JoinKey", make_namespace("join-key-rules"))
-
-
 def defaulted(spec: Json) -> Json:
     """Give the spec as it is stored: with the schema's defaults."""
     return {"overlap": "10m", "serial": 1} | spec | {"masterKeyRef": {"name": "default"} | spec.get("masterKeyRef", {})}
 
 
-@by_creator(CREATE_REFUSED, SPEC_SCHEMA)
-def test_a_create_is_refused_with_its_text(admin: Api, join_key: Any, writer: Writer, case: Refused) -> None:
-    body = join_key(case.after)
-
-    answer = writer.create(admin, body)
-
-    must_be_refused(case, writer, answer)
-    assert admin.find(body) is None
-
-
-@by_id(SCHEMA_REFUSED)
-def test_a_value_of_the_wrong_form_is_refused_by_its_field(admin: Api, join_key: Any, case: Refused) -> None:
-    answer = admin.create(join_key(case.after))
-
-    must_be_refused(case, CREATE, answer)
-
-
-@by_creator(CREATE_ALLOWED, SPEC_SCHEMA)
-def test_a_create_is_allowed_and_gets_the_defaults(admin: Api, join_key: Any, writer: Writer, case: Allowed) -> None:
-    answer = writer.create(admin, join_key(case.after))
-
-    must_be_stored(case, writer, answer, answer.body.get("spec"), defaulted(case.after))
-    assert answer.body["status"] == {"observedGeneration": -1}
-
-
-@by_writer(EDIT_REFUSED, SPEC_SCHEMA)
-def test_an_edit_is_refused_with_its_text(admin: Api, join_key: Any, writer: Writer, case: Refused) -> None:
-    before = join_key(case.before)
-    stored = writer.create(admin, before).must_succeed()
-
-    answer = writer.edit(admin, before, before | {"spec": case.after})
-
-    must_be_refused(case, writer, answer)
-    assert admin.get(before)["spec"] == stored["spec"]
-
-
-@by_writer(EDIT_ALLOWED, SPEC_SCHEMA)
-def test_an_edit_is_allowed(admin: Api, join_key: Any, writer: Writer, case: Allowed) -> None:
-    before = join_key(case.before)
-    writer.create(admin, before).must_succeed()
-
-    answer = writer.edit(admin, before, before | {"spec": case.after})
-
-    must_be_stored(case, writer, answer, admin.get(before)["spec"], defaulted(case.after))
-
-
-@by_status_writer(STATUS_REFUSED, STATUS_SCHEMA)
-def test_a_status_is_refused_with_its_text(
-    admin: Api, controller: Api, join_key: Any, write_status: StatusWriter, case: Refused
-) -> None:
-    answer = ask_for_status(admin, controller, join_key({"serial": 2}), case, write_status)
-
-    must_be_refused(case, write_status, answer)
-
-
-@by_status_writer(STATUS_ALLOWED, STATUS_SCHEMA)
-def test_a_status_is_allowed(
-    admin: Api, controller: Api, join_key: Any, write_status: StatusWriter, case: Allowed
-) -> None:
-    answer = ask_for_status(admin, controller, join_key({"serial": 2}), case, write_status)
-
-    must_be_stored(case, write_status, answer, answer.body.get("status"), {"observedGeneration": -1} | case.after)
-
-
-@pytest.mark.parametrize(("length", "allowed"), [(63, True), (64, False)])
-def test_a_name_has_at_most_63_characters(admin: Api, join_key: Any, length: int, allowed: bool) -> None:
-    body = join_key({})
-    body["metadata"]["name"] = "j" * length
-
-    answer = admin.create(body)
-
-    assert answer.succeeded == allowed
-    assert allowed or "metadata.name must have at most 63 characters" in answer.message
-
-
-def test_a_key_cannot_be_written_into_the_spec(admin: Api, join_key: Any) -> None:
-    """There is no such field, and kubectl says so."""
-    answer = admin.kubectl_apply(join_key({"key": "0123"}))
-
-    assert not answer.succeeded
-    assert 'unknown field "spec.key"' in answer.message
+JOIN_KEY = RuleTable(
+    model=JoinKey,
+    least={},
+    under_status={"serial": 2},
+    defaulted=defaulted,
+    create_refused=CREATE_REFUSED,
+    schema_refused=SCHEMA_REFUSED,
+    create_allowed=CREATE_ALLOWED,
+    edit_refused=EDIT_REFUSED,
+    edit_allowed=EDIT_ALLOWED,
+    status_refused=STATUS_REFUSED,
+    status_allowed=STATUS_ALLOWED,
+    unknown=({"key": "0123"}, "spec.key"),
+)
