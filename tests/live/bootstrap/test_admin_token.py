@@ -190,7 +190,8 @@ def test_garbage_bearers_cost_no_api_call(started: Started, rounds: int, figure:
 
     # An address of its own, whose failures slow down no other test.
     with another_client(started.system) as client:
-        guesses = ({"Authorization": f"Bearer garbage-{number}"} for number in range(rounds))
+        form = {"Content-Type": "application/json"}
+        guesses = ({"Authorization": f"Bearer garbage-{number}", **form} for number in range(rounds))
         statuses = {client._send("POST", PATH, b"{}", headers).status for headers in guesses}
 
     after = exchange.api_calls("review"), exchange.api_calls("create")

@@ -12,7 +12,7 @@ from tallystick.pairing.domain.admin_token import ADMIN_SECRET, TRIGGER
 from tallystick.pairing.domain.use_cases import RESERVED
 from tests.harness.api import Api
 from tests.harness.clock import MovedClock
-from tests.harness.controllers import Controllers, controllers
+from tests.harness.controllers import LEASE, Controllers, controllers
 from tests.harness.objects import value_of
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
@@ -126,6 +126,30 @@ def test_a_controller_that_dies_at_each_write_makes_one_token(
         assert controllers.admin.find(TRIGGER_BODY) is None
         assert controllers.admin.find(SECRET_BODY) is None
     figure(f"{rounds} rounds, {deaths} kills: 1 MasterToken, 1 jti and 1 value each")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.variants("write", gate=BEFORE_LEADING[2:3], soak=[write for write in BEFORE_LEADING for _ in range(20)])
+def test_the_other_replica_ends_what_a_killed_leader_has_begun(
+    controllers: Controllers, admin: Api, write: str, request: pytest.FixtureRequest
+) -> None:
+    generation = 100 + len(admin.find_all("MasterToken", DEFAULT_NAMESPACE))
+    life = Life(controllers, generation)
+    admin.create(TRIGGER_BODY).must_succeed()
+    admin.delete(LEASE)
+    leader = controllers._spawn(f"after:{write}", **life.variables)
+    request.addfinalizer(leader.child.stop)
+    poll(lambda: admin.find(LEASE) is not None)
+    with controllers.running(**life.variables) as other:
+        poll(lambda: leader.ended)
+        life._look()
+        admin.delete(LEASE)  # what is left of it would only be waited for
+        poll(lambda: other.leads)
+        poll(lambda: admin.find(TRIGGER_BODY) is None)
+        life._look()
+
+        assert (life.made, len(life.ids), len(life.values)) == (1, 1, 1)
+        admin.delete(SECRET_BODY).must_succeed()
 
 
 def ignored(admin: Api) -> list[str]:

@@ -4,10 +4,14 @@ import itertools
 
 import pytest
 
+from tallystick.objects.fresh_reader import FreshReader
 from tallystick.pairing.domain.requester_mode import RequesterMode
+from tallystick.pairing.services.requesters import Requesters
+from tallystick.tokens.callers import Callers
 from tests.worlds.replica import ISSUER, a_bearer
 from tests.worlds.requesting import CREATE, HOME, USE, PolicyReplica, Replica, Requesting
 
+GARBAGE = ("garbage-{}", "{}.b.c", "eyJhbGciOiJub25lIn0.e30.{}", "{}" * 40)
 REPLICAS = {RequesterMode.POLICY: PolicyReplica, RequesterMode.SERVICE_ACCOUNT: Replica}
 # The namespace that is requested, and the subject that the token gets in each mode; '' for a rejection.
 CALLERS = {
@@ -36,3 +40,16 @@ async def test_s4_s5_a_cell_of_the_matrix(create, use, mode, caller):
 
     subjects = [asking.subject_of(body["pairing_token"])] if status == 200 else []
     assert (status, subjects, len(asking.objects())) == ((200, [subject], 1) if permitted else (403, [], 0))
+
+
+async def test_s16_ten_thousand_garbage_bearers_cost_no_api_call():
+    replica = PolicyReplica()
+    callers = Callers(replica.cluster, replica.clock, issuer=ISSUER)
+    reader = FreshReader(replica.cluster, replica.clock)
+    requesters = Requesters(callers, replica.signer, reader, replica.clock, namespace=HOME)
+
+    found = {
+        await requesters.authenticate(GARBAGE[number % len(GARBAGE)].format(*[number] * 40)) for number in range(10_000)
+    }
+
+    assert (found, replica.cluster.calls, replica.cluster.reviews) == ({None}, [], [])
