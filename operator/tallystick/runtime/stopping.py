@@ -1,6 +1,8 @@
 """End a command cleanly on Ctrl-C, SIGTERM or a closed terminal (SIGHUP): what it has begun is undone."""
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,8 @@ from typing import Any
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _EXIT_STATUS_OF_SIGNALS = 128
+# A destructor or a callback that a signal interrupts ends sooner.
+_AGAIN_SECONDS = 0.1
 
 
 class Stopped(SystemExit):
@@ -16,6 +20,7 @@ class Stopped(SystemExit):
 
     def __init__(self, number: int) -> None:
         super().__init__(_EXIT_STATUS_OF_SIGNALS + number)
+        self.number = number
 
 
 @contextmanager
@@ -23,7 +28,8 @@ def undone_by_signals() -> Iterator[None]:
     """Raise `Stopped` in this block on the first signal that stops the command. Later ones wait for the cleanup.
 
     Python ends a process on SIGTERM and SIGHUP without running `finally` blocks. A signal that is ignored stays
-    ignored, such as SIGHUP under nohup(1).
+    ignored, such as SIGHUP under nohup(1). Python drops an exception in a destructor or in the callback of a weak
+    reference, such as those of each import. Then the signal is sent once more.
     """
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -31,11 +37,21 @@ def undone_by_signals() -> Iterator[None]:
             signal.signal(each, signal.SIG_IGN)
         raise Stopped(number)
 
+    def dropped(unraisable: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(unraisable.exc_value, Stopped):
+            former_hook(unraisable)
+            return
+        for each in former:
+            signal.signal(each, stop)
+        threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), unraisable.exc_value.number)).start()
+
+    former_hook, sys.unraisablehook = sys.unraisablehook, dropped
     former = _replaced(stop)
     try:
         yield
     finally:
         _restore(former)
+        sys.unraisablehook = former_hook
 
 
 @contextmanager

@@ -134,16 +134,19 @@ NOT_HELD = {
     "tallystick-edit": (
         '{APIGroups:["tallystick.dev"], Resources:["connectionconfigurations"], '
         'Verbs:["create" "update" "patch" "delete"]}\n'
+        '{APIGroups:["tallystick.dev"], Resources:["devices"], Verbs:["update" "patch" "delete"]}\n'
         '{APIGroups:["tallystick.dev"], Resources:["joinkeys"], Verbs:["create" "update" "patch" "delete"]}\n'
         '{APIGroups:["tallystick.dev"], Resources:["masterkeys"], Verbs:["create" "update" "patch" "delete"]}\n'
         '{APIGroups:["tallystick.dev"], Resources:["mastertokens"], Verbs:["update" "patch" "delete"]}\n'
-        '{APIGroups:["tallystick.dev"], Resources:["pairingtokens"], Verbs:["create" "update" "patch" "delete"]}'
+        '{APIGroups:["tallystick.dev"], Resources:["pairingtokens"], Verbs:["create" "update" "patch" "delete"]}\n'
+        '{APIGroups:["tallystick.dev"], Resources:["tokenrotations"], Verbs:["create" "update" "patch" "delete"]}'
     ),
     "tallystick-usecase-federated-repo": (
         '{APIGroups:["tallystick.dev"], Resources:["usecases"], ResourceNames:["federated-repo"], Verbs:["use"]}'
     ),
     "tallystick-introspect": (
         '{APIGroups:["tallystick.dev"], Resources:["connectionconfigurations"], Verbs:["introspect"]}\n'
+        '{APIGroups:["tallystick.dev"], Resources:["devices"], Verbs:["introspect"]}\n'
         '{APIGroups:["tallystick.dev"], Resources:["mastertokens"], Verbs:["introspect"]}\n'
         '{APIGroups:["tallystick.dev"], Resources:["pairingtokens"], Verbs:["introspect"]}'
     ),

@@ -104,6 +104,8 @@ class Replica:
             self._task = asyncio.create_task(watch.run())
             self._started.set()
             await asyncio.wait({self._task})
+        # Connections of a canceled request are closed in the next turn of the loop, which ends here.
+        await asyncio.sleep(0)
 
 
 def stored(plane: ControlPlane) -> dict[str, tuple[str, str]]:

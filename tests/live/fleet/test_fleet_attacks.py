@@ -137,7 +137,7 @@ def test_a_flood_of_enrollments_stops_no_device_and_takes_no_place_too_many(
     assert set(during) == {204}
     assert counted.keys() <= {201, 403, 429, 503}
     assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers if answer.status == 429)
-    assert len(project.devices()) == counted[201] + 1 <= 50
+    assert len(project.devices()) == counted[201] + 1 + (others[1] == 201) <= 50
     assert set(forged) <= {401, 429}  # a source that fails too often waits
     assert (others[0], others[1] in (201, 403, 429)) == (204, True)
 

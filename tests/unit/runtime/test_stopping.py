@@ -1,6 +1,7 @@
 """A signal ends a command, and what the command has begun is undone."""
 
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -65,3 +66,27 @@ def test_a_signal_waits_for_the_end_of_a_deferred_block():
         finish(done)
 
     assert done == [True]
+
+
+class Dropping:
+    """Gets the signal in its destructor, where Python drops the exception."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def drop_and_wait() -> None:
+    with undone_by_signals():
+        Dropping()
+        signal.pause()
+
+
+@pytest.mark.timeout(60)
+def test_a_signal_in_a_destructor_ends_the_command_a_moment_later():
+    before, hook = handlers(), sys.unraisablehook
+
+    with pytest.raises(Stopped) as stopped:
+        drop_and_wait()
+
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert (handlers(), sys.unraisablehook) == (before, hook)
