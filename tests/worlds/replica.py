@@ -177,6 +177,7 @@ class Replica:
                 FailureLimiter(self.clock, self.limits),
                 FailureLimiter(self.clock, self.limits),
             ),
+            clock=self.clock,
             ids=self.ids,
         )
         return make_app(context, [route for part in parts for route in part.routes])

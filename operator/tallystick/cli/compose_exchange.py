@@ -89,6 +89,7 @@ def compose_exchange(ports: Ports, settings: Settings, features: Sequence[Featur
         remarks=lambda: _remarks(keyrings),
         metrics=ports.metrics,
         senders=Senders(verifier, callers, ctx.clock, FailureLimiter(ctx.clock), FailureLimiter(ctx.clock)),
+        clock=ctx.clock,
         ids=ports.ids,
     )
     ports.metrics.keyring_lost.set_function(lambda: float(keyrings.loss is not None))

@@ -8,7 +8,7 @@ from aiohttp import web
 from tallystick.exchange.endpoint import Api
 from tallystick.exchange.in_flight import InFlight
 from tallystick.exchange.senders import Senders
-from tallystick.objects.ports import Ids, Keys
+from tallystick.objects.ports import Clock, Ids, Keys
 from tallystick.runtime.metrics import Metrics
 from tallystick.tokens.callers import Callers
 from tallystick.tokens.introspection import Introspection
@@ -41,6 +41,7 @@ class AppContext:
     remarks: Callable[[], Mapping[str, str]]
     metrics: Metrics
     senders: Senders
+    clock: Clock
     ids: Ids
 
 

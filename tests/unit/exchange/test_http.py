@@ -1,5 +1,7 @@
 """What all endpoints have in common: methods, bodies, headers, metadata, health."""
 
+from email.utils import parsedate_to_datetime
+
 import pytest
 
 from tallystick.exchange.requests import parse_form
@@ -103,6 +105,8 @@ async def test_every_answer_has_the_same_careful_headers(method, path):
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["X-Request-ID"] not in ("", "mine")
+    # The clock that verifies proofs, and not another one: a device without a correct clock depends on it.
+    assert parsedate_to_datetime(answer.headers["Date"]) == replica.clock.now().replace(microsecond=0)
 
 
 @pytest.mark.parametrize(
