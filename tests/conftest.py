@@ -48,7 +48,7 @@ __all__ = [
 settings.register_profile("at any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("at any speed")
 
-NEEDS_NO_PLANE = 4
+NEEDS_NO_PLANE = 3
 # The part of the files without a plane that come between those that wait. They need a minute of the processor.
 SHARE_BETWEEN = 0.7
 
@@ -58,8 +58,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     First come the files with processes of their own: they take turns on the plane before its system starts, and they
     wait the longest. What tries the API server's rules runs before the system, too: those tests write statuses by hand,
-    as every writer may try to; a controller at work would write between. The examples come before whatever moves the
-    clock of the running system, for their readers have none to move.
+    as every writer may try to; a controller at work would write between.
 
     Tests without a plane may run at any time, and use the processor alone. Some of their files come between those that
     wait, so that the processor has work meanwhile. The others come last, so that the processes end together.
@@ -72,9 +71,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             return NEEDS_NO_PLANE
         if item.path in on_their_own:
             return 0
-        if item.path.name == "test_examples.py":
-            return 2
-        return 3 if item.path in with_system else 1
+        return 2 if item.path in with_system else 1
 
     items.sort(key=rank)
     waiting = [file for file, of_file in _by_file(items).items() if rank(of_file[0]) == 0]

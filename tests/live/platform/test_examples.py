@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from tallystick.install.installation import CONTROLLER
+from tallystick.localplane.plane import ControlPlane
 from tests.harness.processes import poll
-from tests.harness.system import REPOSITORY, System
+from tests.harness.system import REPOSITORY, System, running
 
 READS = ("kubectl get", "kubectl describe", "curl")
 ENDS_THE_CONTROLLER = "pkill "
@@ -82,6 +83,13 @@ def masked(line: str) -> str:
     for pattern, name in VARYING:
         line = re.sub(pattern, name, line)
     return line.strip()
+
+
+@pytest.fixture
+def system(vacant_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system of its own for each example: its reader has the real time, and another one has moved the clock."""
+    with running(vacant_plane, tmp_path_factory.mktemp("example-system") / "up") as whole:
+        yield whole
 
 
 @pytest.fixture
