@@ -17,6 +17,7 @@ import pytest
 
 from tallystick.install.installation import CONTROLLER
 from tallystick.localplane.plane import ControlPlane
+from tallystick.localplane.probe import free_ports
 from tests.harness.processes import poll
 from tests.harness.system import REPOSITORY, System, running
 
@@ -85,10 +86,16 @@ def masked(line: str) -> str:
     return line.strip()
 
 
+@pytest.fixture(scope="module")
+def address() -> str:
+    """The address of the exchange in each example: tokens of an earlier one name it."""
+    return f"127.0.0.1:{free_ports(1)[0]}"
+
+
 @pytest.fixture
-def system(vacant_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(vacant_plane: ControlPlane, address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system of its own for each example: its reader has the real time, and another one has moved the clock."""
-    with running(vacant_plane, tmp_path_factory.mktemp("example-system") / "up") as whole:
+    with running(vacant_plane, tmp_path_factory.mktemp("example-system") / "up", listen=address) as whole:
         yield whole
 
 
