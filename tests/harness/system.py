@@ -12,6 +12,7 @@ from typing import Protocol
 
 import pytest
 
+from tallystick.cli.settings import FeatureSettings, feature_settings
 from tallystick.cli.up import Up, UpOptions
 from tallystick.kube.connection import Connection
 from tallystick.localplane.folders import private_folder
@@ -50,6 +51,7 @@ def running(
     root: Sequence[str] = ROOT,
     variables: Mapping[str, str] | None = None,
     listen: str = "",
+    settings: FeatureSettings | None = None,
 ) -> Iterator[System]:
     """Start controller and exchange on a plane, and end them.
 
@@ -61,13 +63,19 @@ def running(
         root: another composition root for the processes.
         variables: further variables of their environment.
         listen: the address of the exchange, which the tokens of an earlier system name; '' takes a free one.
+        settings: of the features, for the installation and the processes; None: the defaults.
     """
     clock_file = private_folder(folder) / "clock"
     clock_file.write_text("0")
     environment = {clock.VARIABLE: str(clock_file), "PYTHONPATH": str(REPOSITORY), **(variables or {})}
     if failpoint:
         environment[failpoints.VARIABLE] = failpoint
-    options = UpOptions(listen=listen or f"127.0.0.1:{free_ports(1)[0]}", root=root, environment=environment)
+    options = UpOptions(
+        listen=listen or f"127.0.0.1:{free_ports(1)[0]}",
+        settings=settings or feature_settings(),
+        root=root,
+        environment=environment,
+    )
     way = between.kubeconfig(plane.kubeconfig, folder / "kubeconfig") if between else plane.kubeconfig
     up = Up(options, folder, Connection(kubeconfig=way), way)
     try:

@@ -9,8 +9,6 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,81 +18,32 @@ import yaml
 
 from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.localplane.plane import ControlPlane
-from tallystick.pairing.domain.admin_token import ADMIN_SECRET, TRIGGER
-from tests.harness.api import Api
+from tallystick.pairing.domain.admin_token import ADMIN_SECRET
 from tests.harness.canary import files, objects, of_token, search
-from tests.harness.exchange import HttpAnswer, Replica, another_client, replica
+from tests.harness.exchange import Replica, another_client, replica
 from tests.harness.grants import grant
 from tests.harness.installed import new_namespace
 from tests.harness.objects import value_of
-from tests.harness.own_system import OwnSystem
 from tests.harness.pairing_site import claims_of
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
-from tests.harness.system import running
+from tests.live.bootstrap.parts import SECRET_BODY, TRIGGER_BODY
+from tests.live.bootstrap.started import PATH, ROLES, Started
 
 Json = dict[str, Any]
-
-ROLES = {"create": "tallystick-edit", "use": "tallystick-usecase-mission-control"}
-PATH = "/v1/service_trust/pairing/mission-control"
-SECRET = {"kind": "Secret", "metadata": {"name": ADMIN_SECRET, "namespace": DEFAULT_NAMESPACE}}
-TRIGGER_BODY = {
-    "apiVersion": "v1",
-    "kind": "ConfigMap",
-    "metadata": {"name": TRIGGER, "namespace": DEFAULT_NAMESPACE},
-}
-
-
-@dataclass(frozen=True)
-class Started:
-    """A system whose controller has found the trigger, and what came of it."""
-
-    system: OwnSystem
-    token: str = field(repr=False)
-    second: Replica
-
-    @property
-    def admin(self) -> Api:
-        return self.system.admin
-
-    def ask(
-        self, bearer: str, *, path: str = PATH, url: str = "", content: bytes | None = None, **body: str
-    ) -> HttpAnswer:
-        """Request a pairing token, at the system's exchange or at another replica."""
-        client = self.system.exchange.at(url) if url else self.system.exchange
-        headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
-        return client._send("POST", path, content or json.dumps(body).encode(), headers)
-
-    def caller(self, purpose: str, *rights: str) -> tuple[str, str]:
-        """Make a ServiceAccount with these rights in a namespace of its own; return the namespace and its token."""
-        namespace = new_namespace(self.admin, purpose)
-        account = {"kind": "ServiceAccount", "metadata": {"name": "press", "namespace": namespace}}
-        self.admin.create({"apiVersion": "v1", **account}).must_succeed()
-        for right in rights:
-            grant(self.admin, namespace, f"system:serviceaccount:{namespace}:press", ROLES[right])
-        return namespace, self.admin.request_token(namespace, "press", self.system.exchange.issuer)
-
-    def at_second(self, second: float) -> None:
-        """Let it be so many seconds after the token was issued, until further notice."""
-        issued = datetime.fromtimestamp(claims_of(self.token)["iat"], self.system.clock.now().tzinfo)
-        self.system.clock.stand_at(issued + timedelta(seconds=second))
 
 
 @pytest.fixture(scope="module")
 def started(vacant_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
-    with Api.connect(vacant_plane.kubeconfig, vacant_plane.binaries.kubectl) as admin:
-        admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": DEFAULT_NAMESPACE}})
-        admin.create(TRIGGER_BODY).must_succeed()
-    folder = tmp_path_factory.mktemp("started")
-    with (
-        OwnSystem.of(running(vacant_plane, folder / "up")) as system,
-        replica(system, folder / "second") as second,
-    ):
-        secret = poll(lambda: system.admin.find(SECRET))
-        assert secret is not None
-        made = Started(system, json.loads(value_of(secret, ADMIN_SECRET))["token"], second)
+    with Started.on(vacant_plane, tmp_path_factory.mktemp("started") / "up") as made:
         made.at_second(1)  # so that the tests may take as long as they do
         yield made
+
+
+@pytest.fixture(scope="module")
+def second(started: Started) -> Iterator[Replica]:
+    with replica(started.system, started.system.up.folder.parent / "second") as running:
+        yield running
 
 
 def test_the_token_is_that_of_an_administrator_and_the_trigger_is_gone(started: Started) -> None:
@@ -112,13 +61,13 @@ def test_the_token_is_that_of_an_administrator_and_the_trigger_is_gone(started: 
 @pytest.mark.timeout(600)
 @pytest.mark.proof(gate=4, soak=200)
 def test_each_requested_token_is_that_of_its_secret_and_is_redeemed_once(
-    started: Started, rounds: int, figure: Figure
+    started: Started, second: Replica, rounds: int, figure: Figure
 ) -> None:
     # A caller may request 60 a minute at each replica.
     bearers = [started.token, *(started.caller("byte", "create", "use")[1] for _ in range(3))]
     same = redeemed = again = 0
     for number in range(rounds):
-        url = started.second.url if number % 2 else ""
+        url = second.url if number % 2 else ""
         body = started.ask(bearers[number // 2 % 4], url=url).must_succeed()
         metadata = {"name": f"{body['name']}-pairing-token", "namespace": body["namespace"]}
         same += value_of(started.admin.get({"kind": "Secret", "metadata": metadata}), "token") == body["pairing_token"]
@@ -200,9 +149,9 @@ def test_garbage_bearers_cost_no_api_call(started: Started, rounds: int, figure:
     figure(f"{rounds} garbage bearers: {sum(after) - sum(before):.0f} API calls")
 
 
-def test_r13_a_whole_pairing_is_exported_from_the_logs_of_all_processes(started: Started) -> None:
+def test_r13_a_whole_pairing_is_exported_from_the_logs_of_all_processes(started: Started, second: Replica) -> None:
     namespace, bearer = started.caller("export", "create", "use")
-    issued = started.ask(bearer, url=started.second.url).must_succeed()
+    issued = started.ask(bearer, url=second.url).must_succeed()
     started.system.exchange.redeem(issued["pairing_token"]).must_succeed()
     folder = started.system.up.folder
     logs = [*folder.glob("audit-*.jsonl"), folder.parent / "second" / "audit.jsonl"]
@@ -259,9 +208,9 @@ def test_the_secret_goes_at_60_seconds_and_the_token_at_900(started: Started) ->
 
     started.at_second(59)
     started.ask(started.token).must_succeed()  # the controller has had the occasion to do more
-    at_59 = admin.find(SECRET)
+    at_59 = admin.find(SECRET_BODY)
     started.at_second(60)
-    poll(lambda: admin.find(SECRET) is None)
+    poll(lambda: admin.find(SECRET_BODY) is None)
     started.at_second(899)
     at_899 = started.ask(started.token).status, exchange.introspect(started.token, bearer).body["active"]
     state_at_899 = admin.get(master)["status"]["state"]
@@ -271,5 +220,6 @@ def test_the_secret_goes_at_60_seconds_and_the_token_at_900(started: Started) ->
 
     assert at_59 is not None
     assert (at_899, state_at_899, at_900) == ((200, True), "Active", (401, False))
-    events = admin.find_all("Event", DEFAULT_NAMESPACE, fieldSelector="reason=Revoked")
+    # The controller writes the event after the status.
+    events = poll(lambda: admin.find_all("Event", DEFAULT_NAMESPACE, fieldSelector="reason=Revoked"))
     assert [event["involvedObject"]["name"] for event in events] == [master["metadata"]["name"]]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tallystick.cli.settings import DEFAULT_NAMESPACE
-from tallystick.pairing.domain.admin_token import ADMIN_SECRET, TRIGGER
+from tallystick.pairing.domain.admin_token import ADMIN_SECRET, TRIGGER, new_record
+from tallystick.pairing.domain.tokens import master_token_name
 from tallystick.pairing.domain.use_cases import RESERVED
 from tests.harness.api import Api
 from tests.harness.clock import MovedClock
@@ -16,25 +17,23 @@ from tests.harness.controllers import LEASE, Controllers, controllers
 from tests.harness.objects import value_of
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
+from tests.live.bootstrap.parts import GENERATION, KEYRING_BODY, SECRET_BODY, TRIGGER_BODY, ignored
 
 __all__ = ["controllers"]
 
 Json = dict[str, Any]
 
-GENERATION = "TALLYSTICK_BOOTSTRAP_GENERATION"
-TRIGGER_BODY: Json = {
-    "apiVersion": "v1",
-    "kind": "ConfigMap",
-    "metadata": {"name": TRIGGER, "namespace": DEFAULT_NAMESPACE},
-}
-SECRET_BODY: Json = {"kind": "Secret", "metadata": {"name": ADMIN_SECRET, "namespace": DEFAULT_NAMESPACE}}
-KEYRING_BODY: Json = {"kind": "Secret", "metadata": {"name": "tallystick-keyring", "namespace": DEFAULT_NAMESPACE}}
 BEFORE_LEADING = (
     "replace:secrets/tallystick-keyring",
     "create:mastertokens",
     f"create:secrets/{ADMIN_SECRET}",
     f"delete:configmaps/{TRIGGER}",
 )
+SECRET_GOES = f"delete:secrets/{ADMIN_SECRET}", 60
+# The first write of its status is that it is Active.
+TOKEN_ENDS = "replace_status:mastertokens/{name}:2", 900
+LATER = (SECRET_GOES, TOKEN_ENDS)
+MOMENTS = ("before", "after")
 
 
 class Life:
@@ -56,22 +55,34 @@ class Life:
         self._die(f"{next(moments)}:delete:secrets/{ADMIN_SECRET}", at=60)
         self._die(f"{next(moments)}:replace_status:mastertokens/{self.name}", at=900)
         with self.controllers.leading(**self.variables):
-            poll(lambda: self.master["status"].get("state") == "Revoked")
+            poll(lambda: self.state == "Revoked")
             poll(lambda: self.admin.find(SECRET_BODY) is None)
-        self._look()
+        self.look()
         return len(BEFORE_LEADING) + 2
 
     def _die(self, failpoint: str, *, at: int = 0) -> None:
         def until() -> None:
-            poll(lambda: self.master.get("status", {}).get("state") == "Active")
-            self._look()
-            issued = datetime.fromisoformat(self.record["issuedTime"])
-            self.clock.advance(max(timedelta(0), issued + timedelta(seconds=at) - self.clock.now()))
+            self.wait_for_second(at)
 
         self.controllers.die(failpoint, first=until if at else lambda: None, **self.variables)
-        self._look()
+        self.look()
 
-    def _look(self) -> None:
+    def wait_for_second(self, second: int) -> None:
+        """Let it be so many seconds after the token was issued, once the controller has recorded it as Active."""
+        poll(lambda: self.made == 1 and self.state == "Active")
+        self.look()
+        issued = datetime.fromisoformat(self.record["issuedTime"])
+        self.clock.advance(max(timedelta(0), issued + timedelta(seconds=second) - self.clock.now()))
+
+    def wait_for_end(self) -> None:
+        """Let the token end, and wait until that is on record."""
+        if self.state == "Active":
+            self.wait_for_second(900)
+        poll(lambda: self.state == "Revoked")
+        self.look()
+
+    def look(self) -> None:
+        """Keep what is to be seen of the token."""
         secret = self.admin.find(SECRET_BODY)
         if secret is not None:
             self.values.add(value_of(secret, ADMIN_SECRET))
@@ -84,6 +95,13 @@ class Life:
         found = json.loads(annotations.get("tallystick.dev/bootstrap-token", "{}"))
         return found.get("token", {}) if str(found.get("generation")) == self.variables[GENERATION] else {}
 
+    def name_by(self, trigger: str) -> str:
+        """Return the name of the MasterToken before it exists, by the uid of its trigger."""
+        generation = int(self.variables[GENERATION])
+        token = new_record(generation=generation, trigger=trigger, now=self.clock.now(), key_id="").token
+        assert token is not None
+        return master_token_name(token.token_id)
+
     @property
     def name(self) -> str:
         return f"mtok-{self.record['tokenID']}"
@@ -92,6 +110,11 @@ class Life:
     def master(self) -> Json:
         (body,) = [body for body in self._masters() if body["metadata"]["uid"] not in self.kept]
         return body
+
+    @property
+    def state(self) -> str | None:
+        state: str | None = self.master.get("status", {}).get("state")
+        return state
 
     @property
     def made(self) -> int:
@@ -103,7 +126,7 @@ class Life:
 
 def alternately(first: int) -> Iterator[str]:
     for number in range(first, first + 100):
-        yield ("before", "after")[number % 2]
+        yield MOMENTS[number % 2]
 
 
 @pytest.fixture(scope="module")
@@ -142,19 +165,46 @@ def test_the_other_replica_ends_what_a_killed_leader_has_begun(
     poll(lambda: admin.find(LEASE) is not None)
     with controllers.running(**life.variables) as other:
         poll(lambda: leader.ended)
-        life._look()
+        life.look()
         admin.delete(LEASE)  # what is left of it would only be waited for
         poll(lambda: other.leads)
         poll(lambda: admin.find(TRIGGER_BODY) is None)
-        life._look()
+        life.look()
 
         assert (life.made, len(life.ids), len(life.values)) == (1, 1, 1)
         admin.delete(SECRET_BODY).must_succeed()
 
 
-def ignored(admin: Api) -> list[str]:
-    events = admin.find_all("Event", DEFAULT_NAMESPACE, fieldSelector="reason=BootstrapTriggerIgnored")
-    return [event["message"] for event in events]
+@pytest.mark.timeout(600)
+@pytest.mark.variants(
+    "moment, write, second",
+    gate=[("before", *SECRET_GOES), ("after", *TOKEN_ENDS)],
+    soak=[(moment, *later) for later in LATER for moment in MOMENTS for _ in range(10)],
+)
+def test_the_other_replica_ends_a_token_whose_leader_was_killed(
+    controllers: Controllers, admin: Api, moment: str, write: str, second: int, request: pytest.FixtureRequest
+) -> None:
+    life = Life(controllers, 100 + len(admin.find_all("MasterToken", DEFAULT_NAMESPACE)))
+    trigger = admin.create(TRIGGER_BODY).must_succeed()["metadata"]["uid"]
+    failpoint = f"{moment}:{write.format(name=life.name_by(trigger))}"
+    admin.delete(LEASE)
+    leader = controllers._spawn(failpoint, **life.variables)
+    request.addfinalizer(leader.child.stop)
+    poll(lambda: admin.find(LEASE) is not None)
+    with controllers.running(**life.variables) as other:
+        poll(lambda: admin.find(TRIGGER_BODY) is None)
+        life.wait_for_second(second)
+        poll(lambda: leader.ended)
+        # It has died at this write, and at no other.
+        assert (admin.find(SECRET_BODY) is None) == ((moment, write) != ("before", SECRET_GOES[0]))
+        assert life.state == ("Revoked" if (moment, write) == ("after", TOKEN_ENDS[0]) else "Active")
+        admin.delete(LEASE)  # what is left of it would only be waited for
+        poll(lambda: other.leads)
+        poll(lambda: admin.find(SECRET_BODY) is None)
+        life.wait_for_end()
+
+        assert (life.made, len(life.ids), len(life.values)) == (1, 1, 1)
+        assert admin.find(TRIGGER_BODY) is None
 
 
 @pytest.mark.timeout(600)
