@@ -163,7 +163,7 @@ def test_s4_the_rights_of_a_group_count_for_its_members_only(users: Users) -> No
 
 
 @in_policy_mode
-def test_s4_the_api_server_is_asked_with_the_groups_and_further_attributes_of_the_user(users: Users) -> None:
+def test_s4_groups_and_further_attributes_of_a_user_are_passed_on(users: Users) -> None:
     namespace = new_namespace(users.admin, "attributes")
 
     users.ask(users.bearer(groups=(GROUP,), scopes=("user:info", "user:full")), namespace=namespace)
