@@ -116,7 +116,7 @@ class Provider:
 
         Args:
             folder: The files of the API server.
-            issuer: The URL of the exchange. An API server returns an audience only if it is one of its own.
+            issuer: The URL of the exchange. For a user, an API server returns only audiences that are its own.
             others: Further audiences of the provider's tokens.
         """
         authentication, audit = folder / "authentication.json", folder / "audit.yaml"
