@@ -39,6 +39,7 @@ _ROOTS = {
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+    "TokenReview": "/apis/authentication.k8s.io/v1/tokenreviews",
     "SubjectAccessReview": "/apis/authorization.k8s.io/v1/subjectaccessreviews",
     "Secret": "/api/v1/namespaces/{namespace}/secrets",
     "Event": "/api/v1/namespaces/{namespace}/events",
@@ -182,7 +183,17 @@ class Api:
             timeout=180,
         )
 
-    def allowed(self, user: str, verb: str, resource: str, *, namespace: str = "", name: str = "", group: str) -> bool:
+    def allowed(
+        self,
+        user: str,
+        verb: str,
+        resource: str,
+        *,
+        namespace: str = "",
+        name: str = "",
+        group: str,
+        member_of: tuple[str, ...] = (),
+    ) -> bool:
         """Ask RBAC what a user may do."""
         plural, _, subresource = resource.partition("/")
         attributes = {
@@ -193,7 +204,7 @@ class Api:
             "namespace": namespace,
             "name": name,
         }
-        spec = {"user": user, "groups": ["system:authenticated"], "resourceAttributes": attributes}
+        spec = {"user": user, "groups": ["system:authenticated", *member_of], "resourceAttributes": attributes}
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "metadata": {}, "spec": spec}
         return bool(self.create(review).must_succeed()["status"]["allowed"])
 

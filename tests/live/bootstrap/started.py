@@ -11,7 +11,7 @@ from tallystick.cli.settings import DEFAULT_NAMESPACE, FeatureSettings
 from tallystick.localplane.plane import ControlPlane
 from tallystick.pairing.domain.admin_token import ADMIN_SECRET
 from tests.harness.api import Api
-from tests.harness.exchange import HttpAnswer
+from tests.harness.exchange import Exchange, HttpAnswer
 from tests.harness.grants import grant
 from tests.harness.installed import new_namespace
 from tests.harness.objects import value_of
@@ -23,6 +23,12 @@ from tests.live.bootstrap.parts import SECRET_BODY, TRIGGER_BODY
 
 ROLES = {"create": "tallystick-edit", "use": "tallystick-usecase-mission-control"}
 PATH = "/v1/service_trust/pairing/mission-control"
+
+
+def request_pairing(exchange: Exchange, bearer: str, content: bytes, *, path: str = PATH) -> HttpAnswer:
+    """Request a pairing token."""
+    headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
+    return exchange._send("POST", path, content, headers)
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,7 @@ class Started:
     ) -> HttpAnswer:
         """Request a pairing token, at the system's exchange or at another replica."""
         client = self.system.exchange.at(url) if url else self.system.exchange
-        headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
-        return client._send("POST", path, content or json.dumps(body).encode(), headers)
+        return request_pairing(client, bearer, content or json.dumps(body).encode(), path=path)
 
     def caller(self, purpose: str, *rights: str) -> tuple[str, str]:
         """Make a ServiceAccount with these rights in a namespace of its own; return the namespace and its token."""
