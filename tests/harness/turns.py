@@ -17,8 +17,8 @@ from tests.harness.api import Api
 
 Json = dict[str, Any]
 
-# The signing keys, who leads, and what the exchange has stored of heartbeats.
-STATE_OF_AN_INSTALLATION = ("Secret", "Lease", "ConfigMap")
+# The signing keys, who leads, what the exchange has stored of heartbeats, and what was reported.
+STATE_OF_AN_INSTALLATION = ("Secret", "Lease", "ConfigMap", "Event")
 
 
 @pytest.fixture(scope="module")
