@@ -100,7 +100,6 @@ KINDS = (
         exchange=(),
         controller=("update",),  # to set and remove a finalizer
         controller_home=("create",),
-        paged=True,  # there may be thousands, and a rotation of their MasterKey writes each one
     ),
 )
 
