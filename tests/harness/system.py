@@ -5,7 +5,7 @@ They run on the plane of the test run, are composed by `tests.harness.main`, and
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +19,9 @@ from tallystick.localplane.folders import private_folder
 from tallystick.localplane.plane import ControlPlane
 from tallystick.localplane.probe import free_ports
 from tests.harness import clock, failpoints
+from tests.harness.api import Api
 from tests.harness.clock import MovedClock
+from tests.harness.processes import poll
 
 ROOT = (sys.executable, "-m", "tests.harness.main")
 REPOSITORY = Path(__file__).parents[2]
@@ -88,5 +90,8 @@ def running(
 @pytest.fixture(scope="session")
 def system(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """The running whole, shared by the tests of a run; each takes a namespace of its own."""
+    # Objects of earlier files that name a signing key would make the controller report that it is lost.
+    with Api.connect(plane.kubeconfig, plane.binaries.kubectl) as admin, suppress(AssertionError):
+        poll(lambda: all(found["status"]["phase"] == "Active" for found in admin.find_all("Namespace", "")), seconds=60)
     with running(plane, tmp_path_factory.mktemp("system") / "up") as whole:
         yield whole
