@@ -4,12 +4,12 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 from tallystick.errors import TallystickError
-from tallystick.schema.durations import parse_duration
+from tallystick.schema.times import rfc3339_milliseconds, time_or_age
 
 Line = dict[str, Any]
 
@@ -55,23 +55,16 @@ def start_of(since: str, now: datetime) -> datetime:
         AuditExportError: The text is neither.
     """
     try:
-        return now - parse_duration(since)
+        return time_or_age(since, now)
     except ValueError:
-        pass
-    try:
-        time = datetime.fromisoformat(since)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
         raise AuditExportError(
             f"--since {since} is not valid; write a time such as 2030-01-01T12:00:00Z, or a duration such as 24h"
-        )
-    return time.astimezone(UTC)
+        ) from None
 
 
 def lines_since(lines: Iterable[Line], start: datetime) -> list[Line]:
     """Return the lines of this time and later."""
-    first = f"{start:%Y-%m-%dT%H:%M:%S}.{start.microsecond // 1000:03d}Z"
+    first = rfc3339_milliseconds(start)
     return [line for line in lines if str(line["time"]) >= first]
 
 

@@ -9,7 +9,7 @@ from tallystick.errors import TallystickError
 from tallystick.fleet.api.device import DEVICES
 from tallystick.fleet.api.token_rotation import TOKEN_ROTATIONS, TokenRotation
 from tallystick.fleet.domain.facts import DeviceFacts, RotationFacts, Target
-from tallystick.fleet.domain.readings import device_facts, pairing_token_of, rotation_facts, target_of
+from tallystick.fleet.domain.readings import device_facts, device_selector, pairing_token_of, rotation_facts, target_of
 from tallystick.kube.client import KubeCluster
 from tallystick.kube.connection import Connection
 from tallystick.kube.sources import namespace_of
@@ -57,8 +57,7 @@ async def target_named(cluster: Cluster, namespace: str, name: str) -> Target:
 
 async def devices_of(cluster: Cluster, target: Target) -> AsyncIterator[tuple[DeviceFacts, str]]:
     """Yield the Devices of a PairingToken, each with its name for people; '' for none."""
-    selector = f"spec.pairingTokenRef.name={target.name}"
-    async for body in cluster.list(DEVICES, target.namespace, field_selector=selector):
+    async for body in cluster.list(DEVICES, target.namespace, field_selector=device_selector(target.name)):
         if pairing_token_of(body)[1] == target.uid:
             yield device_facts(body), body["spec"].get("displayName") or ""
 

@@ -31,9 +31,8 @@ from tallystick.fleet.domain.readings import rotation_facts
 from tallystick.objects.ports import AlreadyExistsError, Cluster, ClusterError, Json, NotFoundError
 from tallystick.pairing.api.device_project import FINISHED
 from tallystick.runtime.stopping import undone_by_signals
-from tallystick.schema.durations import parse_duration
 from tallystick.schema.meta import DNS_SUBDOMAIN
-from tallystick.schema.times import rfc3339
+from tallystick.schema.times import rfc3339, time_or_age
 
 _STANDARD_INPUT = "-"
 _FILE_ENDINGS = (".yaml", ".yml", ".json")
@@ -190,15 +189,8 @@ def _read(file: str) -> str:
 def time_of(text: str, now: datetime) -> datetime:
     """Read a time, or a duration that ends now."""
     try:
-        return now - parse_duration(text)
-    except (ValueError, OverflowError):
-        pass
-    try:
-        time = datetime.fromisoformat(text)
+        return time_or_age(text, now)
     except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
         raise typer.BadParameter(
             "--enrolled-since must be a time such as 2026-11-30T08:00:00Z, or a duration such as 48h"
-        )
-    return time
+        ) from None

@@ -67,6 +67,11 @@ def device_facts(body: Json) -> DeviceFacts:
     )
 
 
+def device_selector(pairing_token: str) -> str:
+    """Return the field selector of the Devices of a PairingToken of this name, which may be an earlier one."""
+    return f"spec.pairingTokenRef.name={pairing_token}"
+
+
 def pairing_token_of(body: Json) -> tuple[str, str]:
     """Return the name and the UID of the PairingToken that a Device enrolled with."""
     reference = body["spec"]["pairingTokenRef"]

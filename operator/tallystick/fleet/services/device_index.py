@@ -12,7 +12,7 @@ from tallystick.controller.part import ObjectReconciler
 from tallystick.fleet.api.device import DEVICES
 from tallystick.fleet.api.token_rotation import TOKEN_ROTATIONS
 from tallystick.fleet.domain.facts import DeviceFacts, RotationFacts, Target
-from tallystick.fleet.domain.readings import device_facts, pairing_token_of
+from tallystick.fleet.domain.readings import device_facts, device_selector, pairing_token_of
 from tallystick.fleet.domain.rotation.tally import Tally
 from tallystick.objects.ports import Cache, Clock, Cluster, Json
 from tallystick.objects.result import Result
@@ -85,7 +85,7 @@ class DeviceIndex:
 
     async def listed(self, target: Target) -> AsyncIterator[DeviceFacts]:
         """Yield all Devices of a PairingToken, as the API server has them now."""
-        bodies = self._cluster.list(DEVICES, target.namespace, field_selector=_of_token(target.name))
+        bodies = self._cluster.list(DEVICES, target.namespace, field_selector=device_selector(target.name))
         count = 0
         async for body in bodies:
             if pairing_token_of(body)[1] == target.uid:
@@ -195,10 +195,6 @@ class _Followed:
             return await self._devices.reconcile(namespace, name)
         finally:
             self._index.follow(namespace, name)
-
-
-def _of_token(name: str) -> str:
-    return f"spec.pairingTokenRef.name={name}"
 
 
 async def _let_others_run(count: int) -> None:
