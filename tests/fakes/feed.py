@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 from tallystick.objects.ports import ExpiredError, Json, Page, WatchEvent
+from tallystick.schema.builtin import SECRETS
 from tallystick.schema.meta import Resource
 
 Key = tuple[str, str]  # namespace and name
@@ -24,12 +25,16 @@ class FakeFeed:
         calls: A word for each request: `list`, `rest` or `watch`.
         faults: By that word, what happens to the next requests in the place of an answer, or just before it.
         cuts: Ends each of the next watches so, after so many events.
+        of_secrets: Whether its objects are Secrets. It has no object of any other kind, or no Secret.
+        selectors: The label selector of each request.
     """
 
     calls: list[str] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     faults: dict[str, deque[Step | None]] = field(default_factory=dict)
     cuts: deque[tuple[int, Exception | None]] = field(default_factory=deque)
+    of_secrets: bool = False
+    selectors: list[str] = field(default_factory=list)
     _objects: dict[Key, Json] = field(default_factory=dict)
     _history: list[WatchEvent] = field(default_factory=list)
     _oldest: int = 0
@@ -86,8 +91,12 @@ class FakeFeed:
 
     # The port.
 
-    async def page(self, _: Resource, namespace: str = "", *, size: int, rest: str = "") -> Page:
-        self._begin("rest" if rest else "list")
+    async def page(
+        self, resource: Resource, namespace: str = "", *, label_selector: str = "", size: int, rest: str = ""
+    ) -> Page:
+        if not self._has(resource):
+            return Page([], str(self._version), "")
+        self._begin("rest" if rest else "list", label_selector)
         self.sizes.append(size)
         version, offset = (int(part) for part in rest.split("/")) if rest else (self._version, 0)
         if not rest:
@@ -100,10 +109,20 @@ class FakeFeed:
         return Page(copy.deepcopy(snapshot[offset:end]), str(version), more)
 
     async def events(
-        self, _: Resource, namespace: str = "", *, since: str, seconds: int, silence: float
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        since: str,
+        seconds: int,
+        silence: float,
     ) -> AsyncGenerator[WatchEvent, None]:
         assert seconds < silence
-        self._begin("watch")
+        if not self._has(resource):
+            await asyncio.sleep(seconds)
+            return
+        self._begin("watch", label_selector)
         if int(since) < self._oldest:
             raise ExpiredError("too old resource version")
         left, error = self.cuts.popleft() if self.cuts else (-1, None)
@@ -134,8 +153,12 @@ class FakeFeed:
                 except TimeoutError:
                     return
 
-    def _begin(self, call: str) -> None:
+    def _has(self, resource: Resource) -> bool:
+        return (resource == SECRETS) == self.of_secrets
+
+    def _begin(self, call: str, selector: str) -> None:
         self.calls.append(call)
+        self.selectors.append(selector)
         steps = self.faults.get(call)
         step = steps.popleft() if steps else None
         if isinstance(step, Exception):

@@ -98,6 +98,7 @@ KINDS = (
         typical=_TYPICAL_JOIN_KEY,
         labeled_secrets=(JOIN_KEY_COPY, SEALED_JOIN_KEY),
         exchange=(),
+        paged=True,  # a rotation of a master key writes all of them, and their Secrets
         controller=("update",),  # to set and remove a finalizer
         controller_home=("create",),
     ),

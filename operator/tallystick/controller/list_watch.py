@@ -40,6 +40,7 @@ class ListWatch:
     Attributes:
         feed: The API server.
         resource: The kind.
+        label_selector: Selects the objects. The API server filters, so no other object reaches this process.
         namespace: The watched namespace; '' is all namespaces.
         cache: The cache, which the observer fills.
         observer: Receives the listed objects, the changes, and the deletions that the watch has missed.
@@ -56,6 +57,7 @@ class ListWatch:
     missing: MissingKinds
     page_size: int = PAGE_SIZE
     jitter: Callable[[], float] = random.random
+    label_selector: str = ""
     _version: str = ""  # as of which the cache has all objects; '' until they are listed
     _failures: int = 0  # since the watch has last worked
     _pages_at_once: int = 1
@@ -126,7 +128,9 @@ class ListWatch:
         for failures in itertools.count(1):
             size = self.page_size * self._pages_at_once
             try:
-                return await self.feed.page(self.resource, self.namespace, size=size, rest=rest)
+                return await self.feed.page(
+                    self.resource, self.namespace, label_selector=self.label_selector, size=size, rest=rest
+                )
             except ExpiredError:
                 # The rest of a listing lasts for some minutes. Larger pages take less time.
                 self._pages_at_once *= 2
@@ -147,7 +151,12 @@ class ListWatch:
         loop = asyncio.get_running_loop()
         began, delivered = loop.time(), False
         events = self.feed.events(
-            self.resource, self.namespace, since=self._version, seconds=WATCH_SECONDS, silence=SILENT_SECONDS
+            self.resource,
+            self.namespace,
+            label_selector=self.label_selector,
+            since=self._version,
+            seconds=WATCH_SECONDS,
+            silence=SILENT_SECONDS,
         )
         async with aclosing(events):
             async for event_type, body in events:
@@ -166,13 +175,13 @@ class ListWatch:
 
     def _cached(self) -> dict[Key, str]:
         """Return the uids of the cached objects of the watched namespace."""
-        store = self.cache.stores[self.resource]
+        store = self.cache.store(self.resource)
         found = ((key, store.get(key)) for key in store if self.namespace in ("", key[0]))
         return {key: record.uid for key, record in found if record is not None}
 
     def _remove(self, key: Key, uid: str) -> None:
         """Report the deletion of a cached object that the watch has missed."""
-        body = self.cache.get(self.resource, *key)
+        body = self.cache.last_read(self.resource, *key)
         if body is not None and body["metadata"]["uid"] == uid:
             self.observer.observe(self.resource, "DELETED", body)
 

@@ -56,7 +56,7 @@ class WatchedServer:
 
 @dataclass(kw_only=True)
 class Watcher:
-    """kopf's watches of our Secrets and of our kinds, except the paged ones. It looks whether all kinds are served.
+    """kopf's watches of our kinds, except the paged ones. It looks whether all kinds are served.
 
     Attributes:
         server: The API server.

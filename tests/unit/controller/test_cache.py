@@ -14,8 +14,8 @@ from tallystick.schema.builtin import SECRETS
 Json = dict[str, Any]
 
 
-def an_object(name: str, *, namespace: str = "edge", version: str = "1", **parts: Any) -> Json:
-    meta = {"namespace": namespace, "name": name, "uid": f"uid-of-{name}", "resourceVersion": version}
+def an_object(name: str, *, namespace: str = "edge", version: str = "1", uid: str = "", **parts: Any) -> Json:
+    meta = {"namespace": namespace, "name": name, "uid": uid or f"uid-of-{name}", "resourceVersion": version}
     return {"metadata": meta, **parts}
 
 
@@ -71,12 +71,43 @@ def test_a_changed_pairing_token_touches_itself_and_its_master_tokens() -> None:
 
 def test_the_echo_of_a_write_is_no_change() -> None:
     cache = ObjectCache(KINDS)
+    cache.observe(PAIRING_TOKENS, "ADDED", an_object("site-a", version="1"))
     cache.remember(PAIRING_TOKENS, an_object("site-a", version="2", status={"state": "Active"}))
 
     echoed = cache.observe(PAIRING_TOKENS, "MODIFIED", an_object("site-a", version="2", status={"state": "Active"}))
     older = cache.observe(PAIRING_TOKENS, "ADDED", an_object("site-a", version="1"))
 
     assert (echoed, older) == (False, False)
+
+
+def test_a_write_that_is_answered_after_the_deletion_does_not_bring_the_object_back() -> None:
+    cache = ObjectCache(KINDS)
+    cache.observe(PAIRING_TOKENS, "ADDED", an_object("site-a", version="1"))
+    cache.observe(PAIRING_TOKENS, "DELETED", an_object("site-a", version="3"))
+
+    cache.remember(PAIRING_TOKENS, an_object("site-a", version="2", status={"state": "Active"}))
+
+    # The watch reports a deletion once. A record that is stored after it would stay.
+    assert cache.get(PAIRING_TOKENS, "edge", "site-a") is None
+
+
+def test_a_write_that_is_answered_late_does_not_replace_a_new_object_of_the_same_name() -> None:
+    cache = ObjectCache(KINDS)
+    cache.observe(PAIRING_TOKENS, "ADDED", an_object("site-a", version="4", uid="new"))
+
+    cache.remember(PAIRING_TOKENS, an_object("site-a", version="9", uid="old"))
+
+    body = cache.get(PAIRING_TOKENS, "edge", "site-a")
+    assert body is not None
+    assert body["metadata"]["uid"] == "new"
+
+
+def test_a_created_secret_is_stored_before_the_watch_delivers_it() -> None:
+    cache = ObjectCache(KINDS)
+
+    cache.remember(SECRETS, an_object("trust", type="Opaque"))
+
+    assert cache.secret("edge", "trust") is not None
 
 
 def test_an_object_comes_back_ready_for_a_conditional_write() -> None:

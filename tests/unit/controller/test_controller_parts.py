@@ -199,6 +199,6 @@ def test_each_watched_namespace_has_a_watch_of_its_own() -> None:
 
     assert {one.name for one in controller._list_watches} == {
         f"the watch of {plural} in {namespace}"
-        for plural in ("pairingtokens", "devices")
+        for plural in ("secrets", "pairingtokens", "joinkeys", "devices")
         for namespace in ("edge", "core")
     }

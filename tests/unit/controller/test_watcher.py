@@ -244,7 +244,6 @@ async def guarded(watcher: Watcher, path: str, status: int) -> Answer:
         pytest.param(LIST, 404, id="a kind that is gone"),
         pytest.param("/prefix/apis/tallystick.dev/v1alpha1/namespaces/edge/pairingtokens", 404, id="in a namespace"),
         pytest.param(LIST, 410, id="a listing that is too old"),
-        pytest.param("/api/v1/secrets", 410, id="a listing of Secrets that is too old"),
     ],
 )
 @in_virtual_time

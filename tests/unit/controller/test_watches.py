@@ -1,12 +1,10 @@
-"""The kopf edge: it only watches, of Secrets ours alone, and returns nothing that kopf could store."""
+"""The kopf edge: it only watches, and returns nothing that kopf could store."""
 
 import kopf
 import pytest
-from kopf._cogs.structs.references import Resource as KopfResource
 
-from tallystick.controller.watches import SECRET_SELECTOR, SILENT_SECONDS, configure, register
+from tallystick.controller.watches import SILENT_SECONDS, configure, register
 from tallystick.registry import KINDS
-from tallystick.schema.builtin import SECRETS
 
 
 class Listener:
@@ -40,7 +38,7 @@ def handlers_of(registry, kind):
 
 def test_kopf_watches_and_does_nothing_else(registry):
     # Any other kind of handler writes annotations or finalizers, or copies a Secret's data into an annotation.
-    assert len(handlers_of(registry, "_watching")) == len(KINDS) + 1
+    assert len(handlers_of(registry, "_watching")) == len(KINDS)
     assert [handlers_of(registry, kind) for kind in ("_changing", "_spawning", "_indexing", "_webhooks")] == [[]] * 4
 
 
@@ -51,7 +49,7 @@ async def test_a_handler_hands_its_event_on_and_returns_none(registry, listener)
     ]
 
     # kopf copies a returned value into the status of the object.
-    watched = [*(kind.resource for kind in KINDS), SECRETS]
+    watched = [kind.resource for kind in KINDS]
     assert returned == [None] * len(watched)
     assert listener.observed == [(resource, "ADDED", {"n": number}) for number, resource in enumerate(watched)]
 
@@ -62,17 +60,7 @@ def test_kopf_asks_whether_an_event_is_news_before_it_calls(registry):
         for number, handler in enumerate(handlers_of(registry, "_watching"))
     ]
 
-    assert asked == [False] + [True] * len(KINDS)
-
-
-def test_the_api_server_is_asked_for_our_secrets_alone():
-    settings = kopf.OperatorSettings()
-
-    configure(settings)
-
-    # A selector whose key matches no resource is ignored by kopf without a word, and all Secrets would be streamed.
-    secrets = KopfResource(group="", version="v1", plural="secrets", kind="Secret", namespaced=True, preferred=True)
-    assert settings.watching.label_selectors.collect(secrets) == [SECRET_SELECTOR]
+    assert asked == [False] + [True] * (len(KINDS) - 1)
 
 
 def test_a_watch_that_has_lost_its_connection_is_given_up_soon():
