@@ -42,11 +42,13 @@ class Client(KubeCluster):
         self.listings = self.pages = self.watches = 0
         self.before_page: Callable[[int], None] = lambda _: None
 
-    async def page(self, resource: Resource, namespace: str = "", *, size: int, rest: str = "") -> Page:
+    async def page(
+        self, resource: Resource, namespace: str = "", *, label_selector: str = "", size: int, rest: str = ""
+    ) -> Page:
         self.listings += not rest
         self.pages += 1
         await asyncio.to_thread(self.before_page, self.pages)
-        return await super().page(resource, namespace, size=size, rest=rest)
+        return await super().page(resource, namespace, label_selector=label_selector, size=size, rest=rest)
 
     def events(self, *arguments: Any, **named: Any) -> Any:
         self.watches += 1
