@@ -5,7 +5,7 @@ They run on the plane of the test run, are composed by `tests.harness.main`, and
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +21,7 @@ from tallystick.localplane.probe import free_ports
 from tests.harness import clock, failpoints
 from tests.harness.api import Api
 from tests.harness.clock import MovedClock
-from tests.harness.processes import poll
+from tests.harness.turns import delete_objects
 
 ROOT = (sys.executable, "-m", "tests.harness.main")
 REPOSITORY = Path(__file__).parents[2]
@@ -90,8 +90,8 @@ def running(
 @pytest.fixture(scope="session")
 def system(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """The running whole, shared by the tests of a run; each takes a namespace of its own."""
-    # Objects of earlier files that name a signing key would make the controller report that it is lost.
-    with Api.connect(plane.kubeconfig, plane.binaries.kubectl) as admin, suppress(AssertionError):
-        poll(lambda: all(found["status"]["phase"] == "Active" for found in admin.find_all("Namespace", "")), seconds=60)
+    with Api.connect(plane.kubeconfig, plane.binaries.kubectl) as admin:
+        # Objects of earlier files that name a signing key would make the controller report that it is lost.
+        delete_objects(admin)
     with running(plane, tmp_path_factory.mktemp("system") / "up") as whole:
         yield whole
