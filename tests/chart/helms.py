@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import sysconfig
 import tarfile
 import tempfile
@@ -129,9 +128,9 @@ def _on_path(wanted: str) -> Path | None:
         return None
     done = subprocess.run([found, "version", "--short"], capture_output=True, text=True, check=False, timeout=60)
     version = done.stdout.strip().removeprefix("v").partition("+")[0]
-    if version.split(".")[0] != wanted.split(".")[0] or _numbers(version) < _numbers(wanted):
-        return None
-    return Path(found)
+    found_numbers, wanted_numbers = _numbers(version), _numbers(wanted)
+    fits = found_numbers[:1] == wanted_numbers[:1] and found_numbers >= wanted_numbers
+    return Path(found) if fits else None
 
 
 def _numbers(version: str) -> list[int]:
@@ -197,7 +196,3 @@ def _helm_in(path: Path) -> bytes:
 def same(body: Json) -> str:
     """Return an object as a text that is equal for equal objects."""
     return json.dumps(body, sort_keys=True)
-
-
-if __name__ == "__main__":
-    print(*(_program(wheel) for wheel in WHEELS), sep="\n", file=sys.stdout)
