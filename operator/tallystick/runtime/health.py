@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -16,6 +17,8 @@ from tallystick.runtime.parts import Work
 # A client that does not read its response delays the end of the process by this time at most.
 FINISH_SECONDS = 1.0
 BACKLOG = 16
+
+log = structlog.get_logger("tallystick")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,8 @@ async def health_server(address: Address, health: Health) -> AsyncIterator[Work]
         servers = await _listen(runner, address)
         for server in servers:
             stack.callback(server.close)
+
+        log.info("health and metrics", url=f"http://{Address(address.host or '*', address.port)}")
 
         async def serve() -> None:
             await asyncio.gather(*(server.serve_forever() for server in servers))
