@@ -205,6 +205,7 @@ def replica(
     failpoint: str = "",
     flags: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
+    url: str = "",
 ) -> Iterator[Replica]:
     """Start one more exchange, as replicas run behind one URL: the same issuer, account and certificate.
 
@@ -214,10 +215,12 @@ def replica(
         failpoint: where it dies, such as `after:create:mastertokens`; '' is nowhere.
         flags: further flags, or other values of those that it is given.
         environment: further variables, or other values of those that it is given, such as a clock of its own.
+        url: where it listens, if the flags say so; its health server is in `health_urls`. '' is a free port.
     """
     up, run = system.up, system.up.folder / "run"
     listen, health = (f"127.0.0.1:{port}" for port in free_ports(2))
-    health_urls[f"https://{listen}"] = f"http://{health}"
+    url = url or f"https://{listen}"
+    health_urls.setdefault(url, f"http://{health}")
     given = {
         "--kubeconfig": str(run / f"{EXCHANGE}.kubeconfig"),
         "--namespace": DEFAULT_NAMESPACE,
@@ -235,9 +238,9 @@ def replica(
     command = [*ROOT, EXCHANGE, *itertools.chain.from_iterable(given.items())]
     child = Child.spawn("exchange", command, log=folder / "exchange.log", environment={**os.environ, **variables})
     try:
-        with Exchange.connect(f"https://{listen}", issuer=up.url, ca_file=up.ca_file, clock=system.clock) as client:
+        with Exchange.connect(url, issuer=up.url, ca_file=up.ca_file, clock=system.clock) as client:
             poll(lambda: _ready(child, client))
-        yield Replica(f"https://{listen}", child)
+        yield Replica(url, child)
     finally:
         child.stop()
 

@@ -9,7 +9,7 @@ from tallystick.errors import NotYetError
 from tallystick.exchange.app import api_of
 from tallystick.exchange.app_context import AppContext
 from tallystick.exchange.endpoint import Route
-from tallystick.exchange.limits import FailureLimiter
+from tallystick.exchange.limits import FailureLimiter, FailureLimits
 from tallystick.exchange.oauth_endpoints import REVOKE
 from tallystick.exchange.part import BackgroundTask, ExchangeContext, exchange_parts
 from tallystick.exchange.senders import Senders
@@ -89,7 +89,13 @@ def compose_exchange(ports: Ports, settings: Settings, features: Sequence[Featur
         callers=callers,
         keys=keyrings,
         metrics=ports.metrics,
-        senders=Senders(verifier, callers, ctx.clock, FailureLimiter(ctx.clock), FailureLimiter(ctx.clock)),
+        senders=Senders(
+            verifier,
+            callers,
+            ctx.clock,
+            FailureLimiter(ctx.clock, FailureLimits.of_burst(settings.failures_per_source)),
+            FailureLimiter(ctx.clock),
+        ),
         clock=ctx.clock,
         ids=ports.ids,
     )

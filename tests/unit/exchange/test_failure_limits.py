@@ -122,6 +122,26 @@ async def test_a_source_that_fails_too_often_gets_a_retry_after():
     assert replica.counted("token", "too_many_requests") == 1
 
 
+async def test_of_more_failures_at_once_a_quarter_comes_back_each_second():
+    clock = FakeClock()
+    limiter = FailureLimiter(clock, FailureLimits.of_burst(100))
+    for _ in range(100):
+        assert limiter.wait_of("a proxy") == 0
+        limiter.count_failure("a proxy")
+
+    waits = limiter.wait_of("a proxy")
+    clock.advance(2)
+    for _ in range(50):
+        assert limiter.wait_of("a proxy") == 0
+        limiter.count_failure("a proxy")
+
+    assert (waits, limiter.wait_of("a proxy")) == (1, 1)
+
+
+def test_the_default_is_that_of_the_setting():
+    assert FailureLimits.of_burst(20) == FailureLimits()
+
+
 async def test_successes_cost_nothing():
     replica = Replica(limits=FailureLimits(burst=2, per_second=0.5))
     tokens = [replica.pairing_token(f"press-{n}") for n in range(6)]
