@@ -61,7 +61,6 @@ priorityClassName: {{ . | quote }}
 {{- define "tallystick.container" -}}
 image: {{ include "tallystick.image" .root | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-command: [tallystick]
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
