@@ -42,14 +42,10 @@ def comments_of_examples() -> Iterator[Text]:
 
 def comments_of_the_chart() -> Iterator[Text]:
     for path in sorted((REPOSITORY / "helm").rglob("*.*")):
-        text = path.read_text(encoding="utf-8")
-        for comment in re.findall(r"((?:^ *# .*\n)+)", text, flags=re.MULTILINE):
-            if path.suffix in {".yaml", ".tpl"}:
-                yield Text(
-                    str(path.relative_to(REPOSITORY)), " ".join(line.strip(" #") for line in comment.splitlines())
-                )
-        for comment in re.findall(r"{{- /\*(.*?)\*/", text, flags=re.DOTALL):
-            yield Text(str(path.relative_to(REPOSITORY)), " ".join(comment.split()))
+        place, text = str(path.relative_to(REPOSITORY)), path.read_text(encoding="utf-8")
+        blocks = re.findall(r"(?:^ *# .*\n)+", text, flags=re.MULTILINE) if path.suffix in {".yaml", ".tpl"} else []
+        for comment in (*blocks, *re.findall(r"{{- /\*(.*?)\*/", text, flags=re.DOTALL)):
+            yield Text(place, " ".join(line.strip(" #") for line in comment.splitlines()))
 
 
 def test_the_comments_of_the_chart_are_plain_english() -> None:
@@ -61,7 +57,7 @@ def test_pages_are_plain_english() -> None:
 
 
 def crds() -> Iterator[tuple[str, Json]]:
-    for path in sorted((REPOSITORY / "crds").glob("tallystick.dev_*.yaml")):
+    for path in sorted((REPOSITORY / "crds").glob("*dev_*.yaml")):
         yield path.name, yaml.safe_load(path.read_text())
 
 

@@ -126,7 +126,7 @@ readinessProbe:
 {{- end }}
 {{- end }}
 
-{{- /* The CA alone: whoever mounts it does not get the private key. */ -}}
+{{- /* The CA alone, without the private key. */ -}}
 {{- define "tallystick.caMount" -}}
 - name: ca
   mountPath: /etc/tallystick/ca
