@@ -232,7 +232,7 @@ async def test_what_others_add_to_our_secrets_stays(world):
         pytest.param({MANAGED_BY: "tallystick", TLS_SERVICE_LABEL: "other"}, id="of another Service"),
     ],
 )
-async def test_a_foreign_secret_is_left_alone_and_reported_once_with_what_to_do(world, name, labels):
+async def test_s30_a_foreign_secret_is_left_alone_and_reported_once_with_what_to_do(world, name, labels):
     world.foreign(name, **labels)
 
     for _ in range(3):
@@ -254,7 +254,7 @@ async def test_a_foreign_secret_is_left_alone_and_reported_once_with_what_to_do(
     assert is_signed_by(world.serving(), world.ca())
 
 
-async def test_a_lost_ca_is_not_replaced_and_the_certificate_stays_in_use(world):
+async def test_s30_a_lost_ca_is_not_replaced_and_the_certificate_stays_in_use(world):
     await world.leader.care.run()
     serving, kept = world.body(TLS_SECRET), world.body(CA_SECRET)
     world.cluster.remove(SECRETS, HOME, CA_SECRET)
@@ -306,7 +306,7 @@ async def test_both_secrets_deleted_are_another_ca_that_the_secrets_of_tokens_ge
     assert world.leader.looks == 1
 
 
-async def test_until_the_ca_is_read_no_secret_of_a_token_is_written(world):
+async def test_s30_until_the_ca_is_read_no_secret_of_a_token_is_written(world):
     with pytest.raises(NotYetError, match="not read yet") as raised:
         world.leader.care.ca_pem()
 
