@@ -51,9 +51,10 @@ class Leader:
 
     def __post_init__(self) -> None:
         self.names = Names.of(SERVICE, HOME, self.urls)
+        self.server_clock = ServerClock(self.clock)
         self.care = ServingCertificate(
             self.cluster,
-            Context(self.clock, ServerClock(self.clock), self.audit, self.events),
+            Context(self.clock, self.server_clock, self.audit, self.events),
             self.names,
             on_new_ca=self._look,
             on_expiry=self._expire,
@@ -210,6 +211,20 @@ async def test_a_deleted_certificate_is_issued_again_under_the_same_ca(world):
     await world.leader.care.run()
 
     assert (world.ca(), is_signed_by(world.serving(), ca)) == (ca, True)
+
+
+async def test_a_leader_with_a_wrong_clock_issues_nothing_and_uses_what_is_there(world):
+    await world.leader.care.run()
+    before = world.writes()
+    hasty = world.another()
+    hasty.server_clock.observe(world.clock.now() - timedelta(days=80))
+    world.advance_to(renewal_time(world.serving()))
+
+    with pytest.raises(NotYetError, match="synchronize the clocks"):
+        await hasty.care.run()
+
+    assert world.writes() == before
+    assert hasty.care.ca_pem() == world.leader.care.ca_pem()
 
 
 async def test_what_others_add_to_our_secrets_stays(world):
