@@ -2,8 +2,8 @@
 
     python -m tests.chart.live.in_root ROOT controller --health-listen=:8081 ...
 
-Only the folder of the ServiceAccount is moved, and the variable SERVICES stands in for DNS and Services of the cluster. All
-else is `tallystick` as its entry point runs it.
+Only the folder of the ServiceAccount is moved, and the variable SERVICES stands in for DNS and Services of the cluster.
+All else is `tallystick` as its entry point runs it.
 """
 
 import json
