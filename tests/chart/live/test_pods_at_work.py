@@ -117,7 +117,7 @@ def set_ready(at_work: AtWork, ready: int) -> None:
         at_work.release.api.kubectl("patch", *where, "--subresource=status", "--type=merge", "--patch", patch)
 
 
-def test_helm_test_passes_and_mints_nothing(at_work: AtWork) -> None:
+def test_helm_test_passes_and_issues_no_token(at_work: AtWork) -> None:
     paired(at_work, "before-the-check")
     pod, before = check_pod(at_work), tokens(at_work.release.api, (HOME, EDGE))
     set_ready(at_work, 2)
