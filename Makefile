@@ -17,7 +17,7 @@ BUSY ?= $(shell getconf _NPROCESSORS_ONLN)
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-unit test-busy soak bench mutations kstatus interop check format crds goldens plane clean
+.PHONY: help demo quick test test-unit test-busy soak bench mutations kstatus interop check format crds chart manifests goldens plane clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -65,6 +65,12 @@ format: .venv/ready ## Format the code.
 
 crds: .venv/ready ## Write crds/ anew from the models.
 	@$(RUN)/tallystick manifests --crds-to crds
+
+chart: .venv/ready ## Write the generated part of helm/tallystick anew: CRDs, RBAC, policies, values.
+	@$(RUN)/tallystick manifests --chart-to helm/tallystick
+
+manifests: .venv/ready ## Render the chart for plain kubectl: dist/tallystick.crds.yaml and dist/tallystick.yaml.
+	@$(RUN)/python -m tests.chart.manifests dist
 
 goldens: .venv/ready ## Store anew what users see (help, manifests, metrics, audit lines); see the diff before committing it.
 	@UPDATE_GOLDENS=1 $(RUN)/python -m pytest -q tests/unit/golden
