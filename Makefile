@@ -17,7 +17,7 @@ BUSY ?= $(shell getconf _NPROCESSORS_ONLN)
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-unit test-busy soak bench mutations kstatus interop check format crds goldens plane clean
+.PHONY: help demo quick test test-unit test-busy soak bench mutations kstatus interop check format crds goldens plane plane-wheel clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -71,6 +71,11 @@ goldens: .venv/ready ## Store anew what users see (help, manifests, metrics, aud
 
 plane: .venv/ready ## Build the control plane's binaries into the user's cache.
 	@$(RUN)/tallystick build-plane
+
+plane-wheel: .venv/ready ## Build the wheel tallystick-controlplane from the cache into dist/: a control plane for machines without Go.
+	@$(RUN)/python -m tallystick.localplane.wheel build/plane-wheel
+	@$(UV) build --quiet --wheel --out-dir dist build/plane-wheel
+	@ls -s --block-size=1M dist/tallystick_controlplane-*.whl
 
 clean: ## Remove the virtual environments; the control plane's binaries stay in the user's cache.
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache
