@@ -1,4 +1,4 @@
-"""Building anew to compare, with a build that takes no time."""
+"""Building once more to compare, with a build that takes no time."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Build the control plane anew and compare the bytes of its programs with our tree and with the cache."""
+"""Build the control plane from the sources, and compare the bytes of its programs with our tree and the cache."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def verify_build(
         PlaneError: Other users can access the cache folder.
     """
     cache, key, go = cache_folder(environ), build_key(environ), go_version(needed_go(), environ)
-    report(f"Building the control plane anew with Go {go}. This takes 6 to 14 minutes on 2 cores and 4 GB of disk.")
+    report(f"Building the control plane once more, with Go {go}. This takes 6 to 14 minutes on 2 cores.")
     staging = Path(tempfile.mkdtemp(prefix=f"{key}.verify-", dir=cache))
     try:
         anew = digests_of(build(staging, {**environ, "GOCACHE": str(staging / "go-build")}, report))
