@@ -73,7 +73,7 @@ class Site:
 
     def reads(self) -> float:
         """The requests of the exchange that read."""
-        return metric(f"{self.up.url}/metrics", READS, self.up.ca_file)
+        return metric(f"{self.up.health_url(EXCHANGE)}/metrics", READS)
 
     def known(self) -> int:
         """How many instances the statuses tell of as good."""

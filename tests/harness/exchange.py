@@ -31,7 +31,7 @@ from tallystick.localplane.probe import free_ports
 from tests.harness import clock, failpoints
 from tests.harness.clock import MovedClock
 from tests.harness.processes import ended, poll
-from tests.harness.system import REPOSITORY, ROOT, System
+from tests.harness.system import REPOSITORY, ROOT, System, health_urls
 
 Json = dict[str, Any]
 
@@ -99,6 +99,21 @@ class Exchange:
     def get(self, path: str) -> HttpAnswer:
         return self._send("GET", path)
 
+    def page(self, path: str) -> bytes:
+        """Fetch a page of the health server of the replica."""
+        return self._health(path).data
+
+    def ready(self) -> HttpAnswer:
+        """Ask the health server of the replica whether it can serve."""
+        try:
+            answer = self._health("/readyz")
+        except urllib3.exceptions.HTTPError:
+            return HttpAnswer(0, {}, {})
+        return HttpAnswer(answer.status, json.loads(answer.data), answer.headers)
+
+    def _health(self, path: str) -> urllib3.BaseHTTPResponse:
+        return urllib3.request("GET", health_urls[self.url] + path, retries=False, timeout=60.0)
+
     def redeem(self, token: str, *, key: SigningKey | None = None, proof: str = "", **parameters: str) -> HttpAnswer:
         """Ask for a master token, with a proof of possession of `key` where there is one."""
         form = {"grant_type": GRANT, "subject_token": token, "subject_token_type": JWT_TYPE, **parameters}
@@ -155,7 +170,7 @@ class Exchange:
 
     def api_calls(self, verb: str = "") -> float:
         """How many calls of the API server the replica has made, of one verb or of all."""
-        text = self.pool.request("GET", f"{self.url}/metrics").data.decode()
+        text = self.page("/metrics").decode()
         lines = re.findall(r'^tallystick_api_calls_total\{code="[^"]*",verb="([^"]*)"\} (\S+)$', text, re.MULTILINE)
         return sum(float(value) for counted, value in lines if verb in ("", counted))
 
@@ -190,6 +205,7 @@ def replica(
     failpoint: str = "",
     flags: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
+    url: str = "",
 ) -> Iterator[Replica]:
     """Start one more exchange, as replicas run behind one URL: the same issuer, account and certificate.
 
@@ -199,15 +215,19 @@ def replica(
         failpoint: where it dies, such as `after:create:mastertokens`; '' is nowhere.
         flags: further flags, or other values of those that it is given.
         environment: further variables, or other values of those that it is given, such as a clock of its own.
+        url: where it listens, if the flags say so; its health server is in `health_urls`. '' is a free port.
     """
     up, run = system.up, system.up.folder / "run"
-    listen = f"127.0.0.1:{free_ports(1)[0]}"
+    listen, health = (f"127.0.0.1:{port}" for port in free_ports(2))
+    url = url or f"https://{listen}"
+    health_urls.setdefault(url, f"http://{health}")
     given = {
         "--kubeconfig": str(run / f"{EXCHANGE}.kubeconfig"),
         "--namespace": DEFAULT_NAMESPACE,
         "--public-urls": up.url,
         "--audit-log": str(private_folder(folder) / "audit.jsonl"),
         "--listen": listen,
+        "--health-listen": health,
         "--tls-cert": str(run / "exchange.crt"),
         "--tls-key": str(run / "exchange.key"),
         **(flags or {}),
@@ -218,16 +238,16 @@ def replica(
     command = [*ROOT, EXCHANGE, *itertools.chain.from_iterable(given.items())]
     child = Child.spawn("exchange", command, log=folder / "exchange.log", environment={**os.environ, **variables})
     try:
-        with Exchange.connect(f"https://{listen}", issuer=up.url, ca_file=up.ca_file, clock=system.clock) as client:
+        with Exchange.connect(url, issuer=up.url, ca_file=up.ca_file, clock=system.clock) as client:
             poll(lambda: _ready(child, client))
-        yield Replica(f"https://{listen}", child)
+        yield Replica(url, child)
     finally:
         child.stop()
 
 
 def _ready(child: Child, client: Exchange) -> bool:
     assert child.running, child.exit_text()
-    return client.get("/readyz").status == HTTPStatus.OK
+    return client.ready().status == HTTPStatus.OK
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Self
 
 from tallystick.exchange.transport import MOST_PER_SOURCE
-from tests.harness.raw_http import GET_HEALTH, Line, Place, a_source
+from tests.harness.raw_http import GET_DOCUMENT, Line, Place, a_source
 
 # As much as a head may have, nearly: what the exchange keeps of it is part of the price.
 SLOW_HEAD = b"POST /oauth2/token HTTP/1.1\r\nHost: x\r\n" + (b"X: " + b"a" * 7_500 + b"\r\n") * 2 + b"X: "
@@ -122,7 +122,7 @@ class Held:
             with suppress(OSError):  # its place is not free yet: the next refill tries again
                 self._lines[number] = self._place.open(source, tls=is_served)
                 if is_served:
-                    self._lines[number].ask(GET_HEALTH)
+                    self._lines[number].ask(GET_DOCUMENT)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from tests.harness.system import System
 Json = dict[str, Any]
 
 END_OF_HEAD = b"\r\n\r\n"
-GET_HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+GET_DOCUMENT = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 _SOURCES = itertools.count()
 
 

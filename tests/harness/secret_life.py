@@ -28,6 +28,7 @@ from tests.harness.objects import a_pairing_token, secret_of, value_of
 from tests.harness.own_system import OwnSystem
 from tests.harness.pairing_site import VERIFIER, Site
 from tests.harness.processes import poll
+from tests.harness.system import HEALTH_PAGES
 
 Json = dict[str, Any]
 
@@ -202,14 +203,14 @@ class Life:
             self.failures += len(given)
         poll(lambda: not any(child.running for child in self.system.up.children.values()))
         self.system.up.restart_what_ended(lambda _: None)
-        poll(lambda: self.site.exchange.get("/readyz").status == HTTPStatus.OK)
+        poll(lambda: self.site.exchange.ready().status == HTTPStatus.OK)
         self._note_token(f"{name}: afterwards", self.site.issue(f"{name}-afterwards"))
         self.holders.add((self.site.namespace, f"{name}-afterwards-pairing-token"))
 
     def exchange_page(self, page: str) -> bytes:
         """A page of the exchange as it comes."""
         exchange = self.site.exchange
-        return exchange.pool.request("GET", exchange.url + page).data
+        return exchange.page(page) if page in HEALTH_PAGES else exchange.pool.request("GET", exchange.url + page).data
 
     def controller_page(self, page: str) -> bytes:
         """A page of the controller's own small HTTP server, which its command line names."""

@@ -14,6 +14,7 @@ import pytest
 
 from tallystick.cli.settings import FeatureSettings, feature_settings
 from tallystick.cli.up import Up, UpOptions
+from tallystick.install.installation import EXCHANGE
 from tallystick.kube.connection import Connection
 from tallystick.localplane.folders import private_folder
 from tallystick.localplane.plane import ControlPlane
@@ -25,6 +26,9 @@ from tests.harness.processes import poll
 
 ROOT = (sys.executable, "-m", "tests.harness.main")
 REPOSITORY = Path(__file__).parents[2]
+HEALTH_PAGES = ("/metrics", "/readyz", "/healthz")
+# Where the health server of each replica of the exchange is, by the URL of the replica.
+health_urls: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ def running(
     way = between.kubeconfig(plane.kubeconfig, folder / "kubeconfig") if between else plane.kubeconfig
     up = Up(options, folder, Connection(kubeconfig=way), way)
     try:
+        health_urls[up.url] = up.health_url(EXCHANGE)
         up.start(lambda _: None)
         yield System(up, MovedClock(clock_file), plane)
     finally:

@@ -33,6 +33,7 @@ from tallystick.pairing.domain.token_claims import PairingTokenClaims, grant
 from tallystick.pairing.feature import pairing_policy
 from tallystick.pairing.services.issuing import PairingIssuer
 from tallystick.registry import FEATURES
+from tallystick.runtime.health import Health
 from tallystick.runtime.metrics import Metrics, make_metrics
 from tallystick.schema.builtin import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
 from tallystick.schema.meta import Resource
@@ -107,7 +108,6 @@ class Replica:
     clock: FakeClock = field(default_factory=FakeClock)
     limits: FailureLimits = GENEROUS
     not_ready: str | None = None
-    remarks: dict[str, str] = field(default_factory=dict)
     keys_known: bool = True
 
     def __post_init__(self) -> None:
@@ -156,6 +156,11 @@ class Replica:
         )
         parts = exchange_parts([feature.exchange for feature in FEATURES], of_features, judges)
         self.background = [task for part in parts for task in part.background]
+        self.health = Health(
+            why_not_ready=lambda: self.not_ready,
+            ready=lambda: {name: value for part in parts for name, value in part.ready.items()},
+            registry=self.metrics.registry,
+        )
         context = AppContext(
             api=self.api,
             issuer=self.issuer,
@@ -166,9 +171,6 @@ class Replica:
             ),
             callers=callers,
             keys=self,
-            why_not_ready=lambda: self.not_ready,
-            ready={name: value for part in parts for name, value in part.ready.items()},
-            remarks=lambda: self.remarks,
             metrics=self.metrics,
             senders=Senders(
                 verifier,

@@ -11,7 +11,7 @@ from tallystick.exchange.server import ServeSettings
 
 LOOPBACK = "127.0.0.1"
 PLAIN = ServeSettings(LOOPBACK, 0, plain_http=True)
-GET_HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+GET_DOCUMENT = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Wire:
@@ -38,7 +38,7 @@ class Wire:
         cast("asyncio.Transport", self.writer.transport).pause_reading()
         async with asyncio.timeout(HANGS_SECONDS):
             while True:
-                self.writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 16)
+                self.writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 16)
                 await self.writer.drain()
 
 

@@ -1,16 +1,15 @@
 """Compose the parts of one exchange replica from the features."""
 
-from collections import ChainMap
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from tallystick.cli.settings import Settings
 from tallystick.errors import NotYetError
 from tallystick.exchange.app import api_of
 from tallystick.exchange.app_context import AppContext
 from tallystick.exchange.endpoint import Route
-from tallystick.exchange.limits import FailureLimiter
+from tallystick.exchange.limits import FailureLimiter, FailureLimits
 from tallystick.exchange.oauth_endpoints import REVOKE
 from tallystick.exchange.part import BackgroundTask, ExchangeContext, exchange_parts
 from tallystick.exchange.senders import Senders
@@ -18,6 +17,7 @@ from tallystick.feature import Feature, token_types_of
 from tallystick.objects.context import Context
 from tallystick.objects.fresh_reader import FreshReader
 from tallystick.objects.ports import Cluster, Ids
+from tallystick.runtime.health import Health
 from tallystick.runtime.metrics import Metrics
 from tallystick.runtime.renewed_files import RenewedFiles
 from tallystick.tokens.callers import Callers
@@ -45,11 +45,15 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One exchange replica: the context of its own handlers, and the routes and background work of the features."""
+    """One exchange replica: the context of its own handlers, and the routes and background work of the features.
+
+    `health` reports whether it has signing keys.
+    """
 
     context: AppContext
     routes: Sequence[Route]
     background: Sequence[BackgroundTask]
+    health: Health
 
 
 def compose_exchange(ports: Ports, settings: Settings, features: Sequence[Feature[Any]]) -> Replica:
@@ -84,18 +88,26 @@ def compose_exchange(ports: Ports, settings: Settings, features: Sequence[Featur
         revocation=Revocation(verifier, judges, _revocation_proofs(settings, ctx), ctx),
         callers=callers,
         keys=keyrings,
-        why_not_ready=lambda: _why_not_ready(keyrings),
-        ready=ChainMap(*(cast("MutableMapping[str, str]", part.ready) for part in parts)),
-        remarks=lambda: _remarks(keyrings),
         metrics=ports.metrics,
-        senders=Senders(verifier, callers, ctx.clock, FailureLimiter(ctx.clock), FailureLimiter(ctx.clock)),
+        senders=Senders(
+            verifier,
+            callers,
+            ctx.clock,
+            FailureLimiter(ctx.clock, FailureLimits.of_burst(settings.failures_per_source)),
+            FailureLimiter(ctx.clock),
+        ),
         clock=ctx.clock,
         ids=ports.ids,
     )
     ports.metrics.keyring_lost.set_function(lambda: float(keyrings.loss is not None))
     ports.metrics.missing_keys.set_function(lambda: float(len(keyrings.noted_missing)))
     routes = [route for part in parts for route in part.routes]
-    return Replica(context, routes, [task for part in parts for task in part.background])
+    health = Health(
+        why_not_ready=lambda: _why_not_ready(keyrings),
+        ready=lambda: {name: value for part in parts for name, value in part.ready.items()} | _remarks(keyrings),
+        registry=ports.metrics.registry,
+    )
+    return Replica(context, routes, [task for part in parts for task in part.background], health)
 
 
 def _revocation_proofs(settings: Settings, ctx: Context) -> Proofs:

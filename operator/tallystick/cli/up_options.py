@@ -48,17 +48,15 @@ class UpOptions:
 
 def client_address(listen: Address) -> Address:
     """Return the address by which clients on this machine reach the exchange. Tokens contain it."""
-    ip = listen.ip
-    if ip is None or not ip.is_unspecified:
+    if not listen.is_every_interface:
         return listen
-    return Address("127.0.0.1" if ip.version == 4 else "::1", listen.port)  # noqa: PLR2004 - the version of IP
+    return Address("::1" if ":" in listen.host else "127.0.0.1", listen.port)
 
 
 def certificate_names(listen: Address) -> tuple[str, ...]:
     """Return the names in the certificate of an exchange that listens on an address."""
-    ip = listen.ip
-    every_interface = ip is not None and ip.is_unspecified
-    return tuple(dict.fromkeys((*LOOPBACK, "::1", *(names_of_this_machine() if every_interface else (listen.host,)))))
+    names = names_of_this_machine() if listen.is_every_interface else (listen.host,)
+    return tuple(dict.fromkeys((*LOOPBACK, "::1", *names)))
 
 
 def announcements(*, with_plane: bool) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """The values that the exchange's own handlers and middlewares need, in one value for each replica."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -24,9 +23,6 @@ class AppContext:
         api: The HTTP API that the replica serves.
         issuer: The `iss` of all tokens. The exchange publishes its endpoints under this URL.
         token_types: The types of tokens whose hints a caller may send.
-        why_not_ready: Returns the reason why the replica cannot serve, or None if it can.
-        ready: Members that features add to the response of `/readyz`.
-        remarks: Returns the members that report lost signing keys.
     """
 
     api: Api
@@ -36,9 +32,6 @@ class AppContext:
     revocation: Revocation
     callers: Callers
     keys: Keys
-    why_not_ready: Callable[[], str | None]
-    ready: Mapping[str, str]
-    remarks: Callable[[], Mapping[str, str]]
     metrics: Metrics
     senders: Senders
     clock: Clock

@@ -75,7 +75,6 @@ class ApiPart:
         exchange_hints: The parameters that it reads beside a token at the token endpoint, each with its schema.
         introspection_hints: The same at the introspection endpoint.
         introspected: The members that introspection adds, or describes in more detail, for its tokens.
-        ready: The members that it adds to the response of `/readyz`.
         security_schemes: The OpenAPI security schemes of its endpoints.
     """
 
@@ -85,7 +84,6 @@ class ApiPart:
     exchange_hints: Mapping[str, Json] = field(default_factory=dict, repr=False)
     introspection_hints: Mapping[str, Json] = field(default_factory=dict, repr=False)
     introspected: Mapping[str, Json] = field(default_factory=dict, repr=False)
-    ready: Mapping[str, Json] = field(default_factory=dict, repr=False)
     security_schemes: Mapping[str, Json] = field(default_factory=dict, repr=False)
 
 
@@ -103,7 +101,6 @@ class Api:
         self.exchange_hints = _joined([part.exchange_hints for part in parts])
         self.introspection_hints = _joined([part.introspection_hints for part in parts])
         self.introspected = _joined([part.introspected for part in parts])
-        self.ready = _joined([part.ready for part in parts])
         self.security_schemes = _joined([part.security_schemes for part in parts])
 
     @property

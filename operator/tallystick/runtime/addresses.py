@@ -1,5 +1,6 @@
 """Addresses to listen on, as HOST:PORT: read them, open them, and explain why one cannot be used."""
 
+import asyncio
 import errno
 import os
 import re
@@ -18,12 +19,13 @@ _FORM = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*):([0-9]{1,5})")
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*")
 # This machine lacks the protocol or the address. A name such as `localhost` can have another one that works.
 _LACKING = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
-_ANY = "0.0.0.0"  # noqa: S104 - the user requests it by leaving the host out
+# The addresses of all interfaces: the user requests both by leaving the host out.
+_EVERY = ("0.0.0.0", "::")  # noqa: S104
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host (an IP address without brackets, or a name) and a port."""
+    """A host (an IP address without brackets, a name, or "" for all IPv4 and IPv6 addresses) and a port."""
 
     host: str
     port: int
@@ -44,9 +46,14 @@ class Address:
         except ValueError:
             return None
 
+    @property
+    def is_every_interface(self) -> bool:
+        """Whether it stands for all addresses of this machine, of one protocol or of both."""
+        return not self.host or (self.ip is not None and self.ip.is_unspecified)
+
 
 def parse_address(text: str) -> Address:
-    """Read `host:port`. Without a host, it is all IPv4 addresses of this machine.
+    """Read `host:port`. Without a host, it is all IPv4 and IPv6 addresses of this machine.
 
     Raises:
         InvalidSettingError: The text does not have that form. The message has a form that is valid.
@@ -65,7 +72,7 @@ def parse_address(text: str) -> Address:
         return Address(_ipv4(text, host), port)
     if host and (len(host) > LONGEST_NAME or not _NAME.fullmatch(host)):
         raise _invalid(text, "use an IP address, or a host name in ASCII without a final dot")
-    return Address(host.lower() or _ANY, port)
+    return Address(host.lower(), port)
 
 
 def _ipv4(text: str, host: str) -> str:
@@ -87,6 +94,20 @@ def _ipv6(text: str, host: str) -> str:
 
 def _invalid(text: str, advice: str) -> InvalidSettingError:
     return InvalidSettingError(f"{text} is not a valid address; {advice}")
+
+
+async def listen_on(address: Address, *, backlog: int) -> tuple[socket.socket, ...]:
+    """Listen on all addresses of a host without blocking the event loop, as `open_listeners` does."""
+    return open_listeners(await asyncio.to_thread(_found, address), backlog=backlog)
+
+
+def _found(address: Address) -> list[tuple[Any, ...]]:
+    """Return the socket addresses of a host."""
+    return [
+        found
+        for host in ([address.host] if address.host else _EVERY)
+        for found in socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    ]
 
 
 def open_listeners(found: Sequence[tuple[Any, ...]], *, backlog: int) -> tuple[socket.socket, ...]:
@@ -122,8 +143,7 @@ def require_listenable(address: Address, flag: str) -> None:
         InvalidSettingError: That is impossible now. The text has the reason and the flag.
     """
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for listener in open_listeners(found, backlog=1):
+        for listener in open_listeners(_found(address), backlog=1):
             listener.close()
     except OSError as error:
         raise InvalidSettingError(why_not_bound(error, address, flag)) from error

@@ -35,6 +35,7 @@ class Server:
     child: Child
     url: str
     ca_file: Path
+    health: str = ""
 
     @property
     def cpu(self) -> float:
@@ -43,7 +44,7 @@ class Server:
     @property
     def gets(self) -> float:
         """The GETs that it has sent to the API server."""
-        return metric(f"{self.url}/metrics", GETS, self.ca_file)
+        return metric(f"{self.health}/metrics", GETS)
 
     def jwks(self) -> Json:
         found: Json = self._read("/.well-known/jwks.json").json()
@@ -52,7 +53,7 @@ class Server:
     def is_ready(self) -> bool:
         assert self.child.running, self.child.exit_text()
         try:
-            return self._read("/readyz").status == 200
+            return urllib3.request("GET", f"{self.health}/readyz", timeout=5.0, retries=False).status == 200
         except urllib3.exceptions.HTTPError:
             return False
 
@@ -87,13 +88,14 @@ def replicas(stage: Stage, count: int) -> Iterator[list[Server]]:
 
 @contextmanager
 def _replica(stage: Stage, number: int) -> Iterator[Server]:
-    files, port = Certificate.of(stage), free_ports(1)[0]
+    files, (port, health) = Certificate.of(stage), free_ports(2)
     flags = {
         "--kubeconfig": stage.kubeconfig_of(EXCHANGE),
         "--namespace": DEFAULT_NAMESPACE,
         "--public-urls": f"https://{stage.listen}",
         "--audit-log": str(stage.folder / f"audit-exchange-{number}.jsonl"),
         "--listen": f"127.0.0.1:{port}",
+        "--health-listen": f"127.0.0.1:{health}",
         "--tls-cert": str(files.certificate),
         "--tls-key": str(files.key),
     }
@@ -101,7 +103,7 @@ def _replica(stage: Stage, number: int) -> Iterator[Server]:
     log = stage.folder / f"exchange-{number}.log"
     child = Child.spawn(f"exchange-{number}", command, log=log, environment={**os.environ, **stage.environment()})
     try:
-        yield Server(child, f"https://127.0.0.1:{port}", files.ca_file)
+        yield Server(child, f"https://127.0.0.1:{port}", files.ca_file, f"http://127.0.0.1:{health}")
     finally:
         child.stop(grace=15.0)
 

@@ -21,7 +21,7 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n"
 CHUNKS = b"<size>\r\n<form>\r\n0\r\n\r\n"
 HOST = b"Host: x\r\n"
 TOKEN = b"POST /oauth2/token HTTP/1.1\r\n" + HOST
-HEALTH = b"GET /healthz HTTP/1.1\r\n" + HOST
+DOCUMENT = b"GET /openapi.json HTTP/1.1\r\n" + HOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +96,18 @@ METHODS = (
     Case("HEAD of what one may GET", b"HEAD /.well-known/jwks.json HTTP/1.1\r\n" + HOST + b"\r\n", FINE),
     Case("PUT", b"PUT /oauth2/token HTTP/1.1\r\n" + HOST + FORM + LENGTH + b"\r\n<form>", NOT_ALLOWED),
     Case("TRACE", b"TRACE /oauth2/token HTTP/1.1\r\n" + HOST + b"X: canary\r\n\r\n", NOT_ALLOWED),
-    Case("TRACE of what one may GET", b"TRACE /healthz HTTP/1.1\r\n" + HOST + b"X: canary\r\n\r\n", NOT_ALLOWED_TO_GET),
+    Case(
+        "TRACE of what one may GET",
+        b"TRACE /openapi.json HTTP/1.1\r\n" + HOST + b"X: canary\r\n\r\n",
+        NOT_ALLOWED_TO_GET,
+    ),
     Case("CONNECT", b"CONNECT canary.example:443 HTTP/1.1\r\n" + HOST + b"\r\n", NOT_FOUND),
     Case("OPTIONS *", b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n", NOT_FOUND),
     Case("a method that is none", b"CANARY /oauth2/token HTTP/1.1\r\n" + HOST + b"\r\n", BROKEN),
     Case(
         "a method in small letters", b"post /oauth2/token HTTP/1.1\r\n" + HOST + FORM + LENGTH + b"\r\n<form>", BROKEN
     ),
-    Case("POST where one may GET", posted(path=b"/healthz"), NOT_ALLOWED_TO_GET),
+    Case("POST where one may GET", posted(path=b"/openapi.json"), NOT_ALLOWED_TO_GET),
     Case(
         "GET that says it is POST",
         b"GET /oauth2/token HTTP/1.1\r\n" + HOST + b"X-HTTP-Method-Override: POST\r\n" + FORM + LENGTH + b"\r\n<form>",
@@ -172,47 +176,47 @@ FRAMING = (
 )
 
 HEADS = (
-    Case("HTTP/0.9", b"GET /healthz\r\n\r\n", BROKEN),
-    Case("HTTP/0.9 by name", b"GET /healthz HTTP/0.9\r\n\r\n", BROKEN),
-    Case("HTTP/1.2", b"GET /healthz HTTP/1.2\r\n" + HOST + b"\r\n", BROKEN),
-    Case("HTTP/2.0 by name", b"GET /healthz HTTP/2.0\r\n" + HOST + b"\r\n", BROKEN),
+    Case("HTTP/0.9", b"GET /openapi.json\r\n\r\n", BROKEN),
+    Case("HTTP/0.9 by name", b"GET /openapi.json HTTP/0.9\r\n\r\n", BROKEN),
+    Case("HTTP/1.2", b"GET /openapi.json HTTP/1.2\r\n" + HOST + b"\r\n", BROKEN),
+    Case("HTTP/2.0 by name", b"GET /openapi.json HTTP/2.0\r\n" + HOST + b"\r\n", BROKEN),
     Case("the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", BROKEN),
     Case("a TLS hello within TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", BROKEN),
-    Case("HTTP/1.0", b"GET /healthz HTTP/1.0\r\n\r\n", Says(200, closes=True)),
+    Case("HTTP/1.0", b"GET /openapi.json HTTP/1.0\r\n\r\n", Says(200, closes=True)),
     Case(
         "an upgrade to HTTP/2",
-        HEALTH + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
+        DOCUMENT + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
         FINE,
     ),
-    Case("an upgrade to a WebSocket", HEALTH + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", FINE),
-    Case("an absolute URI", b"GET https://canary.example/healthz HTTP/1.1\r\n" + HOST + b"\r\n", FINE),
+    Case("an upgrade to a WebSocket", DOCUMENT + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", FINE),
+    Case("an absolute URI", b"GET https://canary.example/openapi.json HTTP/1.1\r\n" + HOST + b"\r\n", FINE),
     Case("an authority alone", b"GET canary.example:443 HTTP/1.1\r\n" + HOST + b"\r\n", BROKEN),
-    Case("no host", b"GET /healthz HTTP/1.1\r\n\r\n", BROKEN),
-    Case("two hosts", HEALTH + HOST + b"\r\n", BROKEN),
-    Case("an empty host", b"GET /healthz HTTP/1.1\r\nHost: \r\n\r\n", FINE),
-    Case("a host of somebody else", b"GET /healthz HTTP/1.1\r\nHost: canary.example:1\r\n\r\n", FINE),
-    Case("a host that is none", b"GET /healthz HTTP/1.1\r\nHost: a/../b@canary<>\r\n\r\n", BROKEN),
-    Case("a header that is folded", HEALTH + b"X: a\r\n canary\r\n\r\n", BROKEN),
-    Case("lines that end in LF", b"GET /healthz HTTP/1.1\nHost: x\n\n", BROKEN),
-    Case("CR within a value", HEALTH + b"X: a\rX-Canary: b\r\n\r\n", BROKEN),
-    Case("NUL within a value", HEALTH + b"X: a\x00canary\r\n\r\n", BROKEN),
-    Case("NUL within a name", HEALTH + b"X\x00: canary\r\n\r\n", BROKEN),
-    Case("ESC within a value", HEALTH + b"X: \x1b[2Jcanary\r\n\r\n", BROKEN),
-    Case("bytes above ASCII in a value", HEALTH + b"X: \xff\xfe canary\r\n\r\n", FINE),
-    Case("bytes above ASCII in a name", HEALTH + b"X\xff: canary\r\n\r\n", BROKEN),
-    Case("a space after a name", HEALTH + b"X : canary\r\n\r\n", BROKEN),
-    Case("no name", HEALTH + b": canary\r\n\r\n", BROKEN),
-    Case("no colon", HEALTH + b"canary\r\n\r\n", BROKEN),
-    Case("a line of more than 8 KiB", HEALTH + b"X: " + b"a" * 8193 + b"\r\n\r\n", BROKEN),
-    Case("a name of more than 8 KiB", HEALTH + b"X" * 8193 + b": canary\r\n\r\n", BROKEN),
-    Case("65 headers", HEALTH + b"X: canary\r\n" * 64 + b"\r\n", BROKEN),
-    Case("64 headers", HEALTH + b"X: canary\r\n" * 63 + b"\r\n", FINE),
+    Case("no host", b"GET /openapi.json HTTP/1.1\r\n\r\n", BROKEN),
+    Case("two hosts", DOCUMENT + HOST + b"\r\n", BROKEN),
+    Case("an empty host", b"GET /openapi.json HTTP/1.1\r\nHost: \r\n\r\n", FINE),
+    Case("a host of somebody else", b"GET /openapi.json HTTP/1.1\r\nHost: canary.example:1\r\n\r\n", FINE),
+    Case("a host that is none", b"GET /openapi.json HTTP/1.1\r\nHost: a/../b@canary<>\r\n\r\n", BROKEN),
+    Case("a header that is folded", DOCUMENT + b"X: a\r\n canary\r\n\r\n", BROKEN),
+    Case("lines that end in LF", b"GET /openapi.json HTTP/1.1\nHost: x\n\n", BROKEN),
+    Case("CR within a value", DOCUMENT + b"X: a\rX-Canary: b\r\n\r\n", BROKEN),
+    Case("NUL within a value", DOCUMENT + b"X: a\x00canary\r\n\r\n", BROKEN),
+    Case("NUL within a name", DOCUMENT + b"X\x00: canary\r\n\r\n", BROKEN),
+    Case("ESC within a value", DOCUMENT + b"X: \x1b[2Jcanary\r\n\r\n", BROKEN),
+    Case("bytes above ASCII in a value", DOCUMENT + b"X: \xff\xfe canary\r\n\r\n", FINE),
+    Case("bytes above ASCII in a name", DOCUMENT + b"X\xff: canary\r\n\r\n", BROKEN),
+    Case("a space after a name", DOCUMENT + b"X : canary\r\n\r\n", BROKEN),
+    Case("no name", DOCUMENT + b": canary\r\n\r\n", BROKEN),
+    Case("no colon", DOCUMENT + b"canary\r\n\r\n", BROKEN),
+    Case("a line of more than 8 KiB", DOCUMENT + b"X: " + b"a" * 8193 + b"\r\n\r\n", BROKEN),
+    Case("a name of more than 8 KiB", DOCUMENT + b"X" * 8193 + b": canary\r\n\r\n", BROKEN),
+    Case("65 headers", DOCUMENT + b"X: canary\r\n" * 64 + b"\r\n", BROKEN),
+    Case("64 headers", DOCUMENT + b"X: canary\r\n" * 63 + b"\r\n", FINE),
     Case(
         "headers of more than 16 KiB",
-        HEALTH + (b"X: " + b"a" * 8000 + b"\r\n") * 2 + b"X: %b\r\n\r\n" % (b"a" * 500),
+        DOCUMENT + (b"X: " + b"a" * 8000 + b"\r\n") * 2 + b"X: %b\r\n\r\n" % (b"a" * 500),
         BROKEN,
     ),
-    Case("blank lines before the request", b"\r\n\r\n" + HEALTH + b"\r\n", FINE),
+    Case("blank lines before the request", b"\r\n\r\n" + DOCUMENT + b"\r\n", FINE),
 )
 
 _PATHS = tuple(
@@ -286,7 +290,7 @@ PARAMETERS = (
 EXPECTATIONS = (
     Case("Expect, unknown", posted(headers=FORM + b"Expect: canary\r\n"), UNEXPECTED),
     Case("Expect, unknown, at no path", posted(path=b"/nowhere", headers=FORM + b"Expect: canary\r\n"), UNEXPECTED),
-    Case("Expect, unknown, of GET", posted(path=b"/healthz", headers=FORM + b"Expect: canary\r\n"), UNEXPECTED),
+    Case("Expect, unknown, of GET", posted(path=b"/openapi.json", headers=FORM + b"Expect: canary\r\n"), UNEXPECTED),
     Case(
         "Expect: 100-Continue",
         posted(b"<hollow>", headers=FORM + b"Expect: 100-Continue\r\n"),

@@ -34,12 +34,12 @@ from tests.harness.system import System
 Json = dict[str, Any]
 
 RECORD = (
-    "only system:serviceaccount:tallystick-system:controller and "
-    "system:serviceaccount:tallystick-system:exchange may write the status"
+    "only system:serviceaccount:tallystick-system:tallystick-controller and "
+    "system:serviceaccount:tallystick-system:tallystick-exchange may write the status"
 )
 BY_HAND = (
-    "only the operator can create a MasterToken (system:serviceaccount:tallystick-system:exchange or "
-    "system:serviceaccount:tallystick-system:controller); redeem a PairingToken to get one"
+    "only the operator can create a MasterToken (system:serviceaccount:tallystick-system:tallystick-exchange or "
+    "system:serviceaccount:tallystick-system:tallystick-controller); redeem a PairingToken to get one"
 )
 USED = "a Used, Expired or Revoked token cannot become Active again; Used and Expired can change only to Revoked"
 FINAL = "status.redemption: Invalid value: status.redemption is immutable once it is set"

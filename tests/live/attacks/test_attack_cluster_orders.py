@@ -144,7 +144,7 @@ def test_no_edit_that_issues_nothing_makes_anyone_the_requester(
 ) -> None:
     live_before = live(cast, victims, "active")
 
-    for name in ("bob", "cem", "system:serviceaccount:tallystick-system:exchange"):
+    for name in ("bob", "cem", "system:serviceaccount:tallystick-system:tallystick-exchange"):
         change = {"requestedBy": name}
         again = way.write(cast.actor(user), live(cast, victims, "active"), ordered(victims, "active", change), "")
         assert again.must_succeed()["spec"] == live_before["spec"]

@@ -40,7 +40,7 @@ def test_a_user_who_forges_the_requester_is_refused_and_gets_a_token_in_their_ow
     cast: Cast, admin: Api, writer: Writer
 ) -> None:
     site, name = cast.site, f"framed-{writer.name.replace(' ', '-')}"
-    exchange = "system:serviceaccount:tallystick-system:exchange"
+    exchange = "system:serviceaccount:tallystick-system:tallystick-exchange"
     forged = site.pairing_token(name, requestedBy="ann", serviceAccountName="admin")
 
     refused = writer.create(cast.bob, forged)

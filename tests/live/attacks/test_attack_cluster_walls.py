@@ -60,7 +60,7 @@ WALLS = (
     Wall(RBAC, "clusterrolebindings", "ClusterRoleBinding", Installation().cluster_name("exchange")),
     Wall("coordination.k8s.io", "leases", "Lease", LEASE_NAME, OURS),
     Wall("", "secrets", "Secret", KEYRING_SECRET, OURS),
-    Wall("", "serviceaccounts", "ServiceAccount", "exchange", OURS),
+    Wall("", "serviceaccounts", "ServiceAccount", Installation().name_of("exchange"), OURS),
     Wall("", "namespaces", "Namespace", OURS),
 )
 

@@ -21,7 +21,7 @@ from tallystick.exchange.transport import IDLE_SECONDS, LINGER_SECONDS, STALL_SE
 from tests.harness import clock
 from tests.harness.api import Api
 from tests.harness.exchange import GRANT, JWT_TYPE
-from tests.harness.raw_http import GET_HEALTH, RawAnswer, Target, a_source, attacked
+from tests.harness.raw_http import GET_DOCUMENT, RawAnswer, Target, a_source, attacked
 from tests.harness.system import System
 from tests.live.attacks.attack_http_cases import CANARY, CASES, FORM, HOST, Case, Says, filled, posted
 
@@ -49,7 +49,7 @@ def test_bad_http_has_one_answer_and_changes_nothing(target: Target, unused: str
     with target.place.connected() as line:
         answer = line.ask(filled(case.raw, unused))
         # After it the server hangs up without another word, or the next request gets the next answer.
-        left = line.rest() if case.says.closes else b"%d" % line.ask(GET_HEALTH).status
+        left = line.rest() if case.says.closes else b"%d" % line.ask(GET_DOCUMENT).status
 
     assert (_said(answer), left) == (case.says, b"" if case.says.closes else b"200")
     _assert_careful(answer, target)
@@ -89,7 +89,7 @@ def _assert_careful(answer: RawAnswer, target: Target) -> None:
 
 
 def test_requests_in_one_go_are_answered_one_by_one(target: Target, unused: str) -> None:
-    asked = [GET_HEALTH, filled(posted(b"<hollow>")), filled(posted(path=b"/nowhere"), unused), GET_HEALTH] * 8
+    asked = [GET_DOCUMENT, filled(posted(b"<hollow>")), filled(posted(path=b"/nowhere"), unused), GET_DOCUMENT] * 8
 
     with target.place.connected() as line:
         line.send(b"".join(asked))
@@ -105,7 +105,7 @@ def test_a_request_hidden_in_the_body_of_another_is_a_body(target: Target, unuse
     with target.place.connected() as line:
         answers = [
             _said(line.ask(b"POST %b HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n%b" % (path, HOST, len(hidden), hidden)))
-            for path in (b"/healthz", b"/nowhere", b"/oauth2/token", b"/oauth2/introspect")
+            for path in (b"/openapi.json", b"/nowhere", b"/oauth2/token", b"/oauth2/introspect")
         ]
 
     assert [answer.status for answer in answers] == [405, 404, 415, 401]
@@ -152,12 +152,14 @@ SLOW = (
     Slow("says nothing", b"", b"", 0, IDLE_SECONDS),
     Slow("sends half a head", HEAD, b"", 0, IDLE_SECONDS),
     Slow("sends a head byte by byte", HEAD + b"X: ", b"a", 0, IDLE_SECONDS),
-    Slow("asks once and stays", GET_HEALTH, b"", 200, IDLE_SECONDS),
-    Slow("asks once and begins again", GET_HEALTH, b"\r\n", 200, IDLE_SECONDS),
+    Slow("asks once and stays", GET_DOCUMENT, b"", 200, IDLE_SECONDS),
+    Slow("asks once and begins again", GET_DOCUMENT, b"\r\n", 200, IDLE_SECONDS),
     Slow("sends half a body", HEAD + b"Content-Length: 9\r\n\r\nx=", b"", 408, BODY_SECONDS),
     Slow("sends a body byte by byte", HEAD + b"Content-Length: 999\r\n\r\n", b"a", 408, BODY_SECONDS),
     Slow("sends chunks without an end", HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n", 408, BODY_SECONDS),
-    Slow("sends a body that nobody wants", GET_HEALTH[:-2] + b"Content-Length: 999\r\n\r\n", b"a", 200, LINGER_SECONDS),
+    Slow(
+        "sends a body that nobody wants", GET_DOCUMENT[:-2] + b"Content-Length: 999\r\n\r\n", b"a", 200, LINGER_SECONDS
+    ),
 )
 
 
@@ -204,7 +206,7 @@ def _does_not_read(target: Target) -> float:
     with target.place.connected() as line, suppress(OSError):
         while True:
             assert time.monotonic() - began < PATIENCE, "the server has not hung up"
-            line.send(GET_HEALTH.replace(b"healthz", b"metrics") * 64)
+            line.send(GET_DOCUMENT * 64)
     return time.monotonic() - began
 
 

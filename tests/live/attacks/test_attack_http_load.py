@@ -17,7 +17,7 @@ from tests.harness.http_abuse import Held, abuse_of
 from tests.harness.pairing_site import VERIFIER
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
-from tests.harness.raw_http import GET_HEALTH, Place, Target, a_source, attacked, resident_bytes
+from tests.harness.raw_http import GET_DOCUMENT, Place, Target, a_source, attacked, resident_bytes
 from tests.harness.system import System
 from tests.live.attacks.attack_http_cases import FORM, filled, posted
 
@@ -111,7 +111,7 @@ def _refill_until(held: Held, is_full: Callable[[], bool]) -> None:
 def _status(place: Place, source: str) -> int:
     """Ask for health; whoever is turned away is told in our words, when to come back, and hung up on."""
     with place.connected(source) as line:
-        answer = line.ask(GET_HEALTH)
+        answer = line.ask(GET_DOCUMENT)
         if answer.status != 200:
             assert answer.json["error"] == "temporarily_unavailable"
             assert (answer.header("Retry-After"), answer.header("Connection")) == ("1", "close")

@@ -40,7 +40,7 @@ def test_the_exchange_answers_as_its_document_says(
         client = site.exchange.at(own.url)
         campaign = fuzz(client, system, tmp_path, live=live, examples=rounds, seed=seed)
         figure(_summary(campaign, seed))
-        ready = client.get("/readyz").status
+        ready = client.ready().status
 
     assert campaign.passed, f"FUZZ_SEED={seed} replays this\n{campaign.report}"
     assert ready == HTTPStatus.OK

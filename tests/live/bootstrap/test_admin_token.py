@@ -182,7 +182,7 @@ def test_no_value_is_anywhere_but_in_its_secret(started: Started, figure: Figure
     sinks = {
         **objects(started.admin, holders),
         **files(folder.parent, leave_out=folder / "run"),
-        "metrics": started.system.exchange.pool.request("GET", f"{started.system.exchange.url}/metrics").data,
+        "metrics": started.system.exchange.page("/metrics"),
         "audit.log": started.system.plane.audit_log.read_bytes(),
     }
 

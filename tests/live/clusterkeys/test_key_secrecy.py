@@ -37,11 +37,11 @@ from tests.harness.key_history import values_of
 from tests.harness.leaks import Order, Orders
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
+from tests.harness.system import HEALTH_PAGES
 
 Json = dict[str, Any]
 
 OURS, SECRETS = "/apis/tallystick.dev/v1alpha1", "/api/v1 secrets"
-PAGES = ("/metrics", "/readyz", "/healthz")
 PLACES = ("variable", "error", "annotation", "name", "requester")
 # Where each planted value must be found, by the ends of the names of the sinks, or the search proves nothing.
 CONTROLS = {
@@ -178,7 +178,7 @@ class Life:
             for name, content in files(self.folder, plane.data_dir, leave_out=self.folder / "orders").items()
             if not Path(name).is_relative_to(etcd)
         }
-        return found | {f"controller {page}": self.process.get(page).encode() for page in PAGES}
+        return found | {f"controller {page}": self.process.get(page).encode() for page in HEALTH_PAGES}
 
 
 def in_base64(text: str) -> str:

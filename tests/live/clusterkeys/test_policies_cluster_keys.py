@@ -20,8 +20,8 @@ Json = dict[str, Any]
 Build = Callable[..., Json]
 
 OURS = "tallystick-system"
-CONTROLLER = f"system:serviceaccount:{OURS}:controller"
-EXCHANGE = f"system:serviceaccount:{OURS}:exchange"
+CONTROLLER = f"system:serviceaccount:{OURS}:tallystick-controller"
+EXCHANGE = f"system:serviceaccount:{OURS}:tallystick-exchange"
 RBAC = "rbac.authorization.k8s.io"
 
 TO_READ = "to share a join key with another namespace, you need permission to get Secrets in namespace {}"

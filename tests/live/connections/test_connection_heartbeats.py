@@ -88,7 +88,7 @@ class Yard:
     def start_again(self) -> None:
         """Start what has ended, and return once it is ready to serve."""
         self.system.up.restart_what_ended(lambda _: None)
-        poll(lambda: self.near.get("/readyz").status == HTTPStatus.OK)
+        poll(lambda: self.near.ready().status == HTTPStatus.OK)
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +256,7 @@ def test_forged_heartbeats_take_nothing_from_others_and_their_cost_is_bounded(
             names = {body["metadata"]["name"] for body in (forged, honest)}
             written = [write for write in trail.writes("default", since=mark) if write.split()[2] in names]
             reported, reported_of_others = history.versions(), others.versions()
-        ready = [client.get("/readyz").status for client in (yard.near, at_far)]
+        ready = [client.ready().status for client in (yard.near, at_far)]
 
     figure(
         f"{sent:,} forged heartbeats in {span:.0f} s: {len(stored)} writes of the exchange, "

@@ -17,6 +17,7 @@ import pytest
 import urllib3
 
 from tallystick.crypto.keyring import PUBLISH_FOR
+from tallystick.install.installation import CONTROLLER
 from tallystick.schema.times import rfc3339, whole_second
 from tallystick.tokens.keyrings import RETIRE_GRACE, stored_keyring
 from tests.harness.api import Api
@@ -88,9 +89,7 @@ class World:
             os.kill(pid, signal.SIGCONT)
 
     def metrics(self) -> dict[str, float]:
-        page = urllib3.request(
-            "GET", f"http://127.0.0.1:{self.system.up._health_port}/metrics", retries=False, timeout=60.0
-        )
+        page = urllib3.request("GET", f"{self.system.up.health_url(CONTROLLER)}/metrics", retries=False, timeout=60.0)
         lines = re.findall(r"^(tallystick_\S+) (\S+)$", page.data.decode(), re.MULTILINE)
         return {name: float(value) for name, value in lines}
 

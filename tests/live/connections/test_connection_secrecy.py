@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from tallystick.install.installation import CONTROLLER
 from tests.harness.canary import Hit, Needle, Sinks, files, objects, of_token, search
 from tests.harness.connections import (
     a_connection,
@@ -47,9 +48,9 @@ def everything(site: Site, system: System, holders: set[tuple[str, str]]) -> Sin
         for name, content in files(up.folder, data, leave_out=up.folder / "run").items()
         if not Path(name).is_relative_to(data / "etcd")
     }
-    found["exchange /metrics"] = site.exchange.pool.request("GET", f"{up.url}/metrics").data
+    found["exchange /metrics"] = site.exchange.page("/metrics")
     found["controller /metrics"] = urllib3.request(
-        "GET", f"http://127.0.0.1:{up._health_port}/metrics", retries=False, timeout=60.0
+        "GET", f"{up.health_url(CONTROLLER)}/metrics", retries=False, timeout=60.0
     ).data
     return found
 

@@ -18,8 +18,8 @@ __all__ = ["build", "controller", "exchange", "people"]
 Json = dict[str, Any]
 
 OURS = "tallystick-system"
-CONTROLLER = f"system:serviceaccount:{OURS}:controller"
-EXCHANGE = f"system:serviceaccount:{OURS}:exchange"
+CONTROLLER = f"system:serviceaccount:{OURS}:tallystick-controller"
+EXCHANGE = f"system:serviceaccount:{OURS}:tallystick-exchange"
 CONNECTIONS = (GROUP, "connectionconfigurations", "")
 STATUS = (GROUP, "connectionconfigurations/status", "")
 CONFIG_MAPS = ("", "configmaps", "")
@@ -45,7 +45,7 @@ def namespace(make_namespace: Callable[[str], str]) -> str:
     [
         ("", NOT_OURS),
         ("somebody-with-every-right", NOT_OURS),
-        ("system:serviceaccount:evil:controller", NOT_OURS),
+        ("system:serviceaccount:evil:tallystick-controller", NOT_OURS),
         (EXCHANGE, NOT_THE_EXCHANGE),
     ],
     ids=["administrator", "editor", "account of that name elsewhere", "exchange"],

@@ -106,7 +106,7 @@ class Herd:
     def _own(self, kind: str) -> Member:
         """A process of the system itself, which starts it again as `tallystick up` does."""
         up = self._system.up
-        url = up.url if kind == EXCHANGE else f"http://127.0.0.1:{up._health_port}"
+        url = up.url if kind == EXCHANGE else up.health_url(CONTROLLER)
 
         def start() -> tuple[Child, str]:
             up.restart_what_ended(lambda _: None)

@@ -25,10 +25,9 @@ from tests.harness.leaks import Order, Orders
 from tests.harness.own_system import OwnSystem
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
-from tests.harness.system import running
+from tests.harness.system import HEALTH_PAGES, running
 from tests.live.fleet.project_site import Camera, Project
 
-PAGES = ("/metrics", "/readyz", "/healthz")
 # What each process does when it fails: how, at which call.
 EXCHANGE_FAULTS = (
     ("bug", "create", "devices"),
@@ -135,11 +134,10 @@ class Life:
             for name, content in files(self.folder, plane.data_dir, leave_out=self.folder / "orders").items()
             if not Path(name).is_relative_to(etcd)
         }
-        for page in PAGES:
-            url = f"http://127.0.0.1:{up._health_port}{page}"
+        for page in HEALTH_PAGES:
+            url = up.health_url(CONTROLLER) + page
             found[f"controller {page}"] = urllib3.request("GET", url, retries=False).data
-            exchange = self.project.client
-            found[f"exchange {page}"] = exchange.pool.request("GET", exchange.url + page).data
+            found[f"exchange {page}"] = self.project.client.page(page)
         return found
 
 

@@ -73,7 +73,7 @@ def test_only_the_exchange_creates_a_device(
     answer = writer.create(controller if user == "controller" else admin, body)
 
     assert not answer.succeeded
-    assert f"{ONLY_THE_EXCHANGE} (system:serviceaccount:tallystick-system:exchange)" in answer.message
+    assert f"{ONLY_THE_EXCHANGE} (system:serviceaccount:tallystick-system:tallystick-exchange)" in answer.message
     assert admin.find(body) is None
 
 

@@ -274,7 +274,7 @@ def test_a_record_that_its_user_writes_is_refused(cast: Cast) -> None:
     refused = said(cast.star.merge(body, {"status": {"tokenID": "mine"}}, subresource="status"))
 
     assert refused == (
-        "only system:serviceaccount:tallystick-system:controller and "
-        "system:serviceaccount:tallystick-system:exchange may write the status"
+        "only system:serviceaccount:tallystick-system:tallystick-controller and "
+        "system:serviceaccount:tallystick-system:tallystick-exchange may write the status"
     )
     assert site.api.get(body) == before

@@ -21,12 +21,11 @@ from tests.harness.own_system import OwnSystem
 from tests.harness.plane import own_plane
 from tests.harness.proofs import Figure
 from tests.harness.secret_life import KEYRING, Life, Planted
-from tests.harness.system import running
+from tests.harness.system import HEALTH_PAGES, running
 
 __all__ = ["own_plane"]
 
 OURS = "/apis/tallystick.dev/v1alpha1"
-PAGES = ("/metrics", "/readyz", "/healthz")
 PUBLIC_PAGES = ("/.well-known/jwks.json", "/.well-known/oauth-authorization-server")
 # What was planted, and by the ends of their names the sinks in which it must be found, or the search proves nothing.
 CONTROLS = {
@@ -86,8 +85,8 @@ def everything(life: Life) -> Sinks:
         for name, content in files(life.folder, system.plane.data_dir, leave_out=orders).items()
         if not Path(name).is_relative_to(etcd)
     }
-    found |= {f"exchange {page}": life.exchange_page(page) for page in (*PAGES, *PUBLIC_PAGES)}
-    return found | {f"controller {page}": life.controller_page(page) for page in PAGES}
+    found |= {f"exchange {page}": life.exchange_page(page) for page in (*HEALTH_PAGES, *PUBLIC_PAGES)}
+    return found | {f"controller {page}": life.controller_page(page) for page in HEALTH_PAGES}
 
 
 @pytest.mark.proof(gate=1, soak=5)

@@ -164,7 +164,7 @@ UNAVAILABLE = ["temporarily_unavailable"] * 3
 
 
 def controller_page(system: System, path: str) -> tuple[int, str]:
-    answer = urllib3.request("GET", f"http://127.0.0.1:{system.up._health_port}{path}", retries=False, timeout=30.0)
+    answer = urllib3.request("GET", f"{system.up.health_url(CONTROLLER)}{path}", retries=False, timeout=30.0)
     return answer.status, answer.data.decode()
 
 
@@ -193,7 +193,7 @@ def test_a_lost_keyring_is_reported_everywhere_and_comes_back_from_its_backup(
     waiting = a_pairing_token(fleet.site.namespace, "while-lost")
     admin.create(waiting).must_succeed()
     message = condition(wait_for_reason(admin, waiting, "KeyringMissing"), "Ready")["message"]
-    poll(lambda: exchange.get("/readyz").status == 503)
+    poll(lambda: exchange.ready().status == 503)
 
     assert message == (
         f"Secret {DEFAULT_NAMESPACE}/tallystick-keyring with the signing keys does not exist. "
@@ -202,11 +202,11 @@ def test_a_lost_keyring_is_reported_everywhere_and_comes_back_from_its_backup(
     assert admin.find(KEYRING) is None
     assert fleet.secrets == secrets
     assert fleet.answers() == UNAVAILABLE
-    assert exchange.get("/readyz").body["reason"] == message
+    assert exchange.ready().body["reason"] == message
     status, ready = controller_page(own_system, "/readyz")
     assert (status, '"keyring": "KeyringMissing"' in ready, message in ready) == (503, True, True)
     assert gauge(controller_page(own_system, "/metrics")[1], "tallystick_keyring_lost") == 1
-    assert gauge(exchange.pool.request("GET", f"{exchange.url}/metrics").data.decode(), "tallystick_keyring_lost") == 1
+    assert gauge(exchange.page("/metrics").decode(), "tallystick_keyring_lost") == 1
     # One event about each: two issued pairing tokens, one that waits, the master token and the configuration.
     lost = poll(lambda: len(found := fleet.site.events("KeyringMissing")) >= 5 and found)
     assert len({event["involvedObject"]["name"] for event in lost}) == len(lost) == 5
@@ -249,7 +249,7 @@ def test_without_a_backup_the_page_leads_to_new_tokens_and_a_late_backup_brings_
 
     assert fleet.secrets == secrets
     poll(lambda: fleet.answers() == [False, False, False])
-    poll(lambda: "signingKeys" in exchange.get("/readyz").must_succeed())
+    poll(lambda: "signingKeys" in exchange.ready().must_succeed())
     assert gauge(controller_page(own_system, "/metrics")[1], "tallystick_signing_keys_missing") == 1
     assert " missing " in shell.run("tallystick signing-keys list").stdout
 
@@ -276,7 +276,7 @@ def test_without_a_backup_the_page_leads_to_new_tokens_and_a_late_backup_brings_
     assert merged.returncode == 0, merged.stderr
     poll(lambda: fleet.answers() == [False, True, False])  # the others were replaced
     fleet.all_say(*GOOD)
-    poll(lambda: "signingKeys" not in exchange.get("/readyz").must_succeed())
+    poll(lambda: "signingKeys" not in exchange.ready().must_succeed())
 
 
 def test_objects_that_are_created_again_get_new_tokens_and_the_old_ones_stay_invalid(own_system: OwnSystem) -> None:

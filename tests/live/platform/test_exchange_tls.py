@@ -21,7 +21,7 @@ def test_plain_http_gets_no_answer(exchange: Exchange) -> None:
     plain = exchange.url.replace("https://", "http://")
 
     with urllib3.PoolManager(retries=False, timeout=30.0) as pool, pytest.raises(urllib3.exceptions.ProtocolError):
-        pool.request("GET", f"{plain}/healthz")
+        pool.request("GET", f"{plain}/openapi.json")
 
 
 def test_tls_before_1_2_is_refused(exchange: Exchange) -> None:

@@ -16,6 +16,7 @@ import urllib3
 from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.crypto.keyring import PUBLISH_FOR
 from tallystick.crypto.keys import Algorithm, SigningKey
+from tallystick.install.installation import CONTROLLER
 from tallystick.objects.labels import KEYRING_SECRET
 from tallystick.tokens.keyrings import RETIRE_GRACE, stored_keyring
 from tests.harness.exchange import Exchange, replica
@@ -90,9 +91,7 @@ class Installation:
         return self.kept_keys()
 
     def _age_of_the_newest(self) -> float:
-        page = urllib3.request(
-            "GET", f"http://127.0.0.1:{self.system.up._health_port}/metrics", retries=False, timeout=60.0
-        )
+        page = urllib3.request("GET", f"{self.system.up.health_url(CONTROLLER)}/metrics", retries=False, timeout=60.0)
         (line,) = (line for line in page.data.decode().splitlines() if line.startswith(KEYRING_AGE))
         return float(line.removeprefix(KEYRING_AGE))
 

@@ -73,7 +73,7 @@ def test_a_status_is_refused_to_an_administrator(admin: Api, build: Any, write_s
 
     answer = write_status(admin, body, body | {"status": {"state": "Active", "serial": 1}})
 
-    assert "only system:serviceaccount:tallystick-system:controller and" in answer.message
+    assert "only system:serviceaccount:tallystick-system:tallystick-controller and" in answer.message
     assert "may write the status" in answer.message
 
 
@@ -197,7 +197,7 @@ def test_the_requester_of_an_issued_token_cannot_be_changed(users: Any, build: A
     body = build(SERVICE)
     stored = writer.create(ann, body).must_succeed()
 
-    for name in ("bob", "cem", "system:serviceaccount:tallystick-system:exchange"):
+    for name in ("bob", "cem", "system:serviceaccount:tallystick-system:tallystick-exchange"):
         again = writer.edit(bob, body, body | {"spec": SERVICE | {"requestedBy": name}}).must_succeed()
         assert again["spec"] == stored["spec"]
         assert again["metadata"]["generation"] == 1

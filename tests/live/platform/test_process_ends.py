@@ -177,9 +177,9 @@ def started(process: str, server_port: int, folder: Path) -> Iterator[tuple[Chil
             }
         )
     )
-    listen = ["--health-listen"] if process == "controller" else ["--plain-http", "--listen"]
+    api = [] if process == "controller" else ["--plain-http", "--listen", f"127.0.0.1:{free_ports(1)[0]}"]
     command = [sys.executable, "-m", "tallystick", process, "--kubeconfig", str(kubeconfig)]
-    command += ["--public-urls", "https://exchange.example", *listen, f"127.0.0.1:{port}"]
+    command += ["--public-urls", "https://exchange.example", *api, "--health-listen", f"127.0.0.1:{port}"]
     child = Child.spawn(process, command, log=folder / f"{process}.log")
     try:
         yield child, f"http://127.0.0.1:{port}/healthz"

@@ -114,7 +114,10 @@ def test_what_others_write_on_installed_objects_stays_when_they_are_installed_ag
         {"kind": "ClusterRoleBinding", "metadata": {"name": installed.cluster_name(CONTROLLER)}},
         {"kind": "ValidatingAdmissionPolicy", "metadata": {"name": installed.cluster_name("writers")}},
         {"kind": "Namespace", "metadata": {"name": installed.namespace}},
-        {"kind": "ServiceAccount", "metadata": {"name": CONTROLLER, "namespace": installed.namespace}},
+        {
+            "kind": "ServiceAccount",
+            "metadata": {"name": installed.name_of(CONTROLLER), "namespace": installed.namespace},
+        },
     ]
     note = {"labels": {"team": "blue"}, "annotations": {"example.com/note": "mine"}}
     marked = [admin.merge(body, {"metadata": note}).must_succeed() for body in objects]

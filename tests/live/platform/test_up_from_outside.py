@@ -112,7 +112,7 @@ def test_what_it_writes_is_private_and_what_it_prints_can_be_typed(first_run: Up
     assert {stat.S_IMODE((first_run.folder / name).stat().st_mode) for name in names} == {0o600}
     assert stat.S_IMODE(first_run.folder.stat().st_mode) == 0o700
     assert first_run.url == f"https://{listen}"
-    assert first_run.curl("/readyz")[0] == 200
+    assert first_run.curl("/.well-known/jwks.json")[0] == 200
     assert first_run.curl("/.well-known/oauth-authorization-server")[1]["issuer"] == first_run.url
 
 
@@ -307,7 +307,7 @@ def _processes_of(run: UpProcess, part: str) -> list[int]:
 
 def _ready_again(run: UpProcess) -> bool:
     try:
-        return run.curl("/readyz")[0] == 200
+        return run.curl("/.well-known/jwks.json")[0] == 200
     except (AssertionError, FileNotFoundError):  # curl found nobody there, or it is not announced yet
         return False
 

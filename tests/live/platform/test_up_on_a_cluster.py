@@ -98,14 +98,14 @@ def test_a_second_start_on_the_same_folder_works_and_two_at_once_are_refused(
     beside = started(cluster, tmp_path / "up", "tallystick")
     refused = beside.process.wait(timeout=120.0)
     said = beside.output.read_text()
-    ready, ended = first.curl("/readyz")[0], first.interrupt()
+    ready, ended = first.curl("/.well-known/jwks.json")[0], first.interrupt()
 
     second = started(cluster, tmp_path / "up", "tallystick", listen).await_ready()
 
     assert (refused, ready, ended) == (1, 200, 0)
     assert f"error: {tmp_path / 'up'} is in use by process {first.process.pid}" in said
     assert second.url == f"https://{listen}"
-    assert (second.curl("/readyz")[0], second.interrupt()) == (200, 0)
+    assert (second.curl("/.well-known/jwks.json")[0], second.interrupt()) == (200, 0)
 
 
 def test_a_context_that_does_not_exist_is_reported_with_what_to_do(cluster: ControlPlane, tmp_path: Path) -> None:

@@ -2,14 +2,15 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
 
 from tallystick.cli import run_exchange
 from tallystick.cli.lifetime import Lifetime
-from tallystick.cli.run_exchange import Running, keep_keyring, live
+from tallystick.cli.run_exchange import Places, Running, keep_keyring, live
 from tallystick.crypto.keyring import KeyringError
 from tallystick.errors import InvalidSettingError
 from tallystick.exchange.listener import Listener
@@ -18,7 +19,9 @@ from tallystick.exchange.server import ServeSettings
 from tallystick.exchange.tls import ServerCertificate
 from tallystick.localplane.pki import prepare_serving
 from tallystick.objects.ports import NotFoundError
+from tallystick.runtime.addresses import Address
 from tallystick.runtime.events import EventRecorder
+from tallystick.runtime.health import Health
 from tests.worlds.replica import Replica
 from tests.worlds.wire import LOOPBACK, PLAIN
 
@@ -71,10 +74,11 @@ class World:
             parts={"the keyring": self.keyring},
             background=[BackgroundTask(run=self.background, finish=self.finish)],
             events=self.events,
+            health=self.replica.health,
         )
         with self.life.until_stopped():
             async with asyncio.timeout(10):
-                await live(self.life, running, serving)
+                await live(self.life, running, Places(serving, Address(LOOPBACK, 0)))
         return self.life.exit_status
 
 
@@ -168,3 +172,42 @@ async def test_a_process_that_is_stopped_ends_with_status_0():
 
     assert await world.status() == 0
     assert world.finished
+
+
+async def test_a_replica_is_ready_while_it_listens_and_not_before_or_after(monkeypatch):
+    world, reasons = World(), []
+    served = run_exchange.serve
+
+    async def serve(app, serving, report, *, stop, start):
+        reasons.append(health.why_not_ready())
+
+        def reported(line: str) -> None:
+            report(line)
+            reasons.append(health.why_not_ready())
+            world.life.stop()
+            reasons.append(health.why_not_ready())
+
+        await served(app, serving, reported, stop=stop, start=start)
+
+    @asynccontextmanager
+    async def noted(_: Address, published: Health) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        nonlocal health
+        health = published
+        yield endless
+
+    health = world.replica.health
+    monkeypatch.setattr(run_exchange, "serve", serve)
+    monkeypatch.setattr(run_exchange, "health_server", noted)
+
+    assert await world.status() == 0
+    assert reasons == ["the process does not listen yet", None, "the process is stopping"]
+
+
+async def test_a_health_server_that_ends_ends_the_process(monkeypatch):
+    @asynccontextmanager
+    async def broken(*_: object) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        yield ending
+
+    monkeypatch.setattr(run_exchange, "health_server", broken)
+
+    assert await World().status() == 1

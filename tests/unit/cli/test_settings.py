@@ -96,3 +96,9 @@ def test_up_passes_a_process_only_its_own_flags_and_a_switch_without_a_value() -
     shiny = (Flag(name="shiny", option=bool),)
 
     assert (as_flags(Toys(), shiny), as_flags(Toys(shiny=False), shiny)) == (["--shiny"], ["--no-shiny"])
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "many", "1000001"])
+def test_a_limit_of_failures_is_a_positive_number(wrong) -> None:
+    with pytest.raises(InvalidSettingError, match=r"^--failures-per-source \(or TALLYSTICK_FAILURES_PER_SOURCE\): "):
+        load_settings(public_urls=URL, failures_per_source=wrong)

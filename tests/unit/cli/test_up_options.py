@@ -33,14 +33,15 @@ def test_clients_get_an_address_that_they_can_reach(listen, url):
     assert str(client_address(parse_address(listen))) == url
 
 
-def test_the_certificate_names_this_machine_if_the_exchange_listens_on_all_interfaces():
-    names = certificate_names(parse_address("0.0.0.0:8443"))
+@pytest.mark.parametrize("listen", [":8443", "0.0.0.0:8443", "[::]:8443"])
+def test_the_certificate_names_this_machine_if_the_exchange_listens_on_all_interfaces(listen):
+    names = certificate_names(parse_address(listen))
 
     assert {"127.0.0.1", "localhost", "::1", socket.gethostname().lower()} <= set(names)
-    assert EVERY not in names
+    assert not {EVERY, "::", ""} & set(names)
 
 
-@pytest.mark.parametrize("listen", ["127.0.0.1", "127.0.0.2", "localhost", EVERY])
+@pytest.mark.parametrize("listen", ["127.0.0.1", "127.0.0.2", "localhost", EVERY, ""])
 async def test_a_client_trusts_the_certificate_of_the_address_that_is_listened_on(tmp_path: Path, listen: str):
     address = parse_address(f"{listen}:0")
     hosts = certificate_names(address)

@@ -112,7 +112,7 @@ async def test_a_source_that_fails_too_often_gets_a_retry_after():
         headers = {"X-Forwarded-For": "198.51.100.7", "Forwarded": "for=198.51.100.7", "X-Real-IP": "198.51.100.7"}
         limited = await client.post(TOKEN, data=form("d.e.f"), headers=headers)
         said = await limited.json()
-        healthy = await client.get("/healthz")
+        healthy = await client.get("/openapi.json")
         replica.clock.advance(2)
         later = await client.post(TOKEN, data=form(signed))
 
@@ -120,6 +120,26 @@ async def test_a_source_that_fails_too_often_gets_a_retry_after():
     assert (limited.status, limited.headers["Retry-After"], said["error"]) == (429, "2", "too_many_requests")
     assert (healthy.status, later.status) == (200, 200)
     assert replica.counted("token", "too_many_requests") == 1
+
+
+async def test_of_more_failures_at_once_a_quarter_comes_back_each_second():
+    clock = FakeClock()
+    limiter = FailureLimiter(clock, FailureLimits.of_burst(100))
+    for _ in range(100):
+        assert limiter.wait_of("a proxy") == 0
+        limiter.count_failure("a proxy")
+
+    waits = limiter.wait_of("a proxy")
+    clock.advance(2)
+    for _ in range(50):
+        assert limiter.wait_of("a proxy") == 0
+        limiter.count_failure("a proxy")
+
+    assert (waits, limiter.wait_of("a proxy")) == (1, 1)
+
+
+def test_the_default_is_that_of_the_setting():
+    assert FailureLimits.of_burst(20) == FailureLimits()
 
 
 async def test_successes_cost_nothing():

@@ -11,7 +11,7 @@ from tallystick.exchange.limits import ConnectionLimits
 from tallystick.exchange.server import ServeSettings, listening
 from tallystick.localplane.pki import prepare_serving
 from tests.worlds.replica import Replica
-from tests.worlds.wire import GET_HEALTH, LOOPBACK, connected, until
+from tests.worlds.wire import GET_DOCUMENT, LOOPBACK, connected, until
 
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\n"
 
@@ -26,7 +26,7 @@ async def held(port: int, count: int) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         for _ in range(count):
             wire = await stack.enter_async_context(connected(port))
-            wire.writer.write(GET_HEALTH[:3])
+            wire.writer.write(GET_DOCUMENT[:3])
         yield
 
 
@@ -34,7 +34,7 @@ async def asked(port: int, *, tls: bool = False) -> bytes:
     """Connect, ask, and return the beginning of the answer; b"" where there is none."""
     try:
         async with connected(port, tls=tls) as wire:
-            return (await wire.exchange(GET_HEALTH)).partition(b"\n")[0] + b"\n"
+            return (await wire.exchange(GET_DOCUMENT)).partition(b"\n")[0] + b"\n"
     except (OSError, asyncio.IncompleteReadError):
         return b""
 
@@ -73,7 +73,7 @@ async def test_where_places_are_scarce_an_answer_ends_its_connection_so_that_oth
     async with listening(Replica().app, settings(most_connections=4)) as port, held(port, 3):
         answers = [await asked(port) for _ in range(5)]
         async with connected(port) as wire:
-            wire.writer.write(GET_HEALTH)
+            wire.writer.write(GET_DOCUMENT)
             last = await wire.rest()
 
     assert answers == [b"HTTP/1.1 200 OK\r\n"] * 5

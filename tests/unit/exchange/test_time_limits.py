@@ -23,9 +23,10 @@ from tallystick.exchange.transport import (
     Connections,
 )
 from tallystick.localplane.pki import prepare_serving
+from tallystick.runtime.addresses import Address
 from tests.virtual_time import in_virtual_time
 from tests.worlds.replica import Replica
-from tests.worlds.wire import GET_HEALTH, LOOPBACK
+from tests.worlds.wire import GET_DOCUMENT, LOOPBACK
 
 POST = b"POST /oauth2/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
 # A client sends each further byte after this time.
@@ -127,12 +128,12 @@ SLOW = [
     pytest.param(b"", b"", 0, None, IDLE_SECONDS, id="no byte"),
     pytest.param(POST, b"", 0, None, IDLE_SECONDS, id="half a head"),
     pytest.param(POST + b"X: ", b"a", 0, None, IDLE_SECONDS, id="a head byte by byte"),
-    pytest.param(GET_HEALTH, b"", 200, 0, IDLE_SECONDS, id="one request and no other"),
-    pytest.param(GET_HEALTH, b"\r\n", 200, 0, IDLE_SECONDS, id="one request and half another"),
+    pytest.param(GET_DOCUMENT, b"", 200, 0, IDLE_SECONDS, id="one request and no other"),
+    pytest.param(GET_DOCUMENT, b"\r\n", 200, 0, IDLE_SECONDS, id="one request and half another"),
     pytest.param(POST + b"Content-Length: 9\r\n\r\nx=", b"", 408, BODY_SECONDS, BODY_END, id="half a body"),
     pytest.param(POST + b"Content-Length: 999\r\n\r\n", b"a", 408, BODY_SECONDS, BODY_END, id="a body byte by byte"),
     pytest.param(POST + CHUNKED, b"1\r\na\r\n", 408, BODY_SECONDS, BODY_END, id="chunks without an end"),
-    pytest.param(GET_HEALTH[:-2] + LONG, b"a", 200, 0, LINGER_SECONDS, id="a body that is not read"),
+    pytest.param(GET_DOCUMENT[:-2] + LONG, b"a", 200, 0, LINGER_SECONDS, id="a body that is not read"),
 ]
 
 
@@ -150,7 +151,7 @@ async def test_a_slow_client_is_disconnected_at_the_second_of_its_limit(begin, d
 async def test_a_client_that_reads_no_response_is_disconnected_at_the_stall_limit():
     peer = Peer((await connections())(), reads=False)
 
-    await peer.send(GET_HEALTH.replace(b"healthz", b"metrics") * 64)
+    await peer.send(GET_DOCUMENT * 64)
 
     assert peer.closed_at == STALL_SECONDS
 
@@ -171,7 +172,7 @@ async def test_a_client_that_is_one_too_many_and_sends_no_request_is_answered_an
         pytest.param(b"\x16\x03\x01\x02\x00", False, HANDSHAKE_SECONDS, id="the begin of a hello"),
         pytest.param(b"", True, 0, id="no byte and the end"),
         pytest.param(b"\x16\x03\x01\x02\x00", True, 0, id="the begin of a hello and the end"),
-        pytest.param(GET_HEALTH, False, 0, id="no TLS"),
+        pytest.param(GET_DOCUMENT, False, 0, id="no TLS"),
     ],
 )
 def test_a_client_without_a_handshake_is_disconnected_in_time(begin, hangs_up, seconds, monkeypatch, tmp_path):
@@ -183,7 +184,7 @@ def test_a_client_without_a_handshake_is_disconnected_in_time(begin, hangs_up, s
     async def run() -> None:
         place = OnePlace()
         listener = Listener(await connections(), place, certificate.context)
-        await listener.open(LOOPBACK, 0)
+        await listener.open(Address(LOOPBACK, 0))
         async with asyncio.timeout(LONGEST_SECONDS):
             await place.free.wait()
         ends.append(asyncio.get_running_loop().time())
@@ -192,10 +193,10 @@ def test_a_client_without_a_handshake_is_disconnected_in_time(begin, hangs_up, s
     with socket.create_server((LOOPBACK, 0)) as opened, socket.create_connection(opened.getsockname()) as client:
         opened.setblocking(False)
 
-        async def listeners(*_: object) -> tuple[socket.socket, ...]:
+        async def listen_on(*_: object, **__: object) -> tuple[socket.socket, ...]:
             return (opened,)
 
-        monkeypatch.setattr(door, "_listeners", listeners)  # a name is resolved by a thread, for which no time passes
+        monkeypatch.setattr(door, "listen_on", listen_on)  # a name is resolved by a thread, for which no time passes
         client.sendall(begin)
         if hangs_up:
             client.shutdown(socket.SHUT_WR)

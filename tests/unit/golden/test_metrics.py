@@ -24,7 +24,7 @@ from tests.unit.golden.stored import assert_same
 
 FLAGS = {
     "controller": ("--health-listen",),
-    "exchange": ("--plain-http", "--listen"),
+    "exchange": ("--plain-http", "--listen", "127.0.0.1:0", "--health-listen"),
 }
 SECONDS_TO_START = 120.0
 _SAMPLE = re.compile(r"(?P<series>\S+?(?P<labels>\{.*\})?) (?P<value>\S+)")

@@ -216,7 +216,10 @@ async def test_in_service_account_mode_no_stamp_is_waited_for() -> None:
     [
         ("MutatingAdmissionPolicy", "install with --requester ServiceAccount"),
         ("ValidatingAdmissionPolicy", "use Kubernetes 1.30 or later"),
-        ("ServiceAccount", "ServiceAccount controller cannot be created: namespace tallystick-system does not exist"),
+        (
+            "ServiceAccount",
+            "ServiceAccount tallystick-controller cannot be created: namespace tallystick-system does not exist",
+        ),
     ],
 )
 def test_what_the_cluster_does_not_serve_is_said_with_what_to_do(kind: str, text: str) -> None:

@@ -11,89 +11,89 @@ from tallystick.registry import FEATURES, KINDS
 Json = dict[str, Any]
 
 GOLDEN = """\
-controller in all namespaces may create events
-controller in all namespaces may create secrets
-controller in all namespaces may delete pairingtokens.tallystick.dev
-controller in all namespaces may delete secrets
-controller in all namespaces may get connectionconfigurations.tallystick.dev
-controller in all namespaces may get connectionconfigurations/status.tallystick.dev
-controller in all namespaces may get devices.tallystick.dev
-controller in all namespaces may get devices/status.tallystick.dev
-controller in all namespaces may get joinkeys.tallystick.dev
-controller in all namespaces may get joinkeys/status.tallystick.dev
-controller in all namespaces may get masterkeys.tallystick.dev
-controller in all namespaces may get masterkeys/status.tallystick.dev
-controller in all namespaces may get mastertokens.tallystick.dev
-controller in all namespaces may get mastertokens/status.tallystick.dev
-controller in all namespaces may get pairingtokens.tallystick.dev
-controller in all namespaces may get pairingtokens/status.tallystick.dev
-controller in all namespaces may get secrets
-controller in all namespaces may get tokenrotations.tallystick.dev
-controller in all namespaces may get tokenrotations/status.tallystick.dev
-controller in all namespaces may list connectionconfigurations.tallystick.dev
-controller in all namespaces may list devices.tallystick.dev
-controller in all namespaces may list joinkeys.tallystick.dev
-controller in all namespaces may list masterkeys.tallystick.dev
-controller in all namespaces may list mastertokens.tallystick.dev
-controller in all namespaces may list pairingtokens.tallystick.dev
-controller in all namespaces may list secrets
-controller in all namespaces may list tokenrotations.tallystick.dev
-controller in all namespaces may update connectionconfigurations/status.tallystick.dev
-controller in all namespaces may update devices/status.tallystick.dev
-controller in all namespaces may update joinkeys.tallystick.dev
-controller in all namespaces may update joinkeys/status.tallystick.dev
-controller in all namespaces may update masterkeys/status.tallystick.dev
-controller in all namespaces may update mastertokens/status.tallystick.dev
-controller in all namespaces may update pairingtokens/status.tallystick.dev
-controller in all namespaces may update secrets
-controller in all namespaces may update tokenrotations/status.tallystick.dev
-controller in all namespaces may watch connectionconfigurations.tallystick.dev
-controller in all namespaces may watch devices.tallystick.dev
-controller in all namespaces may watch joinkeys.tallystick.dev
-controller in all namespaces may watch masterkeys.tallystick.dev
-controller in all namespaces may watch mastertokens.tallystick.dev
-controller in all namespaces may watch pairingtokens.tallystick.dev
-controller in all namespaces may watch secrets
-controller in all namespaces may watch tokenrotations.tallystick.dev
-controller in tallystick-system may create events
-controller in tallystick-system may create joinkeys.tallystick.dev
-controller in tallystick-system may create leases.coordination.k8s.io
-controller in tallystick-system may create masterkeys.tallystick.dev
-controller in tallystick-system may create mastertokens.tallystick.dev
-controller in tallystick-system may create pairingtokens.tallystick.dev
-controller in tallystick-system may create secrets
-controller in tallystick-system may delete configmaps
-controller in tallystick-system may delete configmaps generate.token.json
-controller in tallystick-system may delete secrets
-controller in tallystick-system may get configmaps
-controller in tallystick-system may get configmaps generate.token.json
-controller in tallystick-system may get leases.coordination.k8s.io
-controller in tallystick-system may get secrets
-controller in tallystick-system may list configmaps
-controller in tallystick-system may list secrets
-controller in tallystick-system may update leases.coordination.k8s.io
-controller in tallystick-system may update secrets
-controller in tallystick-system may watch secrets
-exchange in all namespaces may create devices.tallystick.dev
-exchange in all namespaces may create events
-exchange in all namespaces may create mastertokens.tallystick.dev
-exchange in all namespaces may create pairingtokens.tallystick.dev
-exchange in all namespaces may create subjectaccessreviews.authorization.k8s.io
-exchange in all namespaces may create tokenreviews.authentication.k8s.io
-exchange in all namespaces may get connectionconfigurations.tallystick.dev
-exchange in all namespaces may get devices.tallystick.dev
-exchange in all namespaces may get mastertokens.tallystick.dev
-exchange in all namespaces may get pairingtokens.tallystick.dev
-exchange in all namespaces may get tokenrotations.tallystick.dev
-exchange in all namespaces may update devices/status.tallystick.dev
-exchange in all namespaces may update mastertokens/status.tallystick.dev
-exchange in all namespaces may update pairingtokens/status.tallystick.dev
-exchange in all namespaces may use usecases.tallystick.dev
-exchange in tallystick-system may create configmaps
-exchange in tallystick-system may get configmaps
-exchange in tallystick-system may get secrets tallystick-keyring
-exchange in tallystick-system may update configmaps
-exchange in tallystick-system may watch secrets tallystick-keyring
+tallystick-controller in all namespaces may create events
+tallystick-controller in all namespaces may create secrets
+tallystick-controller in all namespaces may delete pairingtokens.tallystick.dev
+tallystick-controller in all namespaces may delete secrets
+tallystick-controller in all namespaces may get connectionconfigurations.tallystick.dev
+tallystick-controller in all namespaces may get connectionconfigurations/status.tallystick.dev
+tallystick-controller in all namespaces may get devices.tallystick.dev
+tallystick-controller in all namespaces may get devices/status.tallystick.dev
+tallystick-controller in all namespaces may get joinkeys.tallystick.dev
+tallystick-controller in all namespaces may get joinkeys/status.tallystick.dev
+tallystick-controller in all namespaces may get masterkeys.tallystick.dev
+tallystick-controller in all namespaces may get masterkeys/status.tallystick.dev
+tallystick-controller in all namespaces may get mastertokens.tallystick.dev
+tallystick-controller in all namespaces may get mastertokens/status.tallystick.dev
+tallystick-controller in all namespaces may get pairingtokens.tallystick.dev
+tallystick-controller in all namespaces may get pairingtokens/status.tallystick.dev
+tallystick-controller in all namespaces may get secrets
+tallystick-controller in all namespaces may get tokenrotations.tallystick.dev
+tallystick-controller in all namespaces may get tokenrotations/status.tallystick.dev
+tallystick-controller in all namespaces may list connectionconfigurations.tallystick.dev
+tallystick-controller in all namespaces may list devices.tallystick.dev
+tallystick-controller in all namespaces may list joinkeys.tallystick.dev
+tallystick-controller in all namespaces may list masterkeys.tallystick.dev
+tallystick-controller in all namespaces may list mastertokens.tallystick.dev
+tallystick-controller in all namespaces may list pairingtokens.tallystick.dev
+tallystick-controller in all namespaces may list secrets
+tallystick-controller in all namespaces may list tokenrotations.tallystick.dev
+tallystick-controller in all namespaces may update connectionconfigurations/status.tallystick.dev
+tallystick-controller in all namespaces may update devices/status.tallystick.dev
+tallystick-controller in all namespaces may update joinkeys.tallystick.dev
+tallystick-controller in all namespaces may update joinkeys/status.tallystick.dev
+tallystick-controller in all namespaces may update masterkeys/status.tallystick.dev
+tallystick-controller in all namespaces may update mastertokens/status.tallystick.dev
+tallystick-controller in all namespaces may update pairingtokens/status.tallystick.dev
+tallystick-controller in all namespaces may update secrets
+tallystick-controller in all namespaces may update tokenrotations/status.tallystick.dev
+tallystick-controller in all namespaces may watch connectionconfigurations.tallystick.dev
+tallystick-controller in all namespaces may watch devices.tallystick.dev
+tallystick-controller in all namespaces may watch joinkeys.tallystick.dev
+tallystick-controller in all namespaces may watch masterkeys.tallystick.dev
+tallystick-controller in all namespaces may watch mastertokens.tallystick.dev
+tallystick-controller in all namespaces may watch pairingtokens.tallystick.dev
+tallystick-controller in all namespaces may watch secrets
+tallystick-controller in all namespaces may watch tokenrotations.tallystick.dev
+tallystick-controller in tallystick-system may create events
+tallystick-controller in tallystick-system may create joinkeys.tallystick.dev
+tallystick-controller in tallystick-system may create leases.coordination.k8s.io
+tallystick-controller in tallystick-system may create masterkeys.tallystick.dev
+tallystick-controller in tallystick-system may create mastertokens.tallystick.dev
+tallystick-controller in tallystick-system may create pairingtokens.tallystick.dev
+tallystick-controller in tallystick-system may create secrets
+tallystick-controller in tallystick-system may delete configmaps
+tallystick-controller in tallystick-system may delete configmaps generate.token.json
+tallystick-controller in tallystick-system may delete secrets
+tallystick-controller in tallystick-system may get configmaps
+tallystick-controller in tallystick-system may get configmaps generate.token.json
+tallystick-controller in tallystick-system may get leases.coordination.k8s.io
+tallystick-controller in tallystick-system may get secrets
+tallystick-controller in tallystick-system may list configmaps
+tallystick-controller in tallystick-system may list secrets
+tallystick-controller in tallystick-system may update leases.coordination.k8s.io
+tallystick-controller in tallystick-system may update secrets
+tallystick-controller in tallystick-system may watch secrets
+tallystick-exchange in all namespaces may create devices.tallystick.dev
+tallystick-exchange in all namespaces may create events
+tallystick-exchange in all namespaces may create mastertokens.tallystick.dev
+tallystick-exchange in all namespaces may create pairingtokens.tallystick.dev
+tallystick-exchange in all namespaces may create subjectaccessreviews.authorization.k8s.io
+tallystick-exchange in all namespaces may create tokenreviews.authentication.k8s.io
+tallystick-exchange in all namespaces may get connectionconfigurations.tallystick.dev
+tallystick-exchange in all namespaces may get devices.tallystick.dev
+tallystick-exchange in all namespaces may get mastertokens.tallystick.dev
+tallystick-exchange in all namespaces may get pairingtokens.tallystick.dev
+tallystick-exchange in all namespaces may get tokenrotations.tallystick.dev
+tallystick-exchange in all namespaces may update devices/status.tallystick.dev
+tallystick-exchange in all namespaces may update mastertokens/status.tallystick.dev
+tallystick-exchange in all namespaces may update pairingtokens/status.tallystick.dev
+tallystick-exchange in all namespaces may use usecases.tallystick.dev
+tallystick-exchange in tallystick-system may create configmaps
+tallystick-exchange in tallystick-system may get configmaps
+tallystick-exchange in tallystick-system may get secrets tallystick-keyring
+tallystick-exchange in tallystick-system may update configmaps
+tallystick-exchange in tallystick-system may watch secrets tallystick-keyring
 whoever is bound to tallystick-edit may create connectionconfigurations.tallystick.dev
 whoever is bound to tallystick-edit may create joinkeys.tallystick.dev
 whoever is bound to tallystick-edit may create masterkeys.tallystick.dev
@@ -225,11 +225,11 @@ def test_a_release_that_watches_some_namespaces_reaches_into_no_other() -> None:
     said_of_us = [right for right in rights(Installation(watch_namespaces=("edge",))) if "whoever" not in right]
 
     assert {right for right in said_of_us if "all namespaces" in right} == {
-        "exchange in all namespaces may create subjectaccessreviews.authorization.k8s.io",
-        "exchange in all namespaces may create tokenreviews.authentication.k8s.io",
+        "tallystick-exchange in all namespaces may create subjectaccessreviews.authorization.k8s.io",
+        "tallystick-exchange in all namespaces may create tokenreviews.authentication.k8s.io",
     }
-    assert "controller in edge may list secrets" in said_of_us
-    assert "exchange in edge may get pairingtokens.tallystick.dev" in said_of_us
+    assert "tallystick-controller in edge may list secrets" in said_of_us
+    assert "tallystick-exchange in edge may get pairingtokens.tallystick.dev" in said_of_us
 
 
 def test_to_see_comes_with_view_and_to_create_comes_with_nothing() -> None:

@@ -9,6 +9,7 @@ from tallystick.errors import InvalidSettingError
 from tallystick.runtime import addresses
 from tallystick.runtime.addresses import (
     Address,
+    listen_on,
     names_of_this_machine,
     open_listeners,
     parse_address,
@@ -23,7 +24,8 @@ EVERY = "0.0.0.0"  # noqa: S104 - a text
     ("text", "host", "shown"),
     [
         ("127.0.0.1:8443", "127.0.0.1", "127.0.0.1:8443"),
-        (":8443", EVERY, f"{EVERY}:8443"),
+        (":8443", "", ":8443"),
+        (f"{EVERY}:8443", EVERY, f"{EVERY}:8443"),
         ("[::1]:8443", "::1", "[::1]:8443"),
         ("[0:0:0:0:0:0:0:1]:8443", "::1", "[::1]:8443"),
         ("[::]:8443", "::", "[::]:8443"),
@@ -136,6 +138,39 @@ def test_a_free_port_is_the_same_one_for_all_addresses():
     for listener in listeners:
         listener.close()
     assert len(ports) == 1
+
+
+@pytest.mark.parametrize("lacks", ["none", "IPv6", "IPv4"])
+async def test_an_address_without_a_host_listens_on_each_protocol_that_the_machine_has(lacks, monkeypatch):
+    create, lacking = socket.create_server, {"IPv6": socket.AF_INET6, "IPv4": socket.AF_INET}.get(lacks)
+
+    def create_server(address, *, family, **more):
+        if family == lacking:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return create(address, family=family, **more)
+
+    monkeypatch.setattr(socket, "create_server", create_server)
+
+    listeners = await listen_on(Address("", 0), backlog=1)
+
+    bound = {listener.getsockname()[:2] for listener in listeners}
+    for listener in listeners:
+        listener.close()
+    (port,) = {port for _, port in bound}
+    expected = {"IPv4": (EVERY, port), "IPv6": ("::", port)}
+    expected.pop(lacks, None)
+    assert bound == set(expected.values())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a_client_of_either_protocol_reaches_a_listener_without_a_host(host):
+    listeners = await listen_on(Address("", 0), backlog=1)
+
+    with socket.create_connection((host, listeners[0].getsockname()[1]), timeout=60) as client:
+        # No IPv4 address in the form of IPv6: limits and logs have the address of the client.
+        assert client.getpeername()[0] == host
+    for listener in listeners:
+        listener.close()
 
 
 def test_the_names_of_this_machine_are_its_host_name_and_addresses(monkeypatch):

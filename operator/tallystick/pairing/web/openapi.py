@@ -117,11 +117,5 @@ API = ApiPart(
     ),
     tokens=("pairing token", "master token"),
     endpoints=(TOKEN, PAIRING_FORM),
-    ready={
-        "useCases": text(
-            "The SHA-256 digest of the use-case table. All replicas must return the same value.",
-            pattern="^[0-9a-f]{64}$",
-        )
-    },
     security_schemes=REQUESTER_SCHEMES,
 )
