@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Print the section of a version in CHANGELOG.md: the notes of its release.
 
-    .github/scripts/notes.py 0.1.0
+.github/scripts/notes.py 0.1.0
 """
 
 import re
@@ -13,7 +13,7 @@ CHANGELOG = Path(__file__).parents[2] / "CHANGELOG.md"
 
 def notes_of(changelog: str, version: str) -> str:
     """Return the lines below `## [version]` or `## version`, up to the next section; '' if there is none."""
-    heading = rf"^## \[?{re.escape(version)}\]?(?: .*)?$"
+    heading = rf"^## \[?{re.escape(version)}\]?(?: [^\n]*)?$"
     found = re.search(rf"{heading}\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
     return found[1].strip() if found else ""
 

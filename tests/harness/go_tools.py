@@ -45,7 +45,7 @@ def _needed(module: Path) -> tuple[int, ...]:
 
 def _content_key(module: Path, flags: tuple[str, ...], environ: Mapping[str, str]) -> str:
     digest = hashlib.sha256("\0".join((platform_name(), go_version(_needed(module), environ), *flags)).encode())
-    for path in sorted(module.glob("*.go")) + [module / "go.mod", module / "go.sum"]:
+    for path in [*sorted(module.glob("*.go")), module / "go.mod", module / "go.sum"]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:24]
 

@@ -28,17 +28,16 @@ def script(name: str) -> dict[str, Any]:
     return runpy.run_path(str(SCRIPTS / name))
 
 
+def version_of(tag: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, SCRIPTS / "version.py", tag], capture_output=True, text=True, check=False)
+
+
 def test_package_image_and_chart_have_one_version():
     assert set(script("version.py")["versions"](REPOSITORY).values()) == {tallystick.__version__}
 
 
 def test_a_tag_of_that_version_is_accepted_and_any_other_names_the_places():
-    right = subprocess.run(
-        [sys.executable, SCRIPTS / "version.py", f"v{tallystick.__version__}"], capture_output=True, text=True, check=True
-    )
-    wrong = subprocess.run(
-        [sys.executable, SCRIPTS / "version.py", "v99.0.0"], capture_output=True, text=True, check=False
-    )
+    right, wrong = version_of(f"v{tallystick.__version__}"), version_of("v99.0.0")
 
     assert right.stdout == f"version={tallystick.__version__}\n"
     assert wrong.returncode != 0
@@ -47,9 +46,7 @@ def test_a_tag_of_that_version_is_accepted_and_any_other_names_the_places():
 
 
 def test_a_tag_without_a_v_is_rejected():
-    done = subprocess.run(
-        [sys.executable, SCRIPTS / "version.py", tallystick.__version__], capture_output=True, text=True, check=False
-    )
+    done = version_of(tallystick.__version__)
 
     assert done.returncode != 0
     assert "vX.Y.Z" in done.stderr

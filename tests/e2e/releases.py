@@ -1,0 +1,89 @@
+"""A release of the chart in the cluster of the tests."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tests.chart.helms import CHART, Helm, HelmError
+from tests.e2e.clusters import Cluster, KubectlError
+from tests.e2e.image import Image
+
+Json = dict[str, Any]
+# Below the time that `Helm.run` gives a command, so that the reason comes from Helm.
+WAIT = "170s"
+
+
+class ReleaseError(Exception):
+    """Helm failed. The text has what the pods, the events and the logs say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release by name and namespace."""
+
+    cluster: Cluster
+    helm: Helm
+    name: str
+    namespace: str
+    image: Image
+
+    @property
+    def issuer(self) -> str:
+        """The URL of the exchange in the cluster."""
+        return f"https://{self.name}-exchange.{self.namespace}.svc"
+
+    def install(self, values: Json | None = None) -> None:
+        """Install the chart, and return when all pods are ready."""
+        self._helm("install", "--create-namespace", values=values)
+
+    def upgrade(self, values: Json | None = None) -> None:
+        """Upgrade the release to these values, and return when all pods are ready."""
+        self._helm("upgrade", values=values)
+
+    def uninstall(self) -> None:
+        """Uninstall the release; the CRDs, the tokens and the keyring stay."""
+        self.helm.run("uninstall", self.name, "--namespace", self.namespace, "--wait", f"--timeout={WAIT}")
+
+    def test(self) -> str:
+        """Run `helm test`, and return what it prints."""
+        return self.helm.run("test", self.name, "--namespace", self.namespace, f"--timeout={WAIT}")
+
+    def pods(self, component: str) -> list[Json]:
+        """Return the pods of a component that do not end."""
+        labels = f"--selector=app.kubernetes.io/instance={self.name},app.kubernetes.io/component={component}"
+        return [pod for pod in self.listed("pods", labels) if "deletionTimestamp" not in pod["metadata"]]
+
+    def leader(self) -> str:
+        """Return the name of the pod that leads."""
+        (lease,) = self.listed("leases")
+        return str(lease["spec"]["holderIdentity"]).split("_")[0]
+
+    def listed(self, resource: str, *arguments: str) -> list[Json]:
+        """Return the objects of a resource in the release's namespace."""
+        text = self.cluster.kubectl("get", resource, "--namespace", self.namespace, "--output=json", *arguments)
+        items: list[Json] = json.loads(text)["items"]
+        return items
+
+    def _helm(self, command: str, *flags: str, values: Json | None) -> None:
+        image = {"repository": self.image.repository, "tag": self.image.tag}
+        where = ("--namespace", self.namespace, "--wait", f"--timeout={WAIT}", "--values", "-", *flags)
+        try:
+            self.helm.run(command, self.name, str(CHART), *where, stdin=json.dumps({"image": image, **(values or {})}))
+        except HelmError as error:
+            raise ReleaseError(f"helm {command}: {error}\n{self._state()}") from error
+
+    def _state(self) -> str:
+        where = f"--namespace={self.namespace}"
+        selected = f"--selector=app.kubernetes.io/instance={self.name}"
+        questions = (
+            ("get", "pods,services,endpointslices", "--output=wide", where),
+            ("get", "events", "--sort-by=.lastTimestamp", where),
+            ("logs", selected, "--prefix", "--all-containers", "--tail=30", where),
+        )
+        return "\n".join(self._answer(question) for question in questions)
+
+    def _answer(self, question: tuple[str, ...]) -> str:
+        try:
+            return self.cluster.kubectl(*question)
+        except KubectlError as error:
+            return str(error)
