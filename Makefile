@@ -16,11 +16,17 @@ BESIDE := --numprocesses $(PROCESSES) --dist loadfile
 BUSY ?= $(shell getconf _NPROCESSORS_ONLN)
 TESTS ?=
 
+# For `make e2e-kind` and `make e2e`: the minor version of Kubernetes, and the major version of Helm.
+KUBERNETES ?= 1.36
+HELM ?= 4
+export KUBERNETES HELM
+
 # What `make image` builds: the image that the chart names.
 IMAGE ?= ghcr.io/tallystick/tallystick:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' operator/tallystick/__init__.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-unit test-busy soak bench mutations kstatus interop check format crds goldens plane plane-wheel image clean
+.PHONY: help demo quick test test-unit test-busy soak bench mutations kstatus interop check format crds chart manifests goldens
+.PHONY: plane plane-wheel image e2e e2e-kind kind clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -70,6 +76,12 @@ format: .venv/ready ## Format the code.
 crds: .venv/ready ## Write crds/ anew from the models.
 	@$(RUN)/tallystick manifests --crds-to crds
 
+chart: .venv/ready ## Write the generated part of helm/tallystick anew: CRDs, RBAC, policies, values.
+	@$(RUN)/tallystick manifests --chart-to helm/tallystick
+
+manifests: .venv/ready ## Render the chart for plain kubectl: dist/tallystick.crds.yaml and dist/tallystick.yaml.
+	@$(RUN)/python -m tests.chart.manifests dist
+
 goldens: .venv/ready ## Store anew what users see (help, manifests, metrics, audit lines); see the diff before committing it.
 	@UPDATE_GOLDENS=1 $(RUN)/python -m pytest -q tests/unit/golden
 
@@ -83,6 +95,15 @@ plane-wheel: .venv/ready ## Build the wheel tallystick-controlplane from the cac
 
 image: .venv/ready ## Build the operator's image without Docker (root on Linux): dist/image.tar; IMAGE=name:tag.
 	@operator/image.sh $(IMAGE) dist/image.tar
+
+e2e: .venv/ready ## Install the chart on a real node of our own, without Docker (root on Linux), and run its story; HELM=3.
+	@$(RUN)/python -m pytest -m e2e tests/e2e --cluster node $(ARGS)
+
+e2e-kind: .venv/ready ## The same on kind, with Docker or Podman; KUBERNETES=1.32 HELM=3.
+	@$(RUN)/python -m pytest -m e2e tests/e2e --cluster kind $(ARGS)
+
+kind: .venv/ready ## Create a kind cluster with the operator, for you to try; it stays.
+	@$(RUN)/python -m tests.e2e.kind
 
 clean: ## Remove the virtual environments; the control plane's binaries stay in the user's cache.
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache

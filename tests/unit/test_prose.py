@@ -14,7 +14,12 @@ from tests.unit.test_house import REPOSITORY
 Json = dict[str, Any]
 
 PAGES = sorted(
-    [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), *(REPOSITORY / "examples").rglob("*.md")],
+    [
+        *REPOSITORY.glob("*.md"),
+        *(REPOSITORY / "docs").glob("*.md"),
+        *(REPOSITORY / "examples").rglob("*.md"),
+        *(REPOSITORY / "helm").rglob("*.md"),
+    ],
 )
 
 
@@ -35,12 +40,24 @@ def comments_of_examples() -> Iterator[Text]:
             yield Text(str(path.relative_to(REPOSITORY)), comment)
 
 
+def comments_of_the_chart() -> Iterator[Text]:
+    for path in sorted((REPOSITORY / "helm").rglob("*.*")):
+        place, text = str(path.relative_to(REPOSITORY)), path.read_text(encoding="utf-8")
+        blocks = re.findall(r"(?:^ *# .*\n)+", text, flags=re.MULTILINE) if path.suffix in {".yaml", ".tpl"} else []
+        for comment in (*blocks, *re.findall(r"{{- /\*(.*?)\*/", text, flags=re.DOTALL)):
+            yield Text(place, " ".join(line.strip(" #") for line in comment.splitlines()))
+
+
+def test_the_comments_of_the_chart_are_plain_english() -> None:
+    assert problems(comments_of_the_chart()) == []
+
+
 def test_pages_are_plain_english() -> None:
     assert problems(pages()) == []
 
 
 def crds() -> Iterator[tuple[str, Json]]:
-    for path in sorted((REPOSITORY / "crds").glob("*.yaml")):
+    for path in sorted((REPOSITORY / "crds").glob("*dev_*.yaml")):
         yield path.name, yaml.safe_load(path.read_text())
 
 

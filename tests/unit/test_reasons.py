@@ -52,7 +52,7 @@ def sources() -> list[tuple[str, ast.Module]]:
     return [
         (name, tree)
         for name, tree in modules()
-        if name.startswith(("objects/", "pairing/", "connections/", "fleet/", "tokens/"))
+        if name.startswith(("objects/", "pairing/", "connections/", "fleet/", "tokens/", "controller/"))
         and not name.endswith(("reasons.py", "feature.py"))
     ]
 

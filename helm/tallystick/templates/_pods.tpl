@@ -61,7 +61,6 @@ priorityClassName: {{ . | quote }}
 {{- define "tallystick.container" -}}
 image: {{ include "tallystick.image" .root | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-command: [tallystick]
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
@@ -127,7 +126,7 @@ readinessProbe:
 {{- end }}
 {{- end }}
 
-{{- /* The CA alone: whoever mounts it does not get the private key. */ -}}
+{{- /* The CA alone, without the private key. */ -}}
 {{- define "tallystick.caMount" -}}
 - name: ca
   mountPath: /etc/tallystick/ca

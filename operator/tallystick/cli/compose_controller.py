@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from tallystick.controller.controller import LEASE, Controller, ControllerSettin
 from tallystick.controller.kinds import MissingKinds
 from tallystick.controller.lease import LeaderElector, LeaseName
 from tallystick.controller.part import ControllerContext, ControllerPart
+from tallystick.controller.serving_certificate import ServingCertificate
+from tallystick.controller.serving_plan import Names
 from tallystick.controller.worklist import Worklist
+from tallystick.errors import InvalidSettingError
 from tallystick.feature import Feature, kinds_of
 from tallystick.objects.context import Context
 from tallystick.objects.kind import Kind
@@ -23,7 +27,7 @@ from tallystick.runtime.chores import Chore, FirstRun
 from tallystick.runtime.events import EventRecorder
 from tallystick.runtime.metrics import Metrics
 from tallystick.runtime.renewed_files import RenewedFiles
-from tallystick.tokens.authority import no_ca
+from tallystick.tokens.authority import CaPem, no_ca
 from tallystick.tokens.key_care import KeyCare, KeyPolicy, Served
 from tallystick.tokens.keyrings import REFRESH_SECONDS, Keyrings
 from tallystick.tokens.signer import Signer
@@ -64,6 +68,7 @@ class Composed:
     registry: CollectorRegistry
     missing: MissingKinds
     _care: KeyCare
+    _certificate: ServingCertificate | None
     _parts: Sequence[ControllerPart]
 
     @property
@@ -75,7 +80,8 @@ class Composed:
         """Return the further members of the response of `/readyz`."""
         missing = {} if self.missing.text is None else {"missing": self.missing.text}
         features = {name: value for part in self._parts for name, value in part.ready.items()}
-        return {**features, **self._care.remarks, **missing}
+        certificate = self._certificate.ready() if self._certificate is not None else {}
+        return {**features, **self._care.remarks, **certificate, **missing}
 
 
 def compose_controller(ports: Ports, settings: Settings, features: Sequence[Feature[Any]]) -> Composed:
@@ -100,17 +106,21 @@ def compose_controller(ports: Ports, settings: Settings, features: Sequence[Feat
         elector=LeaderElector(ports.lease_cluster, ports.clock, lease),
         make_keyring=care.start,
     )
-    context = _context(ports, settings, engine, keyrings, lease.identity)
+    ctx = Context(ports.clock, ports.server_clock, ports.audit, events)
+    certificate = _certificate(ports, settings, ctx, worklist)
+    follow = partial(_follow_ca, settings.ca_file, ports.files, worklist.look_at_all_again)
+    context = _context(ports, settings, engine, keyrings, certificate.ca_pem if certificate is not None else follow())
     parts = [feature.controller(context) for feature in features]
     for part in parts:
         ports.metrics.read_gauges(part.readings)
-    controller = Controller(engine, ControllerSettings(settings.watch_namespaces), [*parts, _keys_part(care)])
+    all_parts = [*_certificate_parts(certificate), *parts, _keys_part(care)]
+    controller = Controller(engine, ControllerSettings(settings.watch_namespaces), all_parts)
     ports.metrics.missing_kinds.set_function(lambda: len(engine.missing))
-    return Composed(controller, ports.metrics.registry, engine.missing, care, parts)
+    return Composed(controller, ports.metrics.registry, engine.missing, care, certificate, parts)
 
 
 def _context(
-    ports: Ports, settings: Settings, engine: Engine, keyrings: Keyrings, identity: str
+    ports: Ports, settings: Settings, engine: Engine, keyrings: Keyrings, ca_pem: CaPem
 ) -> ControllerContext[Settings]:
     return ControllerContext(
         ctx=Context(ports.clock, ports.server_clock, ports.audit, engine.events),
@@ -118,15 +128,37 @@ def _context(
         cache=engine.worklist.cache,
         signer=Signer(keyrings, settings.iss),
         namespace=settings.own_namespace,
-        identity=identity,
+        identity=engine.elector.identity,
         external_urls=settings.public_urls,
-        ca_pem=_follow_ca(settings.ca_file, ports.files, engine.worklist.look_at_all_again),
+        ca_pem=ca_pem,
         files=ports.files,
         watch_namespaces=settings.watch_namespaces,
         settings=settings,
         look_again=engine.worklist.look_again,
         look_at_all_again=engine.worklist.look_at_all_again,
     )
+
+
+def _certificate(ports: Ports, settings: Settings, ctx: Context, worklist: Worklist) -> ServingCertificate | None:
+    """Return the care for the certificate of the exchange; None if the operator does not issue it."""
+    if not settings.tls_service:
+        return None
+    if settings.ca_file is not None:
+        raise InvalidSettingError(
+            "--tls-service makes a CA, and --ca-file names another one; leave one of the two flags out"
+        )
+    return ServingCertificate(
+        ports.cluster,
+        ctx,
+        Names.of(settings.tls_service, settings.own_namespace, settings.public_urls),
+        on_new_ca=worklist.look_at_all_again,
+        on_expiry=ports.metrics.certificate_expiry.set,
+    )
+
+
+def _certificate_parts(certificate: ServingCertificate | None) -> list[ControllerPart]:
+    """Return the chore of the certificate. It comes first: the first reconciliations need the CA."""
+    return [] if certificate is None else [ControllerPart(reconcilers={}, chores=(certificate.chore,))]
 
 
 def _care(ports: Ports, settings: Settings, keyrings: Keyrings, worklist: Worklist, kinds: Sequence[Kind]) -> KeyCare:

@@ -15,7 +15,9 @@ VALUE_OF = {
     "bootstrap_master_key_secret": "keys.masterKeySecret",
     "bootstrap_join_key_secret": "keys.joinKeySecret",
     "ca_file": "tls.mode",
+    "tls_service": "tls.mode",
     "connections_per_source": "exchange.connectionsPerSource",
+    "failures_per_source": "exchange.failuresPerSource",
     "max_staleness": "exchange.maxStaleness",
 }
 """The value that sets a setting, by the name of the setting."""

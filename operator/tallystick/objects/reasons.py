@@ -24,5 +24,8 @@ class SharedReason(StrEnum):
     SIGNING_KEY_MISSING = "SigningKeyMissing"
     """The Secret with the signing keys lacks the key that signed a token of the object."""
 
+    CERTIFICATE_BLOCKED = "CertificateBlocked"
+    """The controller cannot keep the certificate of the exchange, so it has no CA for the Secret of the object."""
+
     CLAIMS_CHANGED = "ClaimsChanged"
     """The Secret lacks a token that the operator cannot sign again, because its settings or keys have changed."""

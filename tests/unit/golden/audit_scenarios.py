@@ -7,7 +7,7 @@ from tests.fakes import NOON, AuditLine
 from tests.unit.golden.bootstrap_scenarios import BOOTSTRAP_SCENARIOS, REQUEST_SCENARIOS
 from tests.unit.golden.fleet_scenarios import FLEET_SCENARIOS
 from tests.unit.golden.key_scenarios import KEY_SCENARIOS
-from tests.unit.golden.product import SECRETS, SigningKey, care_for_keys_twice, written_by
+from tests.unit.golden.product import SECRETS, SigningKey, care_for_keys_twice, keep_a_certificate_for_years, written_by
 from tests.unit.golden.rotation_scenarios import ROTATION_SCENARIOS
 from tests.worlds import damages, ends
 from tests.worlds import world as pairing
@@ -221,6 +221,7 @@ CONTROLLER: tuple[Callable[[], Awaitable[list[AuditLine]]], ...] = (
     connection_is_deleted,
     connection_finds_a_foreign_secret,
     care_for_keys_twice,
+    keep_a_certificate_for_years,
     *BOOTSTRAP_SCENARIOS,
     *KEY_SCENARIOS,
     *ROTATION_SCENARIOS,

@@ -17,11 +17,15 @@ from tallystick.cli.installing import install_parts
 from tallystick.cli.main import app
 from tallystick.cli.settings import feature_settings
 from tallystick.controller.cache import ObjectCache
+from tallystick.controller.serving_certificate import ServingCertificate
+from tallystick.controller.serving_plan import Names
 from tallystick.crypto.keys import SigningKey
 from tallystick.exchange.app import api_of
 from tallystick.install.installation import Installation
 from tallystick.install.manifests import manifests
 from tallystick.localplane.probe import free_ports
+from tallystick.objects.context import Context
+from tallystick.objects.server_clock import ServerClock
 from tallystick.pairing.domain.requester import RequesterMode
 from tallystick.registry import FEATURES, KINDS
 from tallystick.runtime.audit import AuditLog
@@ -30,7 +34,7 @@ from tallystick.schema.builtin import SECRETS
 from tallystick.tokens.key_care import KeyCare, KeyPolicy, Served
 from tallystick.tokens.keyrings import Keyrings
 from tests.builders import ISSUER
-from tests.fakes import AuditLine, FakeClock, FakeCluster, MemoryAudit
+from tests.fakes import AuditLine, FakeClock, FakeCluster, MemoryAudit, MemoryEvents
 
 __all__ = ["SECRETS", "SigningKey", "free_ports"]
 
@@ -107,6 +111,23 @@ async def care_for_keys_twice() -> list[AuditLine]:
     for days in (0, 91, 1):
         clock.advance(timedelta(days=days).total_seconds())
         await care.look()
+        await care.run()
+    return audit.lines
+
+
+async def keep_a_certificate_for_years() -> list[AuditLine]:
+    """Let the leader make a CA and a certificate, and renew both."""
+    clock, audit = FakeClock(), MemoryAudit()
+    ctx = Context(clock, ServerClock(clock), audit, MemoryEvents())
+    care = ServingCertificate(
+        FakeCluster(clock=clock),
+        ctx,
+        Names.of("tallystick-exchange", "tallystick-system", [ISSUER]),
+        on_new_ca=lambda: None,
+        on_expiry=lambda _: None,
+    )
+    for days in (0, 3000):
+        clock.advance(timedelta(days=days).total_seconds())
         await care.run()
     return audit.lines
 

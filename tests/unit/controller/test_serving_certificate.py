@@ -1,0 +1,401 @@
+"""The two Secrets with the certificate of the exchange, through years of virtual time, faults and rivals."""
+
+import base64
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from tallystick.controller.serving_certificate import LOOK_SECONDS, ServingCertificate
+from tallystick.controller.serving_plan import CA, CERTIFICATE, KEY, Names
+from tallystick.crypto.certificates import (
+    AUTHORITY_LIFETIME,
+    SERVING_LIFETIME,
+    is_signed_by,
+    names_of,
+    new_authority,
+    read_certified_key,
+    renewal_time,
+)
+from tallystick.errors import NotYetError
+from tallystick.objects.context import Context
+from tallystick.objects.labels import MANAGED_BY, TLS_SERVICE_LABEL
+from tallystick.objects.ports import ClusterError, RefusedError, UnavailableError
+from tallystick.objects.reasons import SharedReason
+from tallystick.objects.server_clock import ServerClock
+from tallystick.schema.builtin import SECRETS
+from tests.fakes import FakeClock, FakeCluster, MemoryAudit, MemoryEvents
+
+Json = dict[str, Any]
+HOME, SERVICE = "ops", "tallystick-exchange"
+URLS = ("https://trust.example.com/tallystick", "https://[2001:db8::7]:8443", "https://192.0.2.7")
+CA_SECRET, TLS_SECRET = f"{SERVICE}-ca", f"{SERVICE}-tls"
+
+
+@dataclass
+class Leader:
+    """One process that keeps the certificate, on a cluster that others may share."""
+
+    cluster: FakeCluster
+    clock: FakeClock
+    urls: tuple[str, ...] = URLS
+    looks: int = 0
+    expiry: float = 0.0
+    audit: MemoryAudit = field(default_factory=MemoryAudit)
+    events: MemoryEvents = field(default_factory=MemoryEvents)
+
+    def __post_init__(self) -> None:
+        self.names = Names.of(SERVICE, HOME, self.urls)
+        self.care = ServingCertificate(
+            self.cluster,
+            Context(self.clock, ServerClock(self.clock), self.audit, self.events),
+            self.names,
+            on_new_ca=self._look,
+            on_expiry=self._expire,
+        )
+
+    def _look(self) -> None:
+        self.looks += 1
+
+    def _expire(self, at: float) -> None:
+        self.expiry = at
+
+
+class World:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.cluster = FakeCluster(clock=self.clock)
+        self.leader = self.another()
+
+    def another(self, urls: tuple[str, ...] = URLS) -> Leader:
+        return Leader(self.cluster, self.clock, urls)
+
+    def body(self, name: str) -> Json:
+        found = self.cluster.peek(SECRETS, HOME, name)
+        assert found is not None
+        return found
+
+    def data(self, name: str, key: str) -> bytes:
+        return base64.b64decode(self.body(name)["data"][key])
+
+    def ca(self) -> x509.Certificate:
+        return read_certified_key(self.data(CA_SECRET, CERTIFICATE), self.data(CA_SECRET, KEY)).certificate
+
+    def serving(self) -> x509.Certificate:
+        return read_certified_key(self.data(TLS_SECRET, CERTIFICATE), self.data(TLS_SECRET, KEY)).certificate
+
+    def advance_to(self, time: datetime) -> None:
+        self.clock.advance((time - self.clock.now()).total_seconds())
+
+    def writes(self) -> int:
+        return sum(call.verb in ("create", "replace", "delete") for call in self.cluster.calls)
+
+    def foreign(self, name: str, **labels: str) -> Json:
+        metadata = {"namespace": HOME, "name": name, "labels": labels}
+        return self.cluster.put(SECRETS, {"metadata": metadata, "type": "kubernetes.io/tls", "data": {CERTIFICATE: ""}})
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_the_first_leader_makes_a_ca_and_a_certificate_for_all_names(world):
+    await world.leader.care.run()
+
+    local = f"{SERVICE}.{HOME}"
+    names = {SERVICE, local, f"{local}.svc", f"{local}.svc.cluster.local"}
+    assert names_of(world.serving()) == names | {"trust.example.com", "2001:db8::7", "192.0.2.7"}
+    assert is_signed_by(world.serving(), world.ca())
+    assert set(world.body(CA_SECRET)["data"]) == {CERTIFICATE, KEY}
+    assert world.data(TLS_SECRET, CA) == world.data(CA_SECRET, CERTIFICATE) == world.leader.care.ca_pem().encode()
+    assert {world.body(name)["type"] for name in (CA_SECRET, TLS_SECRET)} == {"kubernetes.io/tls"}
+    assert world.leader.expiry == world.serving().not_valid_after_utc.timestamp()
+    assert [(line.action, line.outcome) for line in world.leader.audit.lines] == [
+        ("create-ca", "ok"),
+        ("issue-certificate", "ok"),
+    ]
+
+
+async def test_a_second_run_and_another_leader_write_nothing(world):
+    await world.leader.care.run()
+    before, rival = world.writes(), world.another()
+
+    await world.leader.care.run()
+    await rival.care.run()
+
+    assert world.writes() == before
+    assert rival.care.ca_pem() == world.leader.care.ca_pem()
+    assert (rival.looks, rival.care.problem, rival.audit.lines) == (0, "", [])
+
+
+async def test_the_certificate_is_renewed_at_two_thirds_of_its_life_under_the_same_ca(world):
+    await world.leader.care.run()
+    first, ca = world.serving(), world.ca()
+    world.advance_to(renewal_time(first) - timedelta(seconds=1))
+    await world.leader.care.run()
+    assert world.serving() == first
+
+    world.clock.advance(1)
+    await world.leader.care.run()
+
+    assert world.ca() == ca
+    assert world.serving().not_valid_after_utc == world.clock.now() + SERVING_LIFETIME
+    assert world.serving().public_key() != first.public_key()
+    assert is_signed_by(world.serving(), ca)
+    assert world.leader.looks == 0  # the CA in the Secrets of tokens stays the same
+
+
+async def test_in_thirty_years_no_moment_is_without_a_valid_certificate_and_the_key_of_the_ca_stays(world):
+    await world.leader.care.run()
+    key, certificates = world.ca().public_key(), {world.ca().serial_number}
+    end = world.clock.now() + 3 * AUTHORITY_LIFETIME
+    while world.clock.now() < end:
+        due = min(renewal_time(world.serving()), renewal_time(world.ca()))
+        world.advance_to(due)
+        assert due < world.serving().not_valid_after_utc
+        assert due < world.ca().not_valid_after_utc
+        await world.leader.care.run()
+        certificates.add(world.ca().serial_number)
+        assert world.ca().public_key() == key
+        assert world.data(TLS_SECRET, CA) == world.data(CA_SECRET, CERTIFICATE)
+
+    assert len(certificates) > 3
+    # Each renewed certificate of the CA is written to the Secrets of tokens.
+    assert world.leader.looks == len(certificates) - 1
+    assert world.leader.care.ca_pem().encode() == world.data(CA_SECRET, CERTIFICATE)
+
+
+async def test_another_public_url_needs_another_certificate_under_the_same_ca(world):
+    await world.leader.care.run()
+    ca = world.ca()
+
+    await world.another((*URLS, "https://new.example.com")).care.run()
+
+    assert "new.example.com" in names_of(world.serving())
+    assert world.ca() == ca
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(lambda data: data.update({CERTIFICATE: "bm9uZQ=="}), id="a certificate that is none"),
+        pytest.param(lambda data: data.update({KEY: "!"}), id="no base64"),
+        pytest.param(lambda data: data.pop(KEY), id="no key"),
+        pytest.param(lambda data: data.update({CA: "bm9uZQ=="}), id="another ca.crt"),
+        pytest.param(lambda data: data.clear(), id="no data"),
+    ],
+)
+async def test_a_damaged_certificate_is_issued_again(world, edit):
+    await world.leader.care.run()
+    ca = world.ca()
+    world.cluster.edit(SECRETS, HOME, TLS_SECRET, lambda body: edit(body["data"]))
+
+    await world.leader.care.run()
+
+    assert is_signed_by(world.serving(), ca)
+    assert world.data(TLS_SECRET, CA) == world.data(CA_SECRET, CERTIFICATE)
+
+
+async def test_a_deleted_certificate_is_issued_again_under_the_same_ca(world):
+    await world.leader.care.run()
+    ca = world.ca()
+    world.cluster.remove(SECRETS, HOME, TLS_SECRET)
+
+    await world.leader.care.run()
+
+    assert (world.ca(), is_signed_by(world.serving(), ca)) == (ca, True)
+
+
+async def test_what_others_add_to_our_secrets_stays(world):
+    await world.leader.care.run()
+    world.cluster.edit(SECRETS, HOME, TLS_SECRET, lambda body: body["metadata"].update(annotations={"reflect": "yes"}))
+    world.advance_to(renewal_time(world.serving()))
+
+    await world.leader.care.run()
+
+    assert world.body(TLS_SECRET)["metadata"]["annotations"] == {"reflect": "yes"}
+
+
+@pytest.mark.parametrize("name", [CA_SECRET, TLS_SECRET])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param({}, id="no label"),
+        pytest.param({MANAGED_BY: "Helm"}, id="of Helm"),
+        pytest.param({MANAGED_BY: "tallystick"}, id="of a token"),
+        pytest.param({MANAGED_BY: "tallystick", TLS_SERVICE_LABEL: "other"}, id="of another Service"),
+    ],
+)
+async def test_a_foreign_secret_is_left_alone_and_reported_once_with_what_to_do(world, name, labels):
+    world.foreign(name, **labels)
+
+    for _ in range(3):
+        await world.leader.care.run()
+
+    (event,) = world.leader.events.warnings
+    assert world.writes() == 0
+    assert f"Secret {HOME}/{name} exists and the operator has not made it" in world.leader.care.problem
+    assert "Delete it, or set another --tls-service" in world.leader.care.ready()["certificate"]
+    assert (event.reason, event.message) == (SharedReason.CERTIFICATE_BLOCKED, world.leader.care.problem)
+    with pytest.raises(NotYetError, match="has not made it") as raised:
+        world.leader.care.ca_pem()
+    assert raised.value.reason is SharedReason.CERTIFICATE_BLOCKED
+
+    world.cluster.remove(SECRETS, HOME, name)
+    await world.leader.care.run()
+
+    assert (world.leader.care.problem, world.leader.care.ready()) == ("", {})
+    assert is_signed_by(world.serving(), world.ca())
+
+
+async def test_a_lost_ca_is_not_replaced_and_the_certificate_stays_in_use(world):
+    await world.leader.care.run()
+    serving, kept = world.body(TLS_SECRET), world.body(CA_SECRET)
+    world.cluster.remove(SECRETS, HOME, CA_SECRET)
+    successor = world.another()
+    for leader in (world.leader, successor):
+        await leader.care.run()
+
+        assert f"Secret {HOME}/{CA_SECRET} is missing" in leader.care.problem
+        assert leader.care.ca_pem().encode() == base64.b64decode(serving["data"][CA])
+    assert world.body(TLS_SECRET) == serving
+
+    world.cluster.put(SECRETS, kept)
+    await world.leader.care.run()
+
+    assert (world.leader.care.problem, world.body(TLS_SECRET)) == ("", serving)
+
+
+@pytest.mark.parametrize("data", [{}, {CERTIFICATE: "bm9uZQ=="}])
+async def test_a_damaged_ca_is_not_replaced(world, data):
+    await world.leader.care.run()
+    world.cluster.edit(SECRETS, HOME, CA_SECRET, lambda body: body.update(data=data))
+    before = world.body(CA_SECRET)
+
+    await world.leader.care.run()
+
+    assert world.body(CA_SECRET) == before
+    assert "is damaged" in world.leader.care.problem
+
+
+async def test_a_certificate_in_the_place_of_the_ca_is_no_ca(world):
+    await world.leader.care.run()
+    data = world.body(TLS_SECRET)["data"]
+    world.cluster.edit(SECRETS, HOME, CA_SECRET, lambda body: body.update(data=data))
+
+    await world.leader.care.run()
+
+    assert "the certificate is not that of a CA" in world.leader.care.problem
+
+
+async def test_both_secrets_deleted_are_another_ca_that_the_secrets_of_tokens_get(world):
+    await world.leader.care.run()
+    first = world.leader.care.ca_pem()
+    for name in (CA_SECRET, TLS_SECRET):
+        world.cluster.remove(SECRETS, HOME, name)
+
+    await world.leader.care.run()
+
+    assert world.leader.care.ca_pem() != first
+    assert world.leader.looks == 1
+
+
+async def test_until_the_ca_is_read_no_secret_of_a_token_is_written(world):
+    with pytest.raises(NotYetError, match="not read yet") as raised:
+        world.leader.care.ca_pem()
+
+    # No condition reports a state of seconds.
+    assert not isinstance(raised.value.reason, SharedReason)
+
+
+@pytest.mark.parametrize("name", [CA_SECRET, TLS_SECRET])
+async def test_of_two_leaders_that_begin_at_once_both_use_one_ca(world, name):
+    """The rival writes everything at the moment in which the leader creates a Secret."""
+    rival = world.another()
+    raced = False
+    create = world.cluster.create
+
+    async def create_late(resource, body, *, dry_run=False):
+        nonlocal raced
+        if body["metadata"]["name"] == name and not raced:
+            raced = True
+            await rival.care.run()
+        return await create(resource, body, dry_run=dry_run)
+
+    world.cluster.create = create_late
+    await world.leader.care.run()
+
+    assert raced
+    assert world.leader.care.ca_pem() == rival.care.ca_pem()
+    assert is_signed_by(world.serving(), world.ca())
+
+
+@pytest.mark.parametrize("call", range(1, 8))
+@pytest.mark.parametrize("applied", [False, True], ids=["lost request", "lost answer"])
+async def test_a_leader_that_ends_at_any_call_leaves_a_state_that_the_next_one_completes(world, call, applied):
+    """As SIGKILL: the call is the last one of the process, and was stored or not."""
+    _end_at(world, call, applied=applied)
+    with suppress(UnavailableError):
+        await world.leader.care.run()
+    stored = world.cluster.peek(SECRETS, HOME, CA_SECRET)
+
+    successor = world.another()
+    await successor.care.run()
+
+    assert is_signed_by(world.serving(), world.ca())
+    if stored is not None:
+        assert world.body(CA_SECRET) == stored  # it is made once
+
+
+def _end_at(world: World, number: int, *, applied: bool) -> None:
+    calls = 0
+
+    def ending(work: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(*args: Any, **more: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == number and not applied:
+                raise UnavailableError("the process is killed")
+            answer = await work(*args, **more)
+            if calls == number:
+                raise UnavailableError("the process is killed")
+            return answer
+
+        return call
+
+    cluster = world.cluster
+    world.leader.care._cluster = SimpleNamespace(
+        get=ending(cluster.get), create=ending(cluster.create), replace=ending(cluster.replace)
+    )
+
+
+async def test_an_api_server_that_refuses_is_asked_again(world):
+    world.cluster.refusing["create", "secrets"] = RefusedError("exceeded quota")
+    with pytest.raises(ClusterError):
+        await world.leader.care.run()
+    world.cluster.refusing.clear()
+
+    await world.leader.care.run()
+
+    assert is_signed_by(world.serving(), world.ca())
+
+
+async def test_a_key_of_the_ca_is_in_no_audit_line_and_in_no_event(world):
+    await world.leader.care.run()
+    world.foreign(TLS_SECRET)
+    await world.leader.care.run()
+
+    written = repr((world.leader.audit.lines, world.leader.events.warnings, world.leader.care.problem))
+    assert "PRIVATE" not in written
+    assert world.body(CA_SECRET)["data"][KEY] not in written
+
+
+def test_a_look_is_far_more_frequent_than_a_renewal():
+    assert (SERVING_LIFETIME / 3).total_seconds() / 1000 > LOOK_SECONDS
+    assert renewal_time(new_authority(FakeClock().now()).certificate) > FakeClock().now() + SERVING_LIFETIME
