@@ -106,19 +106,25 @@ class Controllers:
             failpoint: Where it dies; '' is nowhere.
             variables: Further variables of its environment.
         """
+        with self.spawned(failpoint=failpoint, **variables) as process:
+            poll(lambda: _ready(process))
+            yield process
+
+    @contextmanager
+    def spawned(self, *, failpoint: str = "", **variables: str) -> Iterator[ControllerProcess]:
+        """Run a controller that need not become ready, until the end of the block."""
         process = self._spawn(failpoint, **variables)
         try:
-            poll(lambda: _ready(process))
             yield process
         finally:
             process.child.stop(grace=60.0)
 
     @contextmanager
     def leading(self, *, failpoint: str = "", **variables: str) -> Iterator[ControllerProcess]:
-        """Run a controller that leads. What a killed one left of its Lease is taken away first, to save the wait."""
+        """Run a controller that leads, ready or not. What a killed one left of its Lease is taken away first."""
         self.admin.delete(LEASE)
-        with self.running(failpoint=failpoint, **variables) as process:
-            poll(lambda: process.leads)
+        with self.spawned(failpoint=failpoint, **variables) as process:
+            poll(lambda: _leads(process))
             yield process
 
     def die(self, failpoint: str, *, first: Callable[[], object] = lambda: None, **variables: str) -> None:
@@ -173,6 +179,13 @@ async def _store(identity: Identity, plane: ControlPlane) -> None:
     finally:
         await cluster.close()
     identity.write_kubeconfig(connection)
+
+
+def _leads(process: ControllerProcess) -> bool:
+    assert process.child.running, process.child.exit_text()
+    with suppress(urllib3.exceptions.HTTPError):
+        return process.leads
+    return False
 
 
 def _ready(process: ControllerProcess) -> bool:

@@ -206,6 +206,7 @@ def replica(
     flags: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
     url: str = "",
+    until_ready: bool = True,
 ) -> Iterator[Replica]:
     """Start one more exchange, as replicas run behind one URL: the same issuer, account and certificate.
 
@@ -215,6 +216,7 @@ def replica(
         failpoint: where it dies, such as `after:create:mastertokens`; '' is nowhere.
         flags: further flags, or other values of those that it is given.
         environment: further variables, or other values of those that it is given, such as a clock of its own.
+        until_ready: whether to wait until it can serve.
         url: where it listens, if the flags say so; its health server is in `health_urls`. '' is a free port.
     """
     up, run = system.up, system.up.folder / "run"
@@ -239,7 +241,7 @@ def replica(
     child = Child.spawn("exchange", command, log=folder / "exchange.log", environment={**os.environ, **variables})
     try:
         with Exchange.connect(url, issuer=up.url, ca_file=up.ca_file, clock=system.clock) as client:
-            poll(lambda: _ready(child, client))
+            poll(lambda: not until_ready or _ready(child, client))
         yield Replica(url, child)
     finally:
         child.stop()

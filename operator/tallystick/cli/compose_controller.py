@@ -27,7 +27,9 @@ from tallystick.runtime.chores import Chore, FirstRun
 from tallystick.runtime.events import EventRecorder
 from tallystick.runtime.metrics import Metrics
 from tallystick.runtime.renewed_files import RenewedFiles
+from tallystick.runtime.requirements import Requirement
 from tallystick.tokens.authority import CaPem, no_ca
+from tallystick.tokens.issuer_check import issuer_problem
 from tallystick.tokens.key_care import KeyCare, KeyPolicy, Served
 from tallystick.tokens.keyrings import REFRESH_SECONDS, Keyrings
 from tallystick.tokens.signer import Signer
@@ -113,7 +115,11 @@ def compose_controller(ports: Ports, settings: Settings, features: Sequence[Feat
     parts = [feature.controller(context) for feature in features]
     for part in parts:
         ports.metrics.read_gauges(part.readings)
-    all_parts = [*_certificate_parts(certificate), *parts, _keys_part(care)]
+    all_parts = [
+        *_certificate_parts(certificate),
+        *parts,
+        _keys_part(care, _issuer_requirement(ports.cluster, settings)),
+    ]
     controller = Controller(engine, ControllerSettings(settings.watch_namespaces), all_parts)
     ports.metrics.missing_kinds.set_function(lambda: len(engine.missing))
     return Composed(controller, ports.metrics.registry, engine.missing, care, certificate, parts)
@@ -179,9 +185,19 @@ def _care(ports: Ports, settings: Settings, keyrings: Keyrings, worklist: Workli
     return care
 
 
-def _keys_part(care: KeyCare) -> ControllerPart:
+def _issuer_requirement(cluster: Cluster, settings: Settings) -> Requirement:
+    """Return what a replica waits for before it competes: the keyring is of its own issuer, or does not exist yet."""
+    return Requirement(
+        what="the issuer is that of the signing keys",
+        check=partial(issuer_problem, cluster, namespace=settings.own_namespace, issuer=settings.iss),
+        before_leading=True,
+    )
+
+
+def _keys_part(care: KeyCare, requirement: Requirement) -> ControllerPart:
     return ControllerPart(
         reconcilers={},
+        requirements=(requirement,),
         chores=(
             Chore(every=REFRESH_SECONDS, run=care.look, what="read the keyring"),
             Chore(

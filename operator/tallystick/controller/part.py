@@ -12,6 +12,7 @@ from tallystick.objects.result import Result
 from tallystick.runtime.chores import Chore
 from tallystick.runtime.gauges import Gauge, Reading
 from tallystick.runtime.renewed_files import RenewedFiles
+from tallystick.runtime.requirements import Requirement
 from tallystick.schema.meta import Resource
 from tallystick.tokens.signer import Signer
 
@@ -71,6 +72,7 @@ class ControllerPart:
         chores: Work that the leader repeats.
         readings: The figures of the feature's gauges.
         ready: The members that it adds to the response of `/readyz`, such as a digest by which replicas are compared.
+        requirements: The facts that each replica waits for before it is ready.
     """
 
     reconcilers: Mapping[Resource, ObjectReconciler]
@@ -78,3 +80,4 @@ class ControllerPart:
     chores: Sequence[Chore] = ()
     readings: Mapping[Gauge, Reading] = field(default_factory=dict)
     ready: Mapping[str, str] = field(default_factory=dict)
+    requirements: Sequence[Requirement] = ()

@@ -37,6 +37,19 @@ def keyring_missing(namespace: str) -> KeysLostError:
     )
 
 
+def another_issuer_text(namespace: str, *, stored: str, issuer: str) -> str:
+    """Return the message for a process whose setting names another issuer than the keyring."""
+    return (
+        f"the keyring in Secret {namespace}/{KEYRING_SECRET} has issuer {stored}, not {issuer}; "
+        f"start with --issuer {stored}, because its tokens are invalid with any other issuer"
+    )
+
+
+def keyring_of_another_issuer(namespace: str, *, stored: str, issuer: str) -> KeysLostError:
+    """Return the error for a keyring that a process with another issuer cannot use."""
+    return KeysLostError(SharedReason.KEYRING_UNUSABLE, another_issuer_text(namespace, stored=stored, issuer=issuer))
+
+
 def keyring_unusable(namespace: str, problem: str) -> KeysLostError:
     """Return the error for a Secret that holds no keys of this installation."""
     return KeysLostError(

@@ -39,9 +39,10 @@ class Running:
     client: Exchange
 
     @property
-    def issued(self) -> int:
-        """How many tokens these pods have issued."""
-        return len(re.findall(r'"action": ?"issue"', self.controller.log + self.exchange.log))
+    def issued(self) -> list[str]:
+        """The names of the objects whose token the controller has issued, by its audit lines."""
+        lines = [json.loads(line) for line in self.controller.log.splitlines() if line.startswith("{")]
+        return [line["name"] for line in lines if line.get("action") == "issue" and line["outcome"] == "ok"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,16 @@
-"""Where the exchange listens, and what it serves there: both protocols for clients, and health apart from them."""
+"""Where an exchange listens, what it serves there, and when it is ready."""
 
 import ssl
 from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 import urllib3
 
 from tallystick.localplane.probe import free_ports
 from tests.harness.exchange import Exchange, Replica, replica
+from tests.harness.processes import poll
 from tests.harness.system import HEALTH_PAGES, System, health_urls
 
 JWKS = "/.well-known/jwks.json"
@@ -58,3 +60,19 @@ def test_a_source_has_as_many_failures_as_the_setting_says(open_to_all: Replica,
 
     assert statuses[:FAILURES] == [HTTPStatus.UNAUTHORIZED] * FAILURES
     assert HTTPStatus.TOO_MANY_REQUESTS in statuses
+
+
+def test_a_replica_with_another_issuer_is_not_ready_and_the_others_serve(
+    system: System, exchange: Exchange, tmp_path: Path
+) -> None:
+    flags = {"--public-urls": "https://moved.example"}
+    with replica(system, tmp_path / "exchange", flags=flags, until_ready=False) as moved:
+        client, text = (
+            exchange.at(moved.url),
+            f"has issuer {system.up.url}, not https://moved.example; start with --issuer",
+        )
+        poll(lambda: text in client.ready().body.get("reason", ""))
+
+        assert (client.ready().status, client.get(JWKS).status) == (503, 503)
+        assert (exchange.ready().status, exchange.get(JWKS).status) == (200, 200)
+        assert not moved.ended

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tallystick.install.installation import Installation
-from tallystick.pairing.admission import VALIDATION_IS_IN_FORCE, VALIDATION_PROBE, WRITERS_REFUSE_CREATE
-from tallystick.pairing.domain.requester import VALIDATION_REJECTS_FORGED
+from tallystick.pairing.admission import WRITERS_REFUSE_CREATE
+from tallystick.pairing.domain.requester import VALIDATION_IS_IN_FORCE, VALIDATION_PROBE, VALIDATION_REJECTS_FORGED
 from tallystick.schema.meta import API_VERSION, GROUP
 from tests.harness.api import Api
 from tests.harness.grants import grant

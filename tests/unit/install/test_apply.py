@@ -12,8 +12,13 @@ from tallystick.install.installation import Installation
 from tallystick.install.manifests import access
 from tallystick.install.part import InstallPart
 from tallystick.objects.ports import NotFoundError, RefusedError, UnavailableError
-from tallystick.pairing.admission import VALIDATION_IS_IN_FORCE, VALIDATION_PROBE, WRITERS_REFUSE_CREATE
-from tallystick.pairing.domain.requester import VALIDATION_REJECTS_FORGED, RequesterMode
+from tallystick.pairing.admission import WRITERS_REFUSE_CREATE
+from tallystick.pairing.domain.requester import (
+    VALIDATION_IS_IN_FORCE,
+    VALIDATION_PROBE,
+    VALIDATION_REJECTS_FORGED,
+    RequesterMode,
+)
 from tallystick.registry import FEATURES, KINDS
 from tallystick.schema.meta import Resource
 from tests.virtual_time import in_virtual_time
@@ -82,11 +87,11 @@ class Target:
             raise NotFoundError("the server could not find the requested resource")
         if resource.kind == "MasterToken" and self._in_force("writers"):
             raise RefusedError(f"denied: {WRITERS_REFUSE_CREATE}: only ...")
-        if body["metadata"]["name"] == VALIDATION_PROBE and self._in_force("guard"):
+        if body["metadata"].get("name") == VALIDATION_PROBE and self._in_force("guard"):
             raise RefusedError(f"denied: {VALIDATION_IS_IN_FORCE}")
-        if body["metadata"]["name"] == TARGETS_PROBE and self._in_force("targets"):
+        if body["metadata"].get("name") == TARGETS_PROBE and self._in_force("targets"):
             raise RefusedError(f"denied: {TARGETS_ARE_CHECKED}")
-        if body["metadata"]["name"] == DEVICES_PROBE and self._in_force("devices"):
+        if body["metadata"].get("name") == DEVICES_PROBE and self._in_force("devices"):
             raise RefusedError(f"denied: {ONLY_THE_EXCHANGE}")
         return self._stamped(body)
 

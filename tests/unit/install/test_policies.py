@@ -6,8 +6,12 @@ from tallystick.cli.installing import install_parts
 from tallystick.cli.settings import feature_settings
 from tallystick.install import policies as built_in
 from tallystick.install.installation import Installation
-from tallystick.pairing.admission import VALIDATION_IS_IN_FORCE
-from tallystick.pairing.domain.requester import VALIDATION_REJECTS_CHANGED, VALIDATION_REJECTS_FORGED, RequesterMode
+from tallystick.pairing.domain.requester import (
+    VALIDATION_IS_IN_FORCE,
+    VALIDATION_REJECTS_CHANGED,
+    VALIDATION_REJECTS_FORGED,
+    RequesterMode,
+)
 from tallystick.registry import FEATURES, KINDS
 
 Json = dict[str, Any]

@@ -4,7 +4,8 @@ import pytest
 
 from tallystick.objects.ports import ConflictError, RefusedError, UnavailableError
 from tallystick.pairing.domain.requester import VALIDATION_REJECTS_FORGED, RequesterMode
-from tallystick.pairing.services.requester_probe import FORGED, RequesterProbe, RequesterWatch
+from tallystick.pairing.services.admission_probes import FORGED
+from tallystick.pairing.services.requester_probe import RequesterProbe, RequesterWatch
 from tests.fakes import FakeClock
 from tests.worlds.reviews import ReviewingCluster
 
