@@ -12,10 +12,16 @@ import tallystick
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "operator" / "tallystick"
 
-# S13: who may open a connection, and to whom: kube/ to the API server, `pair` to the issuer and `agent` to the exchange
-# that their users name, `up` and `demo` to the processes that they started. Nobody to an address that comes from an
-# object or a token.
-MAY_CONNECT = ("kube/", "pairing/client/pair.py", "fleet/client/agent.py", "localplane/probe.py")
+# S13: who may open a connection, and to whom: kube/ to the API server, `pair` to the issuer, `agent` and `check` to the
+# exchange that their users name, `up` and `demo` to the processes that they started. Nobody to an address that comes
+# from an object or a token.
+MAY_CONNECT = (
+    "kube/",
+    "pairing/client/pair.py",
+    "fleet/client/agent.py",
+    "localplane/probe.py",
+    "cli/checking/exchange.py",
+)
 # A folder is read in one view, and a file in a few: what is larger is parted by its subjects.
 MOST_FILES, MOST_LINES = 20, 350
 CONNECTS = frozenset({"ClientSession", "urlopen", "HTTPSConnection", "HTTPConnection", "open_connection"})

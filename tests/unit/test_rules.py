@@ -12,7 +12,7 @@ from tests.unit.rules_page import CODE, LINES, NONE, PAGE, REPOSITORY, STATE, Li
 
 PACKAGE = REPOSITORY / "operator" / "tallystick"
 
-PROMISED = [*(f"R{number}" for number in range(1, 104)), *(f"S{number}" for number in range(1, 30))]
+PROMISED = [*(f"R{number}" for number in range(1, 104)), *(f"S{number}" for number in range(1, 31))]
 CITING = ("operator", "crds", "examples", "docs", "tests", "README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 TEXTS = frozenset({".py", ".md", ".yaml", ".sh"})
 # R and S rules, decisions (D) and invariants (I). S, D or I with three digits is another id, such as a linter's.

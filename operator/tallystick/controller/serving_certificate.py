@@ -98,7 +98,7 @@ class ServingCertificate:
         raise NotYetError("temporarily_unavailable", "the CA of the exchange was not read yet")
 
     async def run(self) -> None:
-        """Take all steps that are due. May raise ClusterError; the next run tries again."""
+        """Take all steps that are due. May raise ClusterError or NotYetError; the next run tries again."""
         for _ in range(MOST_STEPS):
             names = self._names
             bodies = {name: await self._read(name) for name in (names.authority_secret, names.serving_secret)}
@@ -109,6 +109,7 @@ class ServingCertificate:
             self._report(step, bodies)
             if isinstance(step, Stuck) or step is Step.REST:
                 return
+            self._ctx.server_clock.check()  # clients would reject a certificate of a wrong time
             try:
                 await self._take(step, authority, bodies)
             except (AlreadyExistsError, ConflictError):

@@ -327,7 +327,7 @@ def test_another_ca_is_in_the_secrets_of_tokens_without_a_restart(controllers: C
     admin.delete(token).must_succeed()
 
 
-def test_only_the_controller_may_read_the_key_of_the_ca(controllers: Controllers) -> None:
+def test_s30_only_the_controller_may_read_the_key_of_the_ca(controllers: Controllers) -> None:
     installation, admin = Installation(), controllers.admin
 
     def may_read(account: str) -> bool:

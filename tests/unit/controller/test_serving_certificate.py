@@ -51,9 +51,10 @@ class Leader:
 
     def __post_init__(self) -> None:
         self.names = Names.of(SERVICE, HOME, self.urls)
+        self.server_clock = ServerClock(self.clock)
         self.care = ServingCertificate(
             self.cluster,
-            Context(self.clock, ServerClock(self.clock), self.audit, self.events),
+            Context(self.clock, self.server_clock, self.audit, self.events),
             self.names,
             on_new_ca=self._look,
             on_expiry=self._expire,
@@ -212,6 +213,20 @@ async def test_a_deleted_certificate_is_issued_again_under_the_same_ca(world):
     assert (world.ca(), is_signed_by(world.serving(), ca)) == (ca, True)
 
 
+async def test_a_leader_with_a_wrong_clock_issues_nothing_and_uses_what_is_there(world):
+    await world.leader.care.run()
+    before = world.writes()
+    hasty = world.another()
+    hasty.server_clock.observe(world.clock.now() - timedelta(days=80))
+    world.advance_to(renewal_time(world.serving()))
+
+    with pytest.raises(NotYetError, match="synchronize the clocks"):
+        await hasty.care.run()
+
+    assert world.writes() == before
+    assert hasty.care.ca_pem() == world.leader.care.ca_pem()
+
+
 async def test_what_others_add_to_our_secrets_stays(world):
     await world.leader.care.run()
     world.cluster.edit(SECRETS, HOME, TLS_SECRET, lambda body: body["metadata"].update(annotations={"reflect": "yes"}))
@@ -232,7 +247,7 @@ async def test_what_others_add_to_our_secrets_stays(world):
         pytest.param({MANAGED_BY: "tallystick", TLS_SERVICE_LABEL: "other"}, id="of another Service"),
     ],
 )
-async def test_a_foreign_secret_is_left_alone_and_reported_once_with_what_to_do(world, name, labels):
+async def test_s30_a_foreign_secret_is_left_alone_and_reported_once_with_what_to_do(world, name, labels):
     world.foreign(name, **labels)
 
     for _ in range(3):
@@ -254,7 +269,7 @@ async def test_a_foreign_secret_is_left_alone_and_reported_once_with_what_to_do(
     assert is_signed_by(world.serving(), world.ca())
 
 
-async def test_a_lost_ca_is_not_replaced_and_the_certificate_stays_in_use(world):
+async def test_s30_a_lost_ca_is_not_replaced_and_the_certificate_stays_in_use(world):
     await world.leader.care.run()
     serving, kept = world.body(TLS_SECRET), world.body(CA_SECRET)
     world.cluster.remove(SECRETS, HOME, CA_SECRET)
@@ -306,7 +321,7 @@ async def test_both_secrets_deleted_are_another_ca_that_the_secrets_of_tokens_ge
     assert world.leader.looks == 1
 
 
-async def test_until_the_ca_is_read_no_secret_of_a_token_is_written(world):
+async def test_s30_until_the_ca_is_read_no_secret_of_a_token_is_written(world):
     with pytest.raises(NotYetError, match="not read yet") as raised:
         world.leader.care.ca_pem()
 
