@@ -19,7 +19,6 @@ TESTS ?=
 # For `make e2e-kind` and `make e2e`: the minor version of Kubernetes, and the major version of Helm.
 KUBERNETES ?= 1.36
 HELM ?= 4
-export KUBERNETES HELM
 
 # What `make image` builds: the image that the chart names.
 IMAGE ?= ghcr.io/tallystick/tallystick:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' operator/tallystick/__init__.py)
@@ -97,13 +96,13 @@ image: .venv/ready ## Build the operator's image without Docker (root on Linux):
 	@operator/image.sh $(IMAGE) dist/image.tar
 
 e2e: .venv/ready ## Install the chart on a real node of our own, without Docker (root on Linux), and run its story; HELM=3.
-	@$(RUN)/python -m pytest -m e2e tests/e2e --cluster node $(ARGS)
+	@HELM=$(HELM) $(RUN)/python -m pytest -m e2e tests/e2e --cluster node $(ARGS)
 
 e2e-kind: .venv/ready ## The same on kind, with Docker or Podman; KUBERNETES=1.32 HELM=3.
-	@$(RUN)/python -m pytest -m e2e tests/e2e --cluster kind $(ARGS)
+	@KUBERNETES=$(KUBERNETES) HELM=$(HELM) $(RUN)/python -m pytest -m e2e tests/e2e --cluster kind $(ARGS)
 
 kind: .venv/ready ## Create a kind cluster with the operator, for you to try; it stays.
-	@$(RUN)/python -m tests.e2e.kind
+	@KUBERNETES=$(KUBERNETES) HELM=$(HELM) $(RUN)/python -m tests.e2e.for_people
 
 clean: ## Remove the virtual environments; the control plane's binaries stay in the user's cache.
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache

@@ -15,6 +15,6 @@ rm -f "$OUT/.gitignore"
 # What the image and the wheel install, from the lock file.
 .tools/bin/uv export --quiet --locked --no-dev --no-emit-project --preview-features sbom-export \
   --format cyclonedx1.5 --output-file "$OUT/tallystick.cdx.json" >/dev/null
-"${HELM:-helm}" package --destination "$OUT" helm/tallystick >/dev/null
+"${HELM_PROGRAM:-helm}" package --destination "$OUT" helm/tallystick >/dev/null
 (cd "$OUT" && sha256sum -- * >SHA256SUMS)
 ls -l "$OUT"

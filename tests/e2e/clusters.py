@@ -70,7 +70,8 @@ def cluster_of(which: str, folder: Path, report: Progress) -> Iterator[Cluster]:
         with _node(folder, report) as cluster:
             yield cluster
     elif which == "kind":
-        with kind_cluster("tallystick-e2e", folder, report, kubernetes=os.environ.get("KUBERNETES", "1.36")) as cluster:
+        kubernetes = os.environ.get("KUBERNETES", "1.36")
+        with kind_cluster("tallystick-e2e", folder / "kubeconfig", report, kubernetes=kubernetes) as cluster:
             yield cluster
     elif which.startswith("context:"):
         yield _of_context(which.removeprefix("context:"))
@@ -113,14 +114,13 @@ def _node(folder: Path, report: Progress) -> Iterator[Cluster]:
 
 @contextmanager
 def kind_cluster(
-    name: str, folder: Path, report: Progress, *, kubernetes: str, keep: bool = False
+    name: str, kubeconfig: Path, report: Progress, *, kubernetes: str, keep: bool = False
 ) -> Iterator[Cluster]:
     """Create a cluster by kind, and delete it again unless `keep`; raises ClusterError."""
     require_engine()
     if kubernetes not in KIND_IMAGES:
         raise ClusterError(f"KUBERNETES={kubernetes} is unknown. Use one of {', '.join(KIND_IMAGES)}.")
     kind = Path(shutil.which("kind") or go_tool(HERE / "kind", "kind"))
-    kubeconfig = folder / "kubeconfig"
     image = [f"--image={KIND_IMAGES[kubernetes]}"] if KIND_IMAGES[kubernetes] else []
 
     def run(*arguments: str) -> None:

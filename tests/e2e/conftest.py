@@ -17,6 +17,14 @@ NAMESPACE = "tallystick-system"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cluster", default="node", help="node, kind or context:NAME. Default: node.")
     parser.addoption("--image", default="", help="Image that the cluster pulls. Default: build it and load it.")
+    parser.addoption("--redemptions", type=int, default=500, help="Redemptions of each proof under load. Default: 500.")
+
+
+@pytest.fixture(scope="session")
+def redemptions(pytestconfig: pytest.Config) -> int:
+    """How many tokens a proof under load redeems."""
+    chosen: int = pytestconfig.getoption("--redemptions")
+    return chosen
 
 
 @pytest.fixture(scope="session")

@@ -54,15 +54,35 @@ class Release:
         return [pod for pod in self.listed("pods", labels) if "deletionTimestamp" not in pod["metadata"]]
 
     def leader(self) -> str:
-        """Return the name of the pod that leads."""
+        """Return the name of the pod that leads; '' if none does."""
         (lease,) = self.listed("leases")
-        return str(lease["spec"]["holderIdentity"]).split("_")[0]
+        holder = str(lease["spec"].get("holderIdentity") or "")
+        names = [pod["metadata"]["name"] for pod in self.pods("controller")]
+        return next((name for name in names if holder.startswith(name)), holder)
 
     def listed(self, resource: str, *arguments: str) -> list[Json]:
         """Return the objects of a resource in the release's namespace."""
         text = self.cluster.kubectl("get", resource, "--namespace", self.namespace, "--output=json", *arguments)
         items: list[Json] = json.loads(text)["items"]
         return items
+
+    def secret(self, suffix: str) -> dict[str, str]:
+        """Return the data of a Secret of the release, encoded as it is."""
+        where = (f"--namespace={self.namespace}", "--output=json")
+        data: dict[str, str] = json.loads(self.cluster.kubectl("get", "secret", f"{self.name}-{suffix}", *where))[
+            "data"
+        ]
+        return data
+
+    def has_secret(self, suffix: str) -> bool:
+        """Return whether the release has this Secret."""
+        return f"{self.name}-{suffix}" in {secret["metadata"]["name"] for secret in self.listed("secrets")}
+
+    def wait_until_available(self) -> None:
+        """Return when the last rollouts have finished."""
+        for component in ("controller", "exchange"):
+            where = (f"deployment/{self.name}-{component}", f"--namespace={self.namespace}")
+            self.cluster.kubectl("rollout", "status", *where, f"--timeout={WAIT}")
 
     def _helm(self, command: str, *flags: str, values: Json | None) -> None:
         image = {"repository": self.image.repository, "tag": self.image.tag}
