@@ -46,7 +46,11 @@ class Release:
 
     def test(self) -> str:
         """Run `helm test`, and return what it prints."""
-        return self.helm.run("test", self.name, "--namespace", self.namespace, f"--timeout={WAIT}")
+        try:
+            return self.helm.run("test", self.name, "--namespace", self.namespace, f"--timeout={WAIT}")
+        except HelmError as error:
+            said = self._answer(("logs", f"{self.name}-check", f"--namespace={self.namespace}"))
+            raise ReleaseError(f"helm test: {error}\n{said}") from error
 
     def pods(self, component: str) -> list[Json]:
         """Return the pods of a component that do not end."""
