@@ -21,9 +21,15 @@ app.kubernetes.io/component: {{ .component }}
 {{- append .Values.watchNamespaces .Release.Namespace | uniq | sortAlpha | toJson -}}
 {{- end }}
 
+{{- /* The URL of the exchange in the cluster. */ -}}
+{{- define "tallystick.serviceURL" -}}
+{{- $port := int .Values.exchange.service.port -}}
+https://{{ .Release.Name }}-exchange.{{ .Release.Namespace }}.svc{{ if ne $port 443 }}:{{ $port }}{{ end }}
+{{- end }}
+
 {{- /* The URLs of the exchange, separated by commas. */ -}}
 {{- define "tallystick.publicURLs" -}}
-{{- .Values.publicURLs | default (list (printf "https://%s-exchange.%s.svc" .Release.Name .Release.Namespace)) | join "," -}}
+{{- .Values.publicURLs | default (list (include "tallystick.serviceURL" .)) | join "," -}}
 {{- end }}
 
 {{- define "tallystick.issuer" -}}

@@ -83,8 +83,8 @@ class Node:
         finally:
             pod.child.stop(grace=30.0)
 
-    def start(self, namespace: str, name: str, template: Json) -> Pod:
-        """Start the container of a pod template."""
+    def start(self, namespace: str, name: str, template: Json, services: Mapping[str, int] | None = None) -> Pod:
+        """Start the container of a pod template. `services` has the port here of each `host:port` of a Service."""
         pod_name = f"{name}-{next(_NUMBERS)}"
         root = private_folder(self.folder / pod_name)
         spec = template["spec"]
@@ -99,9 +99,8 @@ class Node:
         arguments = [_moved(argument, root, paths, moved) for argument in container["args"]]
         assert "command" not in container, "the image has an entry point"
         command = [sys.executable, "-m", "tests.chart.live.in_root", str(root), *arguments]
-        environment = self._environment(pod_name, root) | {
-            variable["name"]: variable["value"] for variable in container.get("env", ())
-        }
+        environment = self._environment(pod_name, root) | {"SERVICES": json.dumps(services or {})}
+        environment |= {variable["name"]: variable["value"] for variable in container.get("env", ())}
         log = self.folder / f"{pod_name}.log"
         return Pod(template, root, Child.spawn(name, command, log=log, environment=environment), ports)
 

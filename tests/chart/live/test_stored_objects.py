@@ -91,8 +91,12 @@ def create_pod(admin: Api, name: str, spec: Json) -> str:
 
 
 def test_a_render_with_a_cluster_is_the_one_without(admin: Api, helm_4: Helm) -> None:
-    # Helm looks for the kinds that it renders; those of other operators are not here.
+    # Helm looks for the kinds that it renders: those of other operators are not here. And it looks for each object:
+    # those of the test above are of no release.
     values = {**EVERYTHING, "tls": {}, "metrics": {"dashboard": {"enabled": True}}}
+    values |= {"crds": {"enabled": False}, "userRoles": {"create": False}}
     without = helm_of(WHEELS[0], helm_4.home)
 
-    assert helm_4.template(values, flags=["--dry-run=server"]) == without.template(values)
+    with_cluster = helm_4.template(values, release="another", flags=["--dry-run=server"])
+
+    assert with_cluster == without.template(values, release="another")
