@@ -1,5 +1,6 @@
 """The cluster of the end-to-end tests: a node of our own, kind, or a context of your kubeconfig."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -51,6 +52,11 @@ class Cluster:
         if done.returncode:
             raise KubectlError(f"kubectl {' '.join(arguments)}: {done.stderr}{done.stdout}")
         return done.stdout
+
+    def minor_version(self) -> int:
+        """Return the minor version of the API server: 36 for Kubernetes 1.36."""
+        version = json.loads(self.kubectl("version", "--output=json"))["serverVersion"]
+        return int("".join(digit for digit in version["minor"] if digit.isdigit()))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from tests.e2e.image import Image
 Json = dict[str, Any]
 # Below the time that `Helm.run` gives a command, so that the reason comes from Helm.
 WAIT = "170s"
+FIRST_WITH_POLICY = 36
 
 
 class ReleaseError(Exception):
@@ -89,10 +90,13 @@ class Release:
             self.cluster.kubectl("rollout", "status", *where, f"--timeout={WAIT}")
 
     def _helm(self, command: str, *flags: str, values: Json | None) -> None:
-        image = {"repository": self.image.repository, "tag": self.image.tag}
+        image: Json = {"repository": self.image.repository, "tag": self.image.tag}
+        # Below 1.36 there is no MutatingAdmissionPolicy, and the chart rejects requester Policy.
+        requester = "Policy" if self.cluster.minor_version() >= FIRST_WITH_POLICY else "ServiceAccount"
+        given = {"image": image, "requester": requester, **(values or {})}
         where = ("--namespace", self.namespace, "--wait", f"--timeout={WAIT}", "--values", "-", *flags)
         try:
-            self.helm.run(command, self.name, str(CHART), *where, stdin=json.dumps({"image": image, **(values or {})}))
+            self.helm.run(command, self.name, str(CHART), *where, stdin=json.dumps(given))
         except HelmError as error:
             raise ReleaseError(f"helm {command}: {error}\n{self._state()}") from error
 
