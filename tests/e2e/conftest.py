@@ -20,6 +20,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--redemptions", type=int, default=500, help="Redemptions of each proof under load. Default: 500.")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "several_nodes: needs more than one node; not collected with --cluster node")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a single node cannot show."""
+    if config.getoption("--cluster", "node") != "node":
+        return
+    left_out = [item for item in items if item.get_closest_marker("several_nodes")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
 def redemptions(pytestconfig: pytest.Config) -> int:
     """How many tokens a proof under load redeems."""

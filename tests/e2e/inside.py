@@ -87,6 +87,12 @@ class Inside:
         where = (f"--namespace={self.namespace}", "--output=jsonpath={.status.phase}")
         return self.cluster.kubectl("get", "pod", self.name, *where)
 
+    @property
+    def node(self) -> str:
+        """The name of its node; '' before it has one."""
+        where = (f"--namespace={self.namespace}", "--output=jsonpath={.spec.nodeName}")
+        return self.cluster.kubectl("get", "pod", self.name, *where)
+
     def logs(self) -> str:
         """Return what it has printed."""
         return self.cluster.kubectl("logs", self.name, f"--namespace={self.namespace}")
