@@ -18,6 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cluster", default="node", help="node, kind or context:NAME. Default: node.")
     parser.addoption("--image", default="", help="Image that the cluster pulls. Default: build it and load it.")
     parser.addoption("--redemptions", type=int, default=500, help="Redemptions of each proof under load. Default: 500.")
+    parser.addoption("--rollouts", type=int, default=20, help="Rollouts of the exchange in a row. Default: 20.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,6 +38,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def redemptions(pytestconfig: pytest.Config) -> int:
     """How many tokens a proof under load redeems."""
     chosen: int = pytestconfig.getoption("--redemptions")
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def rollouts(pytestconfig: pytest.Config) -> int:
+    """How often the exchange is rolled out."""
+    chosen: int = pytestconfig.getoption("--rollouts")
     return chosen
 
 

@@ -97,11 +97,40 @@ class Inside:
         """Return what it has printed."""
         return self.cluster.kubectl("logs", self.name, f"--namespace={self.namespace}")
 
+    def delete(self) -> None:
+        """Delete it, and do not wait until it has ended."""
+        self.cluster.kubectl("delete", "pod", self.name, f"--namespace={self.namespace}", "--wait=false")
+
     def output(self, seconds: float = SECONDS) -> str:
         """Wait until it has succeeded, and return what it printed."""
         poll(lambda: self.phase in {"Succeeded", "Failed"}, seconds=seconds)
         assert self.phase == "Succeeded", self.logs()
         return self.logs()
+
+
+def sending_heartbeats(release: Release, namespace: str) -> Inside:
+    """Create a ConnectionConfiguration, and start a Pod that sends heartbeats with its token."""
+    name = f"e2e-{uuid.uuid4().hex[:8]}"
+    configuration = {
+        "apiVersion": "tallystick.dev/v1alpha1",
+        "kind": "ConnectionConfiguration",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"displayName": name, "deploymentType": "Kubernetes"},
+    }
+    where = f"--namespace={namespace}"
+    release.cluster.kubectl("create", "--filename=-", given=json.dumps(configuration))
+    release.cluster.kubectl("wait", "--for=condition=Ready", f"connectionconfiguration/{name}", where, "--timeout=120s")
+    stored = json.loads(release.cluster.kubectl("get", "secret", f"{name}-connection-token", where, "--output=json"))
+    data = {key: base64.b64decode(value).decode() for key, value in stored["data"].items()}
+    (token,) = (value for key, value in data.items() if key == "token")
+    files = {
+        "heartbeats.py": (PODS / "heartbeats.py").read_text(encoding="utf-8"),
+        "url": data["heartbeat-url"],
+        "token": token,
+        "ca.crt": data["ca.crt"],
+    }
+    command = (PYTHON, "/input/heartbeats.py", "/input/url", "/input/token", "/input/ca.crt")
+    return Inside.start(release, namespace, command, files)
 
 
 def redeeming(release: Release, namespace: str, tokens: dict[str, Json], pause: float = 0.0) -> Inside:

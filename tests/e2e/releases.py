@@ -83,6 +83,11 @@ class Release:
         """Return whether the release has this Secret."""
         return f"{self.name}-{suffix}" in {secret["metadata"]["name"] for secret in self.listed("secrets")}
 
+    def instance_maps(self) -> list[str]:
+        """Return the names of the ConfigMaps in which replicas of the exchange store heartbeats."""
+        names = [item["metadata"]["name"] for item in self.listed("configmaps")]
+        return [name for name in names if name.startswith("tallystick-instances-")]
+
     def wait_until_available(self) -> None:
         """Return when the last rollouts have finished."""
         for component in ("controller", "exchange"):

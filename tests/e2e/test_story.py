@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from tests.e2e.clusters import Cluster
-from tests.e2e.inside import Inside, pairing_tokens, redeeming
+from tests.e2e.inside import Inside, pairing_tokens, redeeming, sending_heartbeats
 from tests.e2e.releases import Release
 from tests.harness.processes import poll
 
@@ -111,6 +111,22 @@ def test_all_pods_work_under_another_user(cluster: Cluster, release: Release) ->
         assert users == {OTHER_USER}
     tokens = pairing_tokens(cluster, NAMESPACE, 3)
     assert_each_was_redeemed_once(cluster, set(tokens), redeeming(release, NAMESPACE, tokens).output())
+
+
+@pytest.mark.timeout(3600)
+def test_rollouts_heap_up_no_records_of_instances(cluster: Cluster, release: Release, rollouts: int) -> None:
+    heartbeats = sending_heartbeats(release, NAMESPACE)
+
+    for _ in range(rollouts):
+        seen = heartbeats.logs().count("200")
+        cluster.kubectl("rollout", "restart", f"deployment/{release.name}-exchange", f"--namespace={release.namespace}")
+        release.wait_until_available()
+        # Both new pods have had the time to see some.
+        poll(lambda seen=seen: heartbeats.logs().count("200") > seen + 10, seconds=120)
+    heartbeats.delete()
+
+    assert len(release.instance_maps()) >= 1
+    poll(lambda: len(release.instance_maps()) <= 2 * len(release.pods("exchange")), seconds=180)
 
 
 def test_an_uninstallation_keeps_tokens_and_keys_and_a_new_one_goes_on_with_them(
