@@ -36,7 +36,7 @@ from tallystick.schema.times import rfc3339, time_or_age
 
 _STANDARD_INPUT = "-"
 _FILE_ENDINGS = (".yaml", ".yml", ".json")
-_LONGEST_FILE = 1024 * 1024
+_LONGEST_TEXT = 1024 * 1024
 _REVOKED = '{"spec": {"revoked": true}}'
 
 
@@ -178,12 +178,18 @@ def _body(file: str) -> Json:
 def _read(file: str) -> str:
     try:
         if file == _STANDARD_INPUT:
-            return sys.stdin.read(_LONGEST_FILE)
-        with Path(file).open(encoding="utf-8") as stream:
-            return stream.read(_LONGEST_FILE)
+            text = sys.stdin.read(_LONGEST_TEXT + 1)
+        else:
+            with Path(file).open(encoding="utf-8") as stream:
+                text = stream.read(_LONGEST_TEXT + 1)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise RotationError(f"{file} cannot be read: {reason}; give another file") from error
+    if len(text) > _LONGEST_TEXT:
+        raise RotationError(
+            f"{file} has more than {_LONGEST_TEXT} characters; give a file with the TokenRotation alone"
+        )
+    return text
 
 
 def time_of(text: str, now: datetime) -> datetime:

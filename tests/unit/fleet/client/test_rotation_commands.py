@@ -111,6 +111,7 @@ async def test_after_a_compromise_the_plan_lists_who_enrolled_since(world: Rotat
         ("a: [", "is not YAML: see line 1"),
         ("kind: PairingToken", "must contain one TokenRotation, and contains 0; give another file"),
         ("kind: TokenRotation\nmetadata: []", "metadata is not valid; correct it"),
+        pytest.param("#" * (2**20 + 1), "has more than 1048576 characters; give a file with", id="too long"),
     ],
 )
 async def test_a_file_that_cannot_be_planned_is_named(
