@@ -86,7 +86,6 @@ tallystick-exchange in tallystick-system may create configmaps
 tallystick-exchange in tallystick-system may get configmaps
 tallystick-exchange in tallystick-system may get secrets tallystick-keyring
 tallystick-exchange in tallystick-system may update configmaps
-tallystick-exchange in tallystick-system may watch secrets tallystick-keyring
 whoever is bound to tallystick-edit may create connectionconfigurations.tallystick.dev
 whoever is bound to tallystick-edit may create joinkeys.tallystick.dev
 whoever is bound to tallystick-edit may create masterkeys.tallystick.dev
