@@ -35,14 +35,11 @@ rules:
 _ROTATION = "live/fleet/test_rotations.py::test_a_rotation_moves_each_device_in_batches_and_the_next_one_after_an_abort"
 _RETAINED = "live/pairing/test_revoke_trust.py::test_a_revoked_trust_is_recorded_in_both_objects"
 _MASTER_KEY = "live/clusterkeys/test_master_keys.py::test_a_lost_and_a_changed_key_are_named_and_put_back"
-_OUTSIDE = "chart/live/test_releases_side_by_side.py::test_each_release_issues_in_its_own_namespaces"
 USED_ELSEWHERE: dict[str, str] = {
-    # These permissions are for a release that does not serve its own namespace. In others, those for all namespaces
-    # include them.
-    "controller home events create": _OUTSIDE,
-    "controller home secrets delete": _OUTSIDE,
-    "controller home secrets list": _OUTSIDE,
-    "controller home secrets watch": _OUTSIDE,
+    # For a release that does not serve its own namespace. In others, the permission for all namespaces includes it.
+    "controller home events create": (
+        "unit/pairing/services/test_admin_bootstrap.py::test_an_operator_that_does_not_serve_its_own_namespace_says_so"
+    ),
     "controller served devices.tallystick.dev get": _ROTATION,
     "controller served devices/status.tallystick.dev update": _ROTATION,
     "controller served tokenrotations.tallystick.dev get": _ROTATION,

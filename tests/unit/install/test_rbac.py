@@ -57,16 +57,13 @@ tallystick-controller in tallystick-system may create pairingtokens.tallystick.d
 tallystick-controller in tallystick-system may create secrets
 tallystick-controller in tallystick-system may delete configmaps
 tallystick-controller in tallystick-system may delete configmaps generate.token.json
-tallystick-controller in tallystick-system may delete secrets
 tallystick-controller in tallystick-system may get configmaps
 tallystick-controller in tallystick-system may get configmaps generate.token.json
 tallystick-controller in tallystick-system may get leases.coordination.k8s.io
 tallystick-controller in tallystick-system may get secrets
 tallystick-controller in tallystick-system may list configmaps
-tallystick-controller in tallystick-system may list secrets
 tallystick-controller in tallystick-system may update leases.coordination.k8s.io
 tallystick-controller in tallystick-system may update secrets
-tallystick-controller in tallystick-system may watch secrets
 tallystick-exchange in all namespaces may create devices.tallystick.dev
 tallystick-exchange in all namespaces may create events
 tallystick-exchange in all namespaces may create mastertokens.tallystick.dev
