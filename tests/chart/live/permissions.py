@@ -45,8 +45,11 @@ def _named(resource: str, group: str) -> str:
     return f"{resource}.{group}".rstrip(".")
 
 
-def used(audit_log: Path, home: str) -> set[Permission]:
-    """Return what the ServiceAccounts have done with success, in the namespace of the release and elsewhere."""
+def used(audit_log: Path, home: str, grants: set[Permission]) -> set[Permission]:
+    """Return what the ServiceAccounts have done, and the API server has not forbidden.
+
+    In the namespace of the release, the rule for this namespace permits it, or else the one for all that is served.
+    """
     found: set[Permission] = set()
     for line in audit_log.read_text().splitlines():
         entry = json.loads(line)
@@ -55,6 +58,8 @@ def used(audit_log: Path, home: str) -> set[Permission]:
         if component not in COMPONENTS or "resource" not in refers or status == 403:
             continue
         resource = "/".join(filter(None, (refers["resource"], refers.get("subresource"))))
-        where = "home" if refers.get("namespace") == home else "served"
-        found.add(Permission(component, where, _named(resource, refers.get("apiGroup", "")), entry["verb"]))
+        name = _named(resource, refers.get("apiGroup", ""))
+        at_home = Permission(component, "home", name, entry["verb"])
+        is_home = refers.get("namespace") == home and at_home in grants
+        found.add(at_home if is_home else at_home._replace(where="served"))
     return found

@@ -31,8 +31,31 @@ rules:
   userGroups: ["system:serviceaccounts:tallystick-system"]
 - level: None
 """
-# What the story does not do, and a test that fails without the permission.
-USED_ELSEWHERE: dict[str, str] = {}
+# The permissions that the story need not use, and the test that has the occasion for each.
+_ROTATION = "live/fleet/test_rotations.py::test_a_rotation_moves_each_device_in_batches_and_the_next_one_after_an_abort"
+_RETAINED = "live/pairing/test_revoke_trust.py::test_a_revoked_trust_is_recorded_in_both_objects"
+_MASTER_KEY = "live/clusterkeys/test_master_keys.py::test_a_lost_and_a_changed_key_are_named_and_put_back"
+USED_ELSEWHERE: dict[str, str] = {
+    # For a release that does not serve its own namespace. In others, the permission for all namespaces includes it.
+    "controller home events create": (
+        "unit/pairing/services/test_admin_bootstrap.py::test_an_operator_that_does_not_serve_its_own_namespace_says_so"
+    ),
+    "controller served devices.tallystick.dev get": _ROTATION,
+    "controller served devices/status.tallystick.dev update": _ROTATION,
+    "controller served tokenrotations.tallystick.dev get": _ROTATION,
+    "controller served tokenrotations/status.tallystick.dev update": _ROTATION,
+    "exchange served tokenrotations.tallystick.dev get": _ROTATION,
+    "controller served mastertokens.tallystick.dev get": _RETAINED,
+    "controller served masterkeys.tallystick.dev get": _MASTER_KEY,
+    # The API server asks for this one when the exchange creates a PairingToken.
+    "exchange served usecases.tallystick.dev use": (
+        "live/bootstrap/test_admin_token.py::test_each_requested_token_is_that_of_its_secret_and_is_redeemed_once"
+    ),
+    "controller served pairingtokens.tallystick.dev delete": (
+        "live/bootstrap/test_policies_requests.py"
+        "::test_the_controller_deletes_only_what_the_exchange_made_and_what_expired"
+    ),
+}
 
 
 @pytest.fixture
@@ -62,9 +85,10 @@ def test_each_permission_is_used(release: Release) -> None:
         poll(lambda: release.api.find(trigger) is None)
 
     grants = granted(release.helm.objects(flags=["--skip-tests"]))
-    unused = {" ".join(permission) for permission in grants - used(release.plane.audit_log, HOME)}
+    unused = {" ".join(permission) for permission in grants - used(release.plane.audit_log, HOME, grants)}
 
-    assert unused == USED_ELSEWHERE.keys()
+    assert sorted(unused - USED_ELSEWHERE.keys()) == [], "these permissions are used by no story and by no named test"
+    assert USED_ELSEWHERE.keys() <= {" ".join(permission) for permission in grants}
     assert len(grants) > 50
 
 
@@ -110,6 +134,11 @@ def connect(release: Release, running: Running) -> None:
     poll(lambda: release.api.get(body).get("status", {}).get("activeTokens") == 1)
     token = value_of(release.api.get(secret), "token")
     assert running.client.heartbeat(token, f"{EDGE}/shared").status == 204
+    # A Secret that a user deletes or edits is restored.
+    release.api.delete(secret).must_succeed()
+    poll(lambda: release.api.find(secret) is not None)
+    release.api.merge(secret, {"data": {"token": "eA=="}}).must_succeed()
+    poll(lambda: value_of(release.api.get(secret), "token") == token)
     # The exchange stores the records of heartbeats, and changes them.
     poll(lambda: release.api.get(body)["status"].get("instances", {}).get("good") == 1)
     assert running.client.heartbeat(token, f"{EDGE}/shared", "press-2").status == 204
@@ -148,6 +177,9 @@ def share_a_key(release: Release) -> None:
     }
     api.create(body).must_succeed()
     copy = {"kind": "Secret", "metadata": {"name": "cluster-join-key", "namespace": EDGE}}
+    poll(lambda: api.find(copy) is not None)
+    poll(lambda: api.get(body)["status"].get("state") == "Active")
+    api.delete(copy).must_succeed()
     poll(lambda: api.find(copy) is not None)
     api.delete(body).must_succeed()
     poll(lambda: api.find(body) is None)

@@ -16,20 +16,13 @@ tallystick-controller in all namespaces may create secrets
 tallystick-controller in all namespaces may delete pairingtokens.tallystick.dev
 tallystick-controller in all namespaces may delete secrets
 tallystick-controller in all namespaces may get connectionconfigurations.tallystick.dev
-tallystick-controller in all namespaces may get connectionconfigurations/status.tallystick.dev
 tallystick-controller in all namespaces may get devices.tallystick.dev
-tallystick-controller in all namespaces may get devices/status.tallystick.dev
 tallystick-controller in all namespaces may get joinkeys.tallystick.dev
-tallystick-controller in all namespaces may get joinkeys/status.tallystick.dev
 tallystick-controller in all namespaces may get masterkeys.tallystick.dev
-tallystick-controller in all namespaces may get masterkeys/status.tallystick.dev
 tallystick-controller in all namespaces may get mastertokens.tallystick.dev
-tallystick-controller in all namespaces may get mastertokens/status.tallystick.dev
 tallystick-controller in all namespaces may get pairingtokens.tallystick.dev
-tallystick-controller in all namespaces may get pairingtokens/status.tallystick.dev
 tallystick-controller in all namespaces may get secrets
 tallystick-controller in all namespaces may get tokenrotations.tallystick.dev
-tallystick-controller in all namespaces may get tokenrotations/status.tallystick.dev
 tallystick-controller in all namespaces may list connectionconfigurations.tallystick.dev
 tallystick-controller in all namespaces may list devices.tallystick.dev
 tallystick-controller in all namespaces may list joinkeys.tallystick.dev
@@ -64,16 +57,13 @@ tallystick-controller in tallystick-system may create pairingtokens.tallystick.d
 tallystick-controller in tallystick-system may create secrets
 tallystick-controller in tallystick-system may delete configmaps
 tallystick-controller in tallystick-system may delete configmaps generate.token.json
-tallystick-controller in tallystick-system may delete secrets
 tallystick-controller in tallystick-system may get configmaps
 tallystick-controller in tallystick-system may get configmaps generate.token.json
 tallystick-controller in tallystick-system may get leases.coordination.k8s.io
 tallystick-controller in tallystick-system may get secrets
 tallystick-controller in tallystick-system may list configmaps
-tallystick-controller in tallystick-system may list secrets
 tallystick-controller in tallystick-system may update leases.coordination.k8s.io
 tallystick-controller in tallystick-system may update secrets
-tallystick-controller in tallystick-system may watch secrets
 tallystick-exchange in all namespaces may create devices.tallystick.dev
 tallystick-exchange in all namespaces may create events
 tallystick-exchange in all namespaces may create mastertokens.tallystick.dev
@@ -93,7 +83,6 @@ tallystick-exchange in tallystick-system may create configmaps
 tallystick-exchange in tallystick-system may get configmaps
 tallystick-exchange in tallystick-system may get secrets tallystick-keyring
 tallystick-exchange in tallystick-system may update configmaps
-tallystick-exchange in tallystick-system may watch secrets tallystick-keyring
 whoever is bound to tallystick-edit may create connectionconfigurations.tallystick.dev
 whoever is bound to tallystick-edit may create joinkeys.tallystick.dev
 whoever is bound to tallystick-edit may create masterkeys.tallystick.dev
