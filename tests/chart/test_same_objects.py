@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tallystick.cli.charting import write_chart
-from tallystick.cli.installing import install_parts
+from tallystick.cli.installing import install_parts, write_chart
 from tallystick.cli.settings import feature_settings
 from tallystick.install.chart import FOLDER
 from tallystick.install.installation import Installation

@@ -13,6 +13,8 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from cryptography import x509
+
 from tallystick.crypto.certificates import (
     CertifiedKey,
     is_authority,
@@ -73,7 +75,7 @@ class Damaged:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The Secret is ours, and holds this pair and this copy of the CA ('' for none)."""
+    """The Secret is ours, and holds this pair, and this copy of the CA that signed it (b"" for none)."""
 
     pair: CertifiedKey
     ca_pem: bytes = b""
@@ -161,7 +163,16 @@ def found(body: Json | None, names: Names, *, of_authority: bool) -> Secret:
         return Damaged(str(problem))
     if of_authority and not is_authority(pair.certificate):
         return Damaged("the certificate is not that of a CA")
-    return Held(pair, data.get(CA, b""))
+    return Held(pair, _authority_of(pair, data.get(CA, b"")))
+
+
+def _authority_of(pair: CertifiedKey, ca_pem: bytes) -> bytes:
+    """Return the copy of the CA in a Secret; b"" if it is damaged, or is not the CA that has signed the certificate."""
+    try:
+        ca = x509.load_pem_x509_certificate(ca_pem)
+    except ValueError:
+        return b""
+    return ca_pem if is_signed_by(pair.certificate, ca) else b""
 
 
 def secret_of(pair: CertifiedKey, name: str, names: Names, *, ca_pem: bytes = b"") -> dict[str, Any]:

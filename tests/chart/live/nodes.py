@@ -51,11 +51,20 @@ class Pod:
         """Ask as the kubelet does; a connection that is refused is a no."""
         (container,) = self.template["spec"]["containers"]
         asked = container[which]["httpGet"]
-        url = f"http://127.0.0.1:{self.ports[asked['port']]}{asked['path']}"
+        answer = self._get(self.ports[asked["port"]], asked["path"])
+        return answer is not None and answer.status == HTTPStatus.OK
+
+    def page(self, path: str) -> str:
+        """Read a page of the health server; '' while it does not answer."""
+        answer = self._get(self.ports["health"], path)
+        return answer.data.decode() if answer is not None else ""
+
+    @staticmethod
+    def _get(port: int, path: str) -> urllib3.BaseHTTPResponse | None:
         try:
-            return urllib3.request("GET", url, retries=False, timeout=10.0).status == HTTPStatus.OK
+            return urllib3.request("GET", f"http://127.0.0.1:{port}{path}", retries=False, timeout=10.0)
         except urllib3.exceptions.HTTPError:
-            return False
+            return None
 
     def wait_until_ready(self) -> None:
         def is_ready() -> bool:

@@ -10,7 +10,7 @@ import pytest
 import urllib3
 
 from tallystick.localplane.plane import ControlPlane, PlaneOptions
-from tests.chart.helms import WHEELS, helm_of
+from tests.chart.helms import CHART, WHEELS, helm_of
 from tests.chart.live.nodes import Node, Pod
 from tests.chart.live.releases import Release, Running, connected, tokens
 from tests.harness.objects import a_pairing_token, secret_of, value_of, wait_for_state
@@ -82,6 +82,24 @@ def test_metrics_and_probes_are_not_at_the_public_port(at_work: AtWork) -> None:
     assert outside == [404, 404, 404]
 
 
+def test_with_another_issuer_new_pods_are_not_ready_and_old_ones_serve(at_work: AtWork) -> None:
+    release, old = at_work.release, at_work.running
+    release.upgrade(CHART, issuer="https://other.example")
+    node = Node(release.plane, release.api, release.folder)
+    try:
+        with node.running(HOME, "tallystick-controller") as controller:
+            poll(lambda: "other.example" in controller.page("/readyz"))
+            assert not controller.probe()
+        with node.running(HOME, "tallystick-exchange") as exchange:
+            poll(lambda: "https://other.example" in exchange.log)
+            assert not exchange.probe()
+        assert paired(at_work, "while-the-new-pods-wait")
+        assert old.controller.probe()
+        assert old.exchange.probe()
+    finally:
+        release.roll_back(1)
+
+
 def check_pod(at_work: AtWork) -> Json:
     """Create what `helm test` creates before its pod, and return the pod."""
     rendered = at_work.release.helm.objects(flags=["--show-only", "templates/check.yaml"])
@@ -117,7 +135,7 @@ def set_ready(at_work: AtWork, ready: int) -> None:
         at_work.release.api.kubectl("patch", *where, "--subresource=status", "--type=merge", "--patch", patch)
 
 
-def test_helm_test_passes_and_mints_nothing(at_work: AtWork) -> None:
+def test_helm_test_passes_and_issues_no_token(at_work: AtWork) -> None:
     paired(at_work, "before-the-check")
     pod, before = check_pod(at_work), tokens(at_work.release.api, (HOME, EDGE))
     set_ready(at_work, 2)

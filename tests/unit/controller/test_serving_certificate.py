@@ -287,6 +287,27 @@ async def test_s30_a_lost_ca_is_not_replaced_and_the_certificate_stays_in_use(wo
     assert (world.leader.care.problem, world.body(TLS_SECRET)) == ("", serving)
 
 
+@pytest.mark.parametrize(
+    "copy",
+    [
+        pytest.param(b"\xff\xfe", id="no text"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(new_authority(FakeClock().now()).certificate_pem, id="another CA"),
+    ],
+)
+async def test_s30_of_a_lost_ca_no_copy_is_used_that_has_not_signed_the_certificate(world, copy):
+    await world.leader.care.run()
+    world.cluster.remove(SECRETS, HOME, CA_SECRET)
+    edited = base64.b64encode(copy).decode()
+    world.cluster.edit(SECRETS, HOME, TLS_SECRET, lambda body: body["data"].update({CA: edited}))
+    successor = world.another()
+
+    await successor.care.run()
+
+    with pytest.raises(NotYetError, match="is missing"):
+        successor.care.ca_pem()
+
+
 @pytest.mark.parametrize("data", [{}, {CERTIFICATE: "bm9uZQ=="}])
 async def test_a_damaged_ca_is_not_replaced(world, data):
     await world.leader.care.run()

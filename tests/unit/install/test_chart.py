@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.cli.charting import write_chart
+from tallystick.cli.installing import write_chart
 from tallystick.errors import InvalidSettingError
 from tallystick.install.chart import USE_CASE, Build, ChartError, Variant, templates
 

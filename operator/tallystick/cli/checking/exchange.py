@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from tallystick.errors import InvalidSettingError, TallystickError
-from tallystick.exchange.metadata import DISCOVERY, JWKS
+from tallystick.exchange.metadata import JWKS, OPENID_DISCOVERY
 from tallystick.runtime.renewed_files import reason_of
 
 SECONDS = 10.0
@@ -61,7 +61,8 @@ def look_at(url: str, context: ssl.SSLContext) -> SeenExchange:
         try:
             connection.connect()
             expires = _expiry(connection)
-            metadata = _json(connection, parts.path + DISCOVERY.path)
+            # Both are served below the path of an issuer, which the metadata of RFC 8414 are not.
+            metadata = _json(connection, parts.path + OPENID_DISCOVERY.path)
             keys = _json(connection, parts.path + JWKS.path)
             return SeenExchange(str(metadata["issuer"]), len(keys["keys"]), expires)
         except ssl.SSLCertVerificationError as error:
