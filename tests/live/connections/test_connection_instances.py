@@ -5,10 +5,12 @@ Through the API alone, as a person does it, with instances at two replicas of th
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from tallystick.connections.domain.heartbeat_records import SUPERSEDED_AFTER
 from tests.harness.audit_trail import CONTROLLER_USER, Trail
 from tests.harness.connections import (
     a_connection,
@@ -137,6 +139,31 @@ def test_an_instance_counts_once_for_the_token_that_it_has_used_last_wherever_it
     assert [condition(version, "InstancesCutOff") for version in reported] == [{}] * len(reported)
     assert {grades(version) for version in reported} == {(1, 0, 0)}
     assert site.events("TokenStillInUse") == []
+
+
+def test_the_record_of_a_former_replica_goes_once_its_instances_report_to_others(
+    site: Site, system: System, tmp_path: Path
+) -> None:
+    """As after a rollout: each pod has a new name, and its record must not stay for a day."""
+    api, body = site.api, a_connection(site.namespace)
+    connected(api, body)
+    name = f"tallystick-instances-former-{site.namespace}"[:60].strip("-")
+    record = {"kind": "ConfigMap", "metadata": {"name": name, "namespace": OPERATOR}}
+    flags = {"--replica-name": name.removeprefix("tallystick-instances-")}
+    with replica(system, tmp_path / "exchange", flags=flags) as former:
+        fleet = Fleet(site.exchange, body, (former.url,))
+        fleet.register(token_in(api, body), *PRESSES)
+        assert fleet.beat() == {}
+        wait_for_counts(api, body, {"default": 6})
+    assert api.find(record) is not None
+
+    system.clock.advance(SUPERSEDED_AFTER + timedelta(seconds=1))
+    fleet = Fleet(site.exchange, body, (system.up.url,))
+    fleet.register(token_in(api, body), *PRESSES)
+    assert fleet.beat() == {}
+    poll(lambda: api.find(record) is None)
+
+    assert (counts(api.get(body)), grades(api.get(body))) == ({"default": 6}, (6, 0, 0))
 
 
 @pytest.mark.proof(gate=6, soak=180)

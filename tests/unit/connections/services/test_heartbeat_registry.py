@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from tallystick.connections.domain.heartbeat_records import HeartbeatRecords, LastSeen
+from tallystick.connections.domain.heartbeat_records import SUPERSEDED_AFTER, HeartbeatRecords, LastSeen
 from tallystick.connections.domain.instance_maps import INSTANCES_LABEL, Record, instance_map
 from tallystick.connections.services.heartbeat_registry import HeartbeatRegistry
 from tallystick.errors import NotYetError
-from tallystick.objects.ports import ConflictError, NotFoundError, UnavailableError
+from tallystick.objects.ports import ConflictError, NotFoundError, RefusedError, UnavailableError
 from tallystick.schema.builtin import CONFIG_MAPS
 from tests.fakes import NOON
 
@@ -232,3 +232,97 @@ async def test_a_map_that_only_has_our_label_is_not_deleted(registry, cluster):
         await registry.refresh()
 
     assert cluster.peek(CONFIG_MAPS, OWN, "settings") == theirs
+
+
+def names(cluster):
+    return {body["metadata"]["name"] for body in cluster.all(CONFIG_MAPS)}
+
+
+async def refreshed_after(registry, clock, seconds):
+    await registry.refresh()
+    clock.advance(seconds)
+    return await registry.refresh()
+
+
+LONG = SUPERSEDED_AFTER.total_seconds()
+
+
+async def test_the_map_of_a_former_replica_goes_when_its_instances_have_reported_to_others(registry, cluster, clock):
+    """As after a rollout: each pod has a new name."""
+    store(cluster, "old", west=a_record(a=(1, SEEN), b=(2, SEEN)), east=a_record(EAST, c=(1, SEEN)))
+    new = store(cluster, "new", west=a_record(a=(2, SEEN + 60)), east=a_record(EAST, c=(1, SEEN + 60)))
+    other = store(cluster, "other", west=a_record(b=(2, SEEN + 61)))
+    await registry.refresh()
+    before = registry.of("uid-west"), registry.of("uid-east")
+
+    changed = await refreshed_after(registry, clock, LONG)
+
+    assert names(cluster) == {new, other}
+    assert (registry.of("uid-west"), registry.of("uid-east")) == before
+    assert changed == set()
+
+
+async def test_in_forty_rollouts_the_maps_do_not_heap_up(registry, cluster, clock):
+    for number in range(40):
+        now = int(clock.now().timestamp())
+        for replica in ("a", "b"):
+            store(cluster, f"{number}-{replica}", west=a_record(**{f"press-{replica}": (1, now)}))
+        await refreshed_after(registry, clock, LONG)
+
+    assert len(names(cluster)) <= 4
+    assert registry.of("uid-west").last_seen.keys() == {"press-a", "press-b"}
+
+
+@pytest.mark.parametrize(
+    ("old", "seconds"),
+    [
+        pytest.param(a_record(a=(1, SEEN)), LONG - 1, id="in use until now"),
+        pytest.param(a_record(a=(1, SEEN + 61)), 2 * LONG, id="the later heartbeat"),
+        pytest.param(a_record(a=(2, SEEN + 60)), 2 * LONG, id="the later token"),
+        pytest.param(a_record(a=(1, SEEN), z=(1, SEEN)), 2 * LONG, id="an instance of its own"),
+        pytest.param(a_record(a=(1, SEEN), unlisted=1), 2 * LONG, id="instances that are only counted"),
+    ],
+)
+async def test_a_map_that_others_cannot_replace_stays(registry, cluster, clock, old, seconds):
+    kept = store(cluster, "old", west=old)
+    store(cluster, "new", west=a_record(a=(1, SEEN + 60), y=(1, SEEN + int(seconds))))
+
+    await refreshed_after(registry, clock, seconds)
+
+    assert kept in names(cluster)
+
+
+async def test_of_two_maps_with_the_same_facts_one_stays(registry, cluster, clock):
+    for replica in ("one", "two"):
+        store(cluster, replica, west=a_record(a=(1, SEEN)))
+
+    for _ in range(3):
+        await refreshed_after(registry, clock, LONG)
+
+    assert len(names(cluster)) == 1
+    assert registry.of("uid-west") == HeartbeatRecords({"a": LastSeen(1, SEEN)})
+
+
+async def test_a_former_map_that_is_written_meanwhile_stays(registry, cluster, clock):
+    old = store(cluster, "old", west=a_record(a=(1, SEEN)))
+    store(cluster, "new", west=a_record(a=(1, SEEN + 60)))
+    await registry.refresh()
+    clock.advance(LONG)
+    cluster.before_next("delete", "configmaps", lambda: store(cluster, "old", west=a_record(a=(2, SEEN + 200))))
+
+    await registry.refresh()
+    await registry.refresh()
+
+    assert old in names(cluster)
+    assert registry.of("uid-west").last_seen["a"] == LastSeen(2, SEEN + 200)
+
+
+async def test_a_former_map_that_may_not_be_deleted_is_no_obstacle_and_is_not_read_again(registry, cluster, clock):
+    store(cluster, "old", west=a_record(a=(1, SEEN)))
+    store(cluster, "new", west=a_record(a=(1, SEEN + 60)))
+    cluster.refusing["delete", "configmaps"] = RefusedError("forbidden")
+    await refreshed_after(registry, clock, LONG)
+    calls(cluster)
+
+    assert await registry.refresh() == set()
+    assert [verb for verb, _ in calls(cluster)] == ["list", "delete"]
