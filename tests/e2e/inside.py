@@ -130,7 +130,9 @@ def sending_heartbeats(release: Release, namespace: str) -> Inside:
         "ca.crt": data["ca.crt"],
     }
     command = (PYTHON, "/input/heartbeats.py", "/input/url", "/input/token", "/input/ca.crt")
-    return Inside.start(release, namespace, command, files)
+    inside = Inside.start(release, namespace, command, files)
+    poll(lambda: inside.phase == "Running", seconds=120)
+    return inside
 
 
 def redeeming(release: Release, namespace: str, tokens: dict[str, Json], pause: float = 0.0) -> Inside:

@@ -123,10 +123,11 @@ def test_rollouts_heap_up_no_records_of_instances(cluster: Cluster, release: Rel
         release.wait_until_available()
         # Both new pods have had the time to see some.
         poll(lambda seen=seen: heartbeats.logs().count("200") > seen + 10, seconds=120)
-    heartbeats.delete()
 
+    # The leader deletes the record of a former pod 3 minutes after its last heartbeat, if others have later ones.
     assert len(release.instance_maps()) >= 1
-    poll(lambda: len(release.instance_maps()) <= 2 * len(release.pods("exchange")), seconds=180)
+    poll(lambda: len(release.instance_maps()) <= len(release.pods("exchange")), seconds=400)
+    heartbeats.delete()
 
 
 def test_an_uninstallation_keeps_tokens_and_keys_and_a_new_one_goes_on_with_them(
