@@ -93,7 +93,7 @@ CASES = (
     Case("a second release", watched=["theirs"], user_roles=False, crds=False, release="second", namespace="second"),
     Case("a second release, service accounts", TRUSTING, ["theirs"], user_roles=False, crds=False, release="second"),
     Case("no roles for people", user_roles=False),
-    Case("names that YAML reads as numbers", watched=["007", "1e3"], release="12", namespace="2024"),
+    Case("names that YAML reads as numbers", watched=["007", "1e3"], release="e3", namespace="2024"),
     Case("names that YAML reads as booleans", TRUSTING, ["true", "null"], release="no", namespace="on"),
     Case("use cases", use_cases=["one", "true", "another-case"]),
     Case("use cases, service accounts", TRUSTING, use_cases=["one"], watched=["b", "a"]),

@@ -88,6 +88,13 @@ def test_values_that_do_not_fit_together_are_rejected(values: Json, text: str, h
 
 
 @BOTH
+@pytest.mark.parametrize("name", ["1st", "a.b"])
+def test_a_release_name_that_no_service_can_have_is_rejected(name: str, helm: Helm) -> None:
+    with pytest.raises(HelmError, match=f"the release name {re.escape(name)} must begin with a letter and have no dot"):
+        helm.template(release=name)
+
+
+@BOTH
 def test_policy_needs_kubernetes_1_36(helm: Helm) -> None:
     text = (
         "requester: Policy needs Kubernetes 1.36 or later, and this is v1.35.4; set requester: ServiceAccount "

@@ -66,6 +66,9 @@ https://{{ .Release.Name }}-exchange.{{ .Release.Namespace }}.svc{{ if ne $port 
 {{- if and (eq .Values.requester "Policy") (semverCompare "<1.36.0-0" $version) -}}
 {{- fail (printf "requester: Policy needs Kubernetes 1.36 or later, and this is %s; set requester: ServiceAccount (for `helm template`, you can add --kube-version 1.36.0 instead)" $version) -}}
 {{- end -}}
+{{- if not (regexMatch "^[a-z][a-z0-9-]*$" .Release.Name) -}}
+{{- fail (printf "the release name %s must begin with a letter and have no dot, because a Service has it; choose another name" .Release.Name) -}}
+{{- end -}}
 {{- if and (eq .Values.tls.mode "existingSecret") (not .Values.tls.existingSecret) -}}
 {{- fail "tls.mode existingSecret needs tls.existingSecret; set it to the name of a Secret of type kubernetes.io/tls" -}}
 {{- end -}}
