@@ -46,7 +46,8 @@ def test_each_policy_is_bound_to_the_namespaces_of_its_release(installation: Ins
 def test_the_exchange_of_this_release_creates_devices() -> None:
     (validation,) = policies(Installation(namespace="elsewhere"))["devices"]["validations"]
 
-    assert validation["expression"] == "request.userInfo.username == 'system:serviceaccount:elsewhere:tallystick-exchange'"
+    exchange = "system:serviceaccount:elsewhere:tallystick-exchange"
+    assert validation["expression"] == f"request.userInfo.username == '{exchange}'"
 
 
 def test_the_garbage_collector_is_not_stopped() -> None:
