@@ -198,7 +198,7 @@ def test_a_role_for_people_gives_what_it_says_and_no_more(
     ("account", "what", "where", "allowed", "refused"),
     [
         ("controller", CONNECTIONS, "edge", "get list watch", "create update patch delete deletecollection introspect"),
-        ("controller", STATUS, "edge", "get update", "patch"),
+        ("controller", STATUS, "edge", "update", "get patch"),
         ("controller", CONFIG_MAPS, OURS, "get list delete", "create update patch watch deletecollection"),
         ("controller", CONFIG_MAPS, "edge", "", "get list create update patch delete"),
         ("exchange", CONNECTIONS, "edge", "get", "list watch create update patch delete introspect"),
