@@ -74,13 +74,13 @@ def serving_certificate(authority: CertifiedKey, names: Iterable[str], now: date
     key = ec.generate_private_key(ec.SECP256R1())
     ends = min(now + SERVING_LIFETIME, authority.certificate.not_valid_after_utc)
     certificate = (
-        _begun(_named(_COMMON_NAME), authority.certificate.subject, key, now)
+        begun_certificate(_named(_COMMON_NAME), authority.certificate.subject, key, now)
         .not_valid_after(ends)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
-        .add_extension(x509.SubjectAlternativeName(list(map(_general_name, sorted(set(names))))), critical=False)
+        .add_extension(alternative_names(sorted(set(names))), critical=False)
         .sign(authority.key, hashes.SHA256())
     )
     return CertifiedKey(certificate, key)
@@ -120,18 +120,19 @@ def is_signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> 
 
 def _authority(key: ec.EllipticCurvePrivateKey, name: x509.Name, now: datetime) -> CertifiedKey:
     certificate = (
-        _begun(name, name, key, now)
+        begun_certificate(name, name, key, now)
         .not_valid_after(now + AUTHORITY_LIFETIME)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(signs_certificates=True), critical=True)
+        .add_extension(key_usage(signs_certificates=True), critical=True)
         .sign(key, hashes.SHA256())
     )
     return CertifiedKey(certificate, key)
 
 
-def _begun(
+def begun_certificate(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime
 ) -> x509.CertificateBuilder:
+    """Begin a certificate that is valid from now on. Its end and further extensions are to be added."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -147,7 +148,8 @@ def _named(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+def key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    """Return the extension of an authority, or of a certificate that only signs messages."""
     return x509.KeyUsage(
         digital_signature=not signs_certificates,
         key_cert_sign=signs_certificates,
@@ -159,6 +161,11 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def alternative_names(names: Iterable[str]) -> x509.SubjectAlternativeName:
+    """Return the extension with DNS names and IP addresses."""
+    return x509.SubjectAlternativeName(list(map(_general_name, names)))
 
 
 def _general_name(name: str) -> x509.GeneralName:
