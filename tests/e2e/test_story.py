@@ -118,11 +118,11 @@ def test_rollouts_heap_up_no_records_of_instances(cluster: Cluster, release: Rel
     heartbeats = sending_heartbeats(release, NAMESPACE)
 
     for _ in range(rollouts):
-        seen = heartbeats.logs().count("200")
+        seen = heartbeats.logs().count("204")
         cluster.kubectl("rollout", "restart", f"deployment/{release.name}-exchange", f"--namespace={release.namespace}")
         release.wait_until_available()
         # Both new pods have had the time to see some.
-        poll(lambda seen=seen: heartbeats.logs().count("200") > seen + 10, seconds=120)
+        poll(lambda seen=seen: heartbeats.logs().count("204") > seen + 10, seconds=120)
 
     # The leader deletes the record of a former pod 3 minutes after its last heartbeat, if others have later ones.
     assert len(release.instance_maps()) >= 1
