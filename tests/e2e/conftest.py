@@ -1,0 +1,105 @@
+"""Fixtures of the end-to-end tests: `make e2e`, `make e2e-kind`, or `pytest -m e2e tests/e2e --cluster ...`."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.chart.helms import WHEELS, Helm, helm_of
+from tests.e2e.clusters import Cluster, ClusterError, cluster_of
+from tests.e2e.image import Image, ImageError, built_image, pulled_image
+from tests.e2e.node.programs import NodeError
+from tests.e2e.releases import Release
+
+NAMESPACE = "tallystick-system"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cluster", default="node", help="node, kind or context:NAME. Default: node.")
+    parser.addoption("--image", default="", help="Image that the cluster pulls. Default: build it and load it.")
+    parser.addoption("--redemptions", type=int, default=500, help="Redemptions of each proof under load. Default: 500.")
+    parser.addoption("--rollouts", type=int, default=20, help="Rollouts of the exchange in a row. Default: 20.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "several_nodes: needs more than one node; not collected with --cluster node")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a single node cannot show."""
+    if config.getoption("--cluster", "node") != "node":
+        return
+    left_out = [item for item in items if item.get_closest_marker("several_nodes")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def redemptions(pytestconfig: pytest.Config) -> int:
+    """How many tokens a proof under load redeems."""
+    chosen: int = pytestconfig.getoption("--redemptions")
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def rollouts(pytestconfig: pytest.Config) -> int:
+    """How often the exchange is rolled out."""
+    chosen: int = pytestconfig.getoption("--rollouts")
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    return print if reporter is None else reporter.write_line
+
+
+@pytest.fixture(scope="session")
+def image(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, report: Callable[[str], None]
+) -> Image:
+    """The image of the operator."""
+    if pytestconfig.getoption("--image"):
+        return pulled_image(pytestconfig.getoption("--image"))
+    try:
+        return built_image(pytestconfig.getoption("--cluster"), tmp_path_factory.mktemp("image"), report)
+    except ImageError as error:
+        pytest.exit(str(error), returncode=1)
+
+
+@pytest.fixture(scope="session")
+def cluster(
+    pytestconfig: pytest.Config,
+    tmp_path_factory: pytest.TempPathFactory,
+    report: Callable[[str], None],
+    request: pytest.FixtureRequest,
+) -> Iterator[Cluster]:
+    """The cluster that --cluster names, with the image of the operator."""
+    try:
+        with cluster_of(pytestconfig.getoption("--cluster"), tmp_path_factory.mktemp("cluster"), report) as running:
+            image: Image = request.getfixturevalue("image")
+            if image.archive is not None:
+                running.load_archive(image.archive)
+            yield running
+    except (ClusterError, NodeError) as error:
+        pytest.exit(str(error), returncode=1)
+
+
+@pytest.fixture(scope="session")
+def helm(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """Helm of the major version that the environment variable HELM names (4 by default), for the cluster."""
+    major = os.environ.get("HELM", "4")
+    wheel = next(wheel for wheel in WHEELS if wheel.version.startswith(f"{major}."))
+    environment = {"KUBECONFIG": str(cluster.kubeconfig)}
+    if cluster.context:
+        environment["HELM_KUBECONTEXT"] = cluster.context
+    return helm_of(wheel, tmp_path_factory.mktemp("helm"), environment)
+
+
+@pytest.fixture(scope="module")
+def release(cluster: Cluster, helm: Helm, image: Image) -> Iterator[Release]:
+    """The chart, installed with `--wait`; it is uninstalled at the end."""
+    installed = Release(cluster, helm, "tallystick", NAMESPACE, image)
+    installed.install()
+    yield installed
+    installed.uninstall()
