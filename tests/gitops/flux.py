@@ -30,6 +30,7 @@ Json = dict[str, Any]
 NAMESPACE, ACCOUNT = "flux-system", "kustomize-controller"
 USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 SOURCE = {"kind": "ExternalArtifact", "name": "tallystick"}
+ENDS = ("Reconciliation finished", "Reconciliation failed")
 CRDS, OPERATOR, TOKENS = "tallystick-crds", "tallystick-operator", "tallystick-tokens"
 
 
@@ -105,19 +106,21 @@ class Flux:
         return str(said["message"])
 
     def reconcile(self, *names: str) -> None:
-        """Request a reconciliation of each Kustomization, and wait until all are done."""
-        self._count += 1
-        wanted = f"request-{self._count}"
+        """Request a reconciliation of each Kustomization, one after the other, and wait until it has ended.
+
+        `lastHandledReconcileAt` is written at the start, so the end is read from the log.
+        """
         for name in names:
+            self._count += 1
             where = ("kustomization.kustomize.toolkit.fluxcd.io", name, "--namespace", NAMESPACE, "--overwrite")
-            self.world.kubectl("annotate", *where, f"reconcile.fluxcd.io/requestedAt={wanted}")
+            before = self.ended(name)
+            self.world.kubectl("annotate", *where, f"reconcile.fluxcd.io/requestedAt=request-{self._count}")
+            poll(lambda name=name, before=before: self.ended(name) > before, seconds=300.0)
 
-        def handled() -> bool:
-            where = ("kustomizations.kustomize.toolkit.fluxcd.io", "--namespace", NAMESPACE, "--output", "json")
-            found = {body["metadata"]["name"]: body for body in json.loads(self.world.kubectl("get", *where))["items"]}
-            return all(found[name]["status"].get("lastHandledReconcileAt") == wanted for name in names)
-
-        poll(handled, seconds=300.0)
+    def ended(self, name: str) -> int:
+        """Return how many reconciliations of a Kustomization have ended."""
+        lines = [json.loads(line) for line in self.child.log.read_text().splitlines() if line.startswith("{")]
+        return sum(one.get("name") == name and one["msg"].startswith(ENDS) for one in lines)
 
     def writes(self, since: Mark, *namespaces: str) -> list[str]:
         """List what Flux has written in these namespaces. Dry runs do not count."""
