@@ -75,6 +75,15 @@ def test_50_syncs_write_and_issue_nothing(at_work: tuple[Argo, Running], diff: s
     assert running.issued == issued
 
 
+def test_all_is_synced_by_server_side_diff(at_work: tuple[Argo, Running]) -> None:
+    argo, _ = at_work
+    argo.compare_by_server()
+
+    for name in ALL:
+        argo.wait_until(name, "Synced", "Healthy")
+    assert argo.out_of_sync() == []
+
+
 def settled(argo: Argo) -> dict[str, str]:
     """The versions of all objects but site-a, whose token expires after five minutes."""
     return {name: version for name, version in argo.world.versions().items() if "site-a" not in name}

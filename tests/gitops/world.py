@@ -19,6 +19,7 @@ from tests.chart.helms import WHEELS, helm_of
 from tests.chart.live.releases import Release, connected, tokens
 from tests.gitops.customizations import EXAMPLE
 from tests.harness.api import Api
+from tests.harness.processes import poll
 from tests.unit.test_house import REPOSITORY
 
 Json = dict[str, Any]
@@ -77,7 +78,14 @@ class World:
         ]
         names = [flag for path in files for flag in ("--filename", str(path))]
         self.kubectl("apply", "--server-side", *names)
-        self.kubectl("wait", "--for=condition=Established", "--timeout=120s", *names)
+
+        def served() -> bool:
+            found = json.loads(self.kubectl("get", *names, "--output", "json"))["items"]
+            # kubectl wait fails on a CRD that has no condition yet.
+            conditions = [one["status"].get("conditions") or [] for one in found]
+            return all(any(c["type"] == "Established" and c["status"] == "True" for c in of) for of in conditions)
+
+        poll(served)
 
     def copy_of_the_repository(self, url: str) -> Path:
         """Copy what the tools read from Git, and put the URL in the place of the placeholder."""
