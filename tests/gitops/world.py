@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ class World:
         return found
 
     def report_ready(self) -> None:
-        """Report all replicas of the Deployments as available, and an address of the load balancer."""
+        """Report all replicas as available, disruptions as permitted, and an address of the load balancer."""
         for name in DEPLOYMENTS:
             body = self.read("deployment", name, HOME)
             replicas = body["spec"]["replicas"]
@@ -126,11 +127,26 @@ class World:
             ]
             status = {**dict.fromkeys(counts, replicas), "conditions": conditions}
             self._report("deployment", name, status | {"observedGeneration": body["metadata"]["generation"]})
+            self._report("poddisruptionbudget", name, _budget(replicas))
         self._report("service", DEPLOYMENTS[1], {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}})
 
     def _report(self, kind: str, name: str, status: Json) -> None:
         patch = ("--type=merge", "--subresource=status", "--patch", json.dumps({"status": status}))
         self.kubectl("patch", kind, name, "--namespace", HOME, *patch)
+
+
+def _budget(replicas: int) -> Json:
+    """Return the status that the controller of PodDisruptionBudgets writes if all pods are healthy."""
+    time = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    allowed = {"type": "DisruptionAllowed", "status": "True", "reason": "SufficientPods", "message": ""}
+    return {
+        "observedGeneration": 1,
+        "currentHealthy": replicas,
+        "desiredHealthy": replicas - 1,
+        "expectedPods": replicas,
+        "disruptionsAllowed": 1,
+        "conditions": [allowed | {"lastTransitionTime": time}],
+    }
 
 
 @contextmanager
