@@ -109,7 +109,9 @@ def test_a_token_that_cannot_be_issued_is_degraded(at_work: tuple[Argo, Running]
     argo, _ = at_work
     path = argo.repository / PARTS[-1] / "tokens" / "pairing.yaml"
     good = path.read_text()
-    path.write_text(good.replace("useCase: mission-control", "useCase: no-such-use-case").replace("site-a", "site-b"))
+    site, *_ = good.split("---")
+    bad = site.replace("useCase: mission-control", "useCase: no-such-use-case").replace("site-a", "site-b")
+    path.write_text(f"{good}---\n{bad}")
 
     argo.commit()
 
