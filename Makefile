@@ -25,7 +25,7 @@ IMAGE ?= ghcr.io/tallystick/tallystick:$(shell sed -n 's/^__version__ = "\(.*\)"
 
 .DEFAULT_GOAL := help
 .PHONY: help demo quick test test-unit test-busy soak bench mutations kstatus interop check format crds chart manifests goldens
-.PHONY: plane plane-wheel image e2e e2e-kind kind clean
+.PHONY: plane plane-wheel image e2e e2e-kind gitops kind clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -100,6 +100,9 @@ e2e: .venv/ready ## Install the chart on a real node of our own, without Docker 
 
 e2e-kind: .venv/ready ## The same on kind, with Docker or Podman; KUBERNETES=1.32 HELM=3.
 	@KUBERNETES=$(KUBERNETES) HELM=$(HELM) $(RUN)/python -m pytest -m e2e tests/e2e --cluster kind $(ARGS)
+
+gitops: plane ## Apply the chart and tokens with real Flux and Argo CD (needs Go, git, kubectl; the first time builds for 20 minutes).
+	@$(RUN)/python -m pytest -m gitops tests/gitops $(ARGS)
 
 kind: .venv/ready ## Create a kind cluster with the operator, for you to try; it stays.
 	@KUBERNETES=$(KUBERNETES) HELM=$(HELM) $(RUN)/python -m tests.e2e.for_people
