@@ -1,7 +1,6 @@
 """The health and the actions of examples/06-gitops, run as Argo CD runs them: Lua 5.1 with few libraries."""
 
 import json
-import shutil
 import subprocess
 from collections.abc import Mapping
 from copy import deepcopy
@@ -12,6 +11,8 @@ from typing import Any
 
 import lupa.lua51 as lua
 import yaml
+
+from tallystick.localplane.build import find_binaries
 
 Json = dict[str, Any]
 
@@ -83,8 +84,7 @@ def act(body: Json, action: str) -> list[Change]:
 @cache
 def rendered(folder: Path) -> list[Json]:
     """Return the objects that `kubectl kustomize` prints for a folder."""
-    kubectl = shutil.which("kubectl")
-    assert kubectl, "kubectl is not in PATH; `make plane` prints a folder that contains one"
+    kubectl = find_binaries(lambda _: None).kubectl
     done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return [body for body in yaml.safe_load_all(done.stdout) if body]
