@@ -16,7 +16,7 @@ from typing import Any
 import urllib3
 
 from tallystick.localplane.pki import prepare_serving
-from tallystick.localplane.plane import ControlPlane
+from tallystick.localplane.plane import ControlPlane, PlaneOptions
 from tallystick.registry import KINDS
 from tests.chart.helms import CHART, Helm, Wheel, helm_of
 from tests.chart.live.nodes import Node, Pod
@@ -28,6 +28,7 @@ from tests.harness.objects import value_of
 Json = dict[str, Any]
 
 SECRET = "my-certificate"
+DEFAULT_PLANE = PlaneOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +129,11 @@ class Release:
 
 
 @contextmanager
-def fresh_release(wheel: Wheel, folder: Path, **more: Any) -> Iterator[Release]:
+def fresh_release(
+    wheel: Wheel, folder: Path, *, options: PlaneOptions = DEFAULT_PLANE, **more: Any
+) -> Iterator[Release]:
     """Start a control plane of its own for a release."""
-    with ControlPlane.start(report=lambda _: None) as plane, connected(plane) as api:
+    with ControlPlane.start(options, report=lambda _: None) as plane, connected(plane) as api:
         helm = helm_of(wheel, folder / "helm", {"KUBECONFIG": str(plane.kubeconfig)})
         yield Release(plane, api, helm, folder, **more)
 

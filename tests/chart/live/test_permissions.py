@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from tallystick.crypto.keys import SigningKey
-from tallystick.localplane.plane import ControlPlane, PlaneOptions
+from tallystick.localplane.plane import PlaneOptions
 from tallystick.schema.meta import API_VERSION
-from tests.chart.helms import WHEELS, helm_of
+from tests.chart.helms import WHEELS
 from tests.chart.live.permissions import granted, used
-from tests.chart.live.releases import Release, Running, connected
+from tests.chart.live.releases import Release, Running, fresh_release
 from tests.harness.grants import grant
 from tests.harness.objects import a_pairing_token, secret_of, value_of, wait_for_state
 from tests.harness.processes import poll
@@ -64,11 +63,8 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
     policy = folder / "audit-policy.yaml"
     policy.write_text(READS_TOO)
     options = PlaneOptions(api_server_flags=(f"--audit-policy-file={policy}",))
-    with ExitStack() as stack:
-        plane = stack.enter_context(ControlPlane.start(options, report=lambda _: None))
-        api = stack.enter_context(connected(plane))
-        helm = helm_of(WHEELS[0], folder / "helm", {"KUBECONFIG": str(plane.kubeconfig)})
-        yield Release(plane, api, helm, folder)
+    with fresh_release(WHEELS[0], folder, options=options) as fresh:
+        yield fresh
 
 
 def test_each_permission_is_used(release: Release) -> None:

@@ -2,32 +2,21 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import urllib3
 
-from tallystick.localplane.plane import ControlPlane, PlaneOptions
-from tests.chart.helms import CHART, WHEELS, helm_of
+from tests.chart.helms import CHART, WHEELS
 from tests.chart.live.nodes import Node, Pod
-from tests.chart.live.releases import Release, Running, connected, tokens
+from tests.chart.live.releases import Release, Running, fresh_release, tokens
 from tests.harness.objects import a_pairing_token, secret_of, value_of, wait_for_state
 from tests.harness.processes import poll
 
 Json = dict[str, Any]
 
 HOME, EDGE = "tallystick-system", "edge"
-READS_TOO = """\
-apiVersion: audit.k8s.io/v1
-kind: Policy
-omitStages: [RequestReceived, ResponseStarted]
-rules:
-- level: Metadata
-  userGroups: ["system:serviceaccounts:tallystick-system"]
-- level: None
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +30,11 @@ class AtWork:
 @pytest.fixture(scope="module")
 def at_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AtWork]:
     folder = tmp_path_factory.mktemp("at-work")
-    policy = folder / "audit-policy.yaml"
-    policy.write_text(READS_TOO)
-    options = PlaneOptions(api_server_flags=(f"--audit-policy-file={policy}",))
-    with ExitStack() as stack:
-        plane = stack.enter_context(ControlPlane.start(options, report=lambda _: None))
-        api = stack.enter_context(connected(plane))
-        helm = helm_of(WHEELS[0], folder / "helm", {"KUBECONFIG": str(plane.kubeconfig)})
-        release = Release(plane, api, helm, folder)
+    with fresh_release(WHEELS[0], folder) as release:
         release.install()
-        api.create({"kind": "Namespace", "metadata": {"name": EDGE}}).must_succeed()
-        yield AtWork(release, stack.enter_context(release.running()))
+        release.api.create({"kind": "Namespace", "metadata": {"name": EDGE}}).must_succeed()
+        with release.running() as running:
+            yield AtWork(release, running)
 
 
 def paired(at_work: AtWork, name: str) -> str:
