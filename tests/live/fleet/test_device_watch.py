@@ -22,6 +22,7 @@ from tallystick.localplane.plane import ControlPlane
 from tallystick.objects.ports import Page, UnavailableError
 from tallystick.schema.meta import Resource
 from tests.harness.etcd import Etcd
+from tests.harness.loops import connections_closed
 from tests.harness.many_devices import DEVICE, add_devices, first_device, likes_of
 from tests.harness.plane import own_plane
 from tests.harness.processes import poll
@@ -106,8 +107,7 @@ class Replica:
             self._task = asyncio.create_task(watch.run())
             self._started.set()
             await asyncio.wait({self._task})
-        # Connections of a canceled request are closed in the next turn of the loop, which ends here.
-        await asyncio.sleep(0)
+        await connections_closed()
 
 
 def stored(plane: ControlPlane) -> dict[str, tuple[str, str]]:
@@ -116,7 +116,7 @@ def stored(plane: ControlPlane) -> dict[str, tuple[str, str]]:
     async def listed() -> dict[str, tuple[str, str]]:
         async with KubeCluster(Connection(kubeconfig=plane.kubeconfig), field_manager="test") as cluster:
             metas = [body["metadata"] async for body in cluster.list(DEVICES, metadata_only=True)]
-        await asyncio.sleep(0)  # for the connections, as above
+        await connections_closed()
         return {meta["name"]: (meta["uid"], meta["resourceVersion"]) for meta in metas}
 
     with suppress(UnavailableError):
