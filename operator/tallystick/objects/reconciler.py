@@ -71,10 +71,17 @@ K = TypeVar("K", bound=ApiObject)
 
 @dataclass(frozen=True, slots=True)
 class Observed(Generic[K]):
-    """An object as it was read: parsed, and as JSON for the next conditional write."""
+    """An object as it was read: parsed, and as JSON for the next conditional write.
+
+    Attributes:
+        now: The time of the step that began with this reading. What is recorded, and when the object is due again,
+            both follow from it. With a second reading of the clock between them, a time that passes in between would
+            be neither recorded nor due.
+    """
 
     object: K
     raw: Json = field(repr=False)
+    now: datetime
 
 
 Act = Callable[[Observed[K]], Awaitable[Result | None]]
@@ -179,7 +186,7 @@ class Reconciler(Generic[K]):
 
     def requeue(self, seen: Observed[K]) -> Result:
         """Return when the object is due again because time passes."""
-        return Result(requeue_at=self._describe(seen.object, self._ctx.clock.now()).requeue_at)
+        return Result(requeue_at=self._describe(seen.object, seen.now).requeue_at)
 
     async def wait(
         self,
@@ -261,7 +268,7 @@ class Reconciler(Generic[K]):
 
     def warn_readiness(self, seen: Observed[K]) -> None:
         """Write a Warning event with the reason and message of the object's condition Ready or Ended."""
-        readiness = self._describe(seen.object, self._ctx.clock.now()).readiness
+        readiness = self._describe(seen.object, seen.now).readiness
         self.warn(seen, readiness.reason, readiness.message)
 
     def audit(self, action: str, seen: Observed[K], *, outcome: str = "ok", **facts: str | int | None) -> None:
@@ -304,13 +311,13 @@ class Reconciler(Generic[K]):
         return requeue_at
 
     def _observed(self, raw: Json) -> Observed[K]:
-        return Observed(self._model.model_validate(raw), raw)
+        return Observed(self._model.model_validate(raw), raw, self._ctx.clock.now())
 
     async def _write(
         self, seen: Observed[K], changes: Mapping[str, Any] | None = None, readiness: Readiness | None = None
     ) -> tuple[Observed[K], datetime | None]:
         """Write the status if it differs; return the object, and when it is due again because time passes."""
-        before, now = seen.object.status, self._ctx.clock.now()
+        before, now = seen.object.status, seen.now
         changed = seen.object.model_copy(update={"status": before.model_copy(update=dict(changes or {}))})
         description, generation = self._describe(changed, now), changed.metadata.generation
         status = changed.status.model_copy(
@@ -331,7 +338,7 @@ class Reconciler(Generic[K]):
             return seen, description.requeue_at
         stored = await self._cluster.replace_status(self._model.RESOURCE, {**seen.raw, "status": status.to_json()})
         self._cache.remember(self._model.RESOURCE, stored)
-        return Observed(changed.model_copy(update={"status": status}), stored), description.requeue_at
+        return Observed(changed.model_copy(update={"status": status}), stored, now), description.requeue_at
 
 
 def _ready(of: ApiObject) -> tuple[str, str] | None:

@@ -122,7 +122,7 @@ class Sharing:
             self._cache.forget(JOIN_KEYS, meta.namespace, meta.name, meta.uid)
         else:
             self._cache.remember(JOIN_KEYS, stored)
-        return Observed(JoinKey.model_validate(stored), stored)
+        return Observed(JoinKey.model_validate(stored), stored, seen.now)
 
 
 def audit_seal(reconciler: Reconciler[JoinKey], seen: Seen, held: Held, sealed: SealedCopy) -> None:

@@ -110,6 +110,20 @@ async def test_a_look_between_the_phases_writes_nothing_and_reads_nothing(world)
     assert world.cluster.calls == []
 
 
+async def test_a_phase_that_is_over_before_a_lost_copy_is_back_is_due(world):
+    world.edit(serial=2)
+    until = (await world.reconcile()).requeue_at
+
+    world.clock.advance(TEN_MINUTES - 1)
+    world.delete_secret("rt", OWN)
+    world.cluster.after_next("create", "secrets", lambda: world.clock.advance(2))
+    result = await world.reconcile()
+
+    assert (result.requeue_at, phase(world)[0]) == (until, "Publishing")
+    await world.reconcile()
+    assert phase(world)[0] == "Retiring"
+
+
 async def test_r59_another_key_in_the_provided_secret_is_taken_over(provided):
     provided.provide(a_join_key("new"))
     await provided.reconcile()

@@ -74,6 +74,19 @@ async def test_an_instance_that_falls_silent_is_reported_without_a_heartbeat(wor
     assert world.tokens() == [("default", 1, "Active")]
 
 
+async def test_a_reminder_that_comes_while_the_status_is_written_is_due(world):
+    await world.issue()
+    world.clock.advance((HALF_A_YEAR + SECOND).total_seconds())
+    world.cluster.after_next(*STATUS, lambda: world.clock.advance((A_YEAR - HALF_A_YEAR).total_seconds()))
+
+    outcome = await world.reconcile()
+
+    assert outcome.requeue_at == world.clock.now() == NOON + A_YEAR + SECOND
+    assert "RotationOverdue" not in world.said()
+    await world.reconcile()
+    assert world.said()["RotationOverdue"][0] == "True"
+
+
 async def test_a_heartbeat_that_changes_no_count_writes_nothing(world):
     await world.issue()
     world.beat("press-1", 1)
