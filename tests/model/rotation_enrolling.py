@@ -1,6 +1,6 @@
 """Keys enroll while a rotation starts and finishes, and while their PairingToken is revoked and issues a new serial.
 
-A device is deleted, and answers are lost. The question: are there never too many, is nobody left behind or cut off, and
+Devices are deleted, and answers are lost. The question: are there never too many, is nobody left behind or cut off, and
 does a revocation end whoever enrolled by what it ends?
 
 A value is (serial, generation). A place that was reserved is given up when nobody can still be about to create the
@@ -59,6 +59,7 @@ class EnrollingWorld:
     keys: tuple[str, ...] = ("x", "y")
     revokes: bool = False  # a person revokes the PairingToken, and raises its serial
     recounts: bool = True
+    deletes: bool = False  # a person deletes any Device, and not only "z"
     witnesses: tuple[Callable[[Enrolling], bool], ...] = ()
 
     @property
@@ -121,7 +122,7 @@ class EnrollingWorld:
             if s.asking[i] is not None:
                 yield s._replace(asking=put(s.asking, i, None))  # crash, or the answer is lost
                 yield from _enroll(rules, s, i, name)
-        yield from _places(self, s)
+        yield from _places(self, rules, s)
         yield from _people(self, s)
         yield from _rotation(self, rules, s)
 
@@ -230,7 +231,7 @@ def _create(rules: Rules, s: Enrolling, name: str, value: Value, then: Callable[
     made = found(s, name)
     if made is not None:
         yield then(("answer", made.c) if lives(s, made) else None)
-    elif any(one == name for one, _ in s.reserved) or not rules.reserves_by_swap:
+    elif any(one == name for one, _ in s.reserved) or not (rules.reserves_by_swap and rules.keeps_places):
         # A reservation that was given up meanwhile is ten minutes old; nobody creates by it then.
         serial = value[0] if rules.carries_serial_of_value else s.serial
         made = Made(name, serial, value[1], value[1])
@@ -239,13 +240,13 @@ def _create(rules: Rules, s: Enrolling, name: str, value: Value, then: Callable[
         yield then(("read",))
 
 
-def _places(world: EnrollingWorld, s: Enrolling) -> Iterator[Enrolling]:
+def _places(world: EnrollingWorld, rules: Rules, s: Enrolling) -> Iterator[Enrolling]:
     """What the controller does with `enrolling` and with the count."""
     for name, generation in sorted(s.reserved):
         rest = s.reserved - {(name, generation)}
         if found(s, name) is not None:
             yield s._replace(reserved=rest, devices=s.devices + 1)  # counted, in one swap
-        elif (s.asking[world.keys.index(name)] or ("",))[0] != "create":
+        elif (s.asking[world.keys.index(name)] or ("",))[0] != "create" or not rules.keeps_places:
             yield s._replace(reserved=rest)  # ten minutes old, and no Device: the place is free again
     if s.recount is None and s.devices > 0 and world.recounts:
         yield s._replace(recount=-1)
@@ -264,6 +265,9 @@ def _people(world: EnrollingWorld, s: Enrolling) -> Iterator[Enrolling]:
     if found(s, "z") is not None and s.gen == 2:
         without = frozenset(made for made in s.objects if made.name != "z")
         yield s._replace(objects=without, view=s.view - {"z"})  # a person deletes it
+    for made in sorted(s.objects) if world.deletes else ():
+        if made.name in world.keys:
+            yield s._replace(objects=s.objects - {made}, view=s.view - {made.name})
     if world.revokes and s.through == 0:
         yield s._replace(through=1)
     if world.revokes and s.serial == 1:

@@ -44,6 +44,7 @@ class Rules:
         True  # a Device has the serial of its value, not of the PairingToken when it is made
     )
     obeys_revocation: bool = True  # a revoked value takes no place
+    keeps_places: bool = True  # while a request may still create the Device, also one that was deleted since
     # The device
     device_keeps_old: bool = True  # until a 2xx to the new copy
     device_keeps_refused: bool = True  # a copy that was refused is not thrown away while the other one is unproven

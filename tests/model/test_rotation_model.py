@@ -71,6 +71,16 @@ REVOKED_MEANWHILE = EnrollingWorld(
     ),
 )
 
+# Each Device may be deleted, also before its place is counted.
+DELETED = EnrollingWorld(
+    keys=("x",),
+    deletes=True,
+    witnesses=(
+        lambda s: ("x", 1) in s.reserved and s.copies == (1,) and len(s.objects) == 1,  # its place is kept
+        lambda s: s.rotation == "Succeeded" and s.devices == 1 and len(s.objects) == 0,  # not counted again yet
+    ),
+)
+
 KEEPS_NEWEST = replace(OURS, device_keeps_old=False)  # a device that keeps the newest copy alone must be safe, too
 THROWS_AWAY = replace(OURS, device_keeps_refused=False)
 NO_GUARD = replace(OURS, schema_guards=False)  # to see what a mistake does where the schema does not stop it
@@ -89,6 +99,7 @@ RIGHT = [
     pytest.param(STOLEN, OURS, id="a copy without a key is stolen"),
     pytest.param(STOLEN_AND_REVOKED, OURS, id="a stolen copy without a key is revoked at once"),
     pytest.param(REVOKED_MEANWHILE, OURS, id="the PairingToken is revoked during an enrollment"),
+    pytest.param(DELETED, OURS, id="a device is deleted while it enrolls"),
 ]
 RIGHT_AND_SLOW = [
     pytest.param(REVOKED_AT_ONCE, OURS, id="old copies are revoked at once, and then the Device"),
@@ -99,6 +110,7 @@ RIGHT_AND_SLOW = [
     pytest.param(replace(REVOKED_AT_ONCE, loses_disk=True), OURS, id="a device loses its disk"),
     pytest.param(REVOKED_AT_ONCE, KEEPS_NEWEST, id="revoked at once, and the newest kept alone"),
     pytest.param(replace(ENROLLING, revokes=True, witnesses=()), OURS, id="two enroll, and all is revoked"),
+    pytest.param(replace(ENROLLING, deletes=True, witnesses=()), OURS, id="two enroll, and each may be deleted"),
     pytest.param(EnrollingWorld(keys=("w", "x", "y"), revokes=True), OURS, id="three enroll, and all is revoked"),
     pytest.param(BatchesWorld(devices=4, first=2, max_concurrency=2), OURS, id="batches of two and two"),
     pytest.param(BatchesWorld(devices=4, first=4, max_concurrency=1), OURS, id="one batch of four, maxConcurrency 1"),
@@ -145,6 +157,8 @@ MISTAKES = [
     pytest.param(
         ONE_ENROLLS, Rules(late_retry_by_old_value=False), "TRAP", id="an old value cannot fetch a lost answer"
     ),
+    pytest.param(DELETED, Rules(keeps_places=False), "LEFT BEHIND", id="the place of a deleted device is given up"),
+    pytest.param(ENROLLING, Rules(keeps_places=False), "LIMIT", id="a place is given up while a request may use it"),
     # After a compromise, and with a revocation
     pytest.param(STOLEN, Rules(moves_no_keyless=False), "STOLEN", id="a copy without a key is moved"),
     pytest.param(REVOKED_AT_ONCE, Rules(key_still_checks_in=False), "REFUSED", id="a key does not help a revoked copy"),

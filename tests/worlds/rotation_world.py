@@ -41,6 +41,7 @@ from tallystick.tokens.signer import Signer
 from tests.builders import ISSUER, THUMBPRINT, UID, HeldKeys, a_policy
 from tests.fakes import FakeClock, MemoryAudit, MemoryEvents
 from tests.worlds.fleet_world import NAMESPACE, TOKEN, GuardedCluster
+from tests.worlds.lost_keys import FIRST
 from tests.worlds.world import AGuard
 
 Json = dict[str, Any]
@@ -120,7 +121,7 @@ class SimDevice:
             copy_id(device.uid, used), device.uid, used, UID, THUMBPRINT, THUMBPRINT, failed=failure
         )
         decision = check_in.decide(presented, check_in.Reading(device, world.target(), world.locking()), now)
-        self.world.write(self.name, check_in.written(device, decision, key_id="k-1", now=now))
+        self.world.write(self.name, check_in.written(device, decision, key_id=FIRST, now=now))
         match decision:
             case check_in.OfferCopy(generation, _) | check_in.Again(generation):
                 self.upcoming = generation
@@ -272,7 +273,7 @@ class RotationWorld:
                 "pairingTokenRef": {"name": TOKEN, "uid": UID},
                 "serial": 1,
                 "generation": generation,
-                "kid": "k-1",
+                "kid": FIRST,
                 "projectKey": "fleet01",
                 "displayName": f"cam-{number}",
                 **({"keyThumbprint": THUMBPRINT} if has_key else {}),

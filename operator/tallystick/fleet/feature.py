@@ -173,7 +173,10 @@ def controller_part(context: ControllerContext[NoSettings]) -> ControllerPart:
     index = DeviceIndex(cluster, cache, ctx.clock, look_again)
     rotations = TokenRotations(cluster, cache, index, look_again, ctx)
     return ControllerPart(
-        reconcilers={DEVICES: index.following(Devices(cluster, cache, ctx)), TOKEN_ROTATIONS: rotations},
+        reconcilers={
+            DEVICES: index.following(Devices(cluster, cache, context.signer, ctx)),
+            TOKEN_ROTATIONS: rotations,
+        },
         followers={PAIRING_TOKENS: Projects(cluster, cache, index, look_again, ctx)},
         readings=readings(rotations, index),
     )

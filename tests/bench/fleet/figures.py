@@ -51,6 +51,7 @@ def _of_a_rotation(one: Rotated) -> list[Figure]:
         at_most("wall over served in no time", one.wall_ratio, 1.3),
         reported("seconds of the rotation", one.seconds),
         reported("seconds, served in no time", one.virtual_seconds),
+        reported("seconds that a batch takes longer than served in no time", one.longer_batch),
         at_most("seconds until the status has counted the last device", one.counted_after, 5.0),
         at_most("Device writes per rotated device", one.device_writes / one.succeeded, 2.0),
         at_most("the controller's writes a second", one.controller_writes / one.seconds, 1.0),

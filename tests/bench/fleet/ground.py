@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from tallystick.install.installation import EXCHANGE
@@ -69,6 +70,13 @@ class Ground:
         """Return the counts of the rotation as users see them."""
         counts: Json = self._status("tokenrotation", ROTATION).get("devices") or {}
         return counts
+
+    def seconds_until_done(self) -> list[float]:
+        """Return for each batch the seconds from the start until enough of its devices had succeeded."""
+        status = self._status("tokenrotation", ROTATION)
+        start = datetime.fromisoformat(status["startTime"])
+        done = (datetime.fromisoformat(batch["doneTime"]) for batch in status["batches"])
+        return [(time - start).total_seconds() for time in done]
 
     def abort(self) -> None:
         """End the rotation, for which some devices never come."""

@@ -152,7 +152,8 @@ class Fleet:
                 now = time.monotonic()
                 while self._timetable and self._timetable[0][0] <= now:
                     due, number = heapq.heappop(self._timetable)
-                    group.create_task(self._check_in(number, due))
+                    if due == self._devices[number].due:  # else it was planned anew
+                        group.create_task(self._check_in(number, due))
                 wait = self._timetable[0][0] - now if self._timetable else None
                 try:
                     async with asyncio.timeout(wait):
@@ -190,18 +191,31 @@ class Fleet:
         seen, self.seen = self.seen, Seen()
         return seen.to_json()
 
-    async def lag(self, slow: int, never: int, pace: float) -> Json:
+    async def lag(self, slow: int, never: int, pace: float, period: float) -> Json:
         """From now on let some devices come less often, and others not at all. Which they are is chosen at random.
+
+        A slow device has been slow for long: its next check-in is at any time of its own, longer period. If all of them
+        came in the next period, they would come together from then on, and a second more or less would decide by
+        chance whether the last batch waits for one of their periods more.
+
+        Args:
+            slow: how many come less often.
+            never: how many do not come.
+            pace: how many times as long a slow one waits.
+            period: `checkInPeriod` in seconds.
 
         Returns:
             For each device its name, the seconds until it is due, and how much longer it waits (0: it never comes).
         """
-        chosen = random.sample(self._devices, slow + never)
-        for one in chosen[:slow]:
-            one.pace = pace
-        for one in chosen[slow:]:
-            one.comes = False
         now = time.monotonic()
+        waiting = [number for number, one in enumerate(self._devices) if one.due > now]
+        chosen = random.sample(waiting, slow + never)
+        for number in chosen[:slow]:
+            one = self._devices[number]
+            one.pace = pace
+            self._plan(number, one, random.random() * period * pace)  # noqa: S311 - a load
+        for number in chosen[slow:]:
+            self._devices[number].comes = False
         return {"timetable": [(one.name, max(0.0, one.due - now), one.pace * one.comes) for one in self._devices]}
 
     async def proved(self, generation: int) -> Json:

@@ -87,12 +87,16 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """One rotation of a fleet: until all devices that come have used the new copy."""
+    """One rotation of a fleet: until all devices that come have used the new copy.
+
+    `longer_batch` are the seconds by which a batch takes longer than if it is served in no time, on average.
+    """
 
     devices: int
     idle: list[Idle]
     seconds: float
     virtual_seconds: float
+    longer_batch: float
     counted_after: float
     succeeded: int
     device_writes: int
@@ -162,7 +166,7 @@ def _rotate(ground: Ground, load: Load, watch_pid: int, idle: list[Idle]) -> Rot
     slow, never = math.ceil(ground.devices * SHARE_SLOW), math.ceil(ground.devices * SHARE_NEVER)
     come, trail, steady = ground.devices - never, Trail(ground.stage.plane.audit_log), calibrate()
     load.do("report")
-    timetable = load.do("lag", slow=slow, never=never, pace=PACE_OF_SLOW)["timetable"]
+    timetable = load.do("lag", slow=slow, never=never, pace=PACE_OF_SLOW, period=ground.period)["timetable"]
     mark, before, begun = trail.mark(), Used.now(ground, watch_pid), time.monotonic()
     ground.rotate(STRATEGY)
     while load.do("proved", generation=2)["count"] < come:
@@ -170,14 +174,18 @@ def _rotate(ground: Ground, load: Load, watch_pid: int, idle: list[Idle]) -> Rot
     ended = time.monotonic()
     used, seen, drift = Used.now(ground, watch_pid).since(before), load.do("report"), calibrate() / steady
     poll(lambda: ground.counts().get("succeeded") == come, seconds=COUNTED_WITHIN)
+    counted_after = time.monotonic() - ended
     by_exchange = trail.writes(ground.namespace, since=mark, user=EXCHANGE_USER)
     fleet = VirtualFleet([tuple(row) for row in timetable], _strategy(), timedelta(seconds=ground.period))
+    virtual_seconds, last = fleet.seconds_until(come), BATCHES - 1  # the batch after it waits for the slow devices
+    longer = (ground.seconds_until_done()[last - 1] - fleet.seconds_until_done[last - 1]) / last
     return Rotated(
         devices=ground.devices,
         idle=idle,
         seconds=ended - begun,
-        virtual_seconds=fleet.seconds_until(come),
-        counted_after=time.monotonic() - ended,
+        virtual_seconds=virtual_seconds,
+        longer_batch=longer,
+        counted_after=counted_after,
         succeeded=come,
         device_writes=sum("devices/status" in one and "(" not in one for one in by_exchange),
         controller_writes=len(trail.writes(ground.namespace, since=mark, user=CONTROLLER_USER)),

@@ -59,6 +59,11 @@ class VirtualFleet:
             heapq.heappush(self._coming, (seconds + wait * self._paces[name], name))
         raise ValueError(f"fewer than {enough} devices come")
 
+    @property
+    def seconds_until_done(self) -> list[float]:
+        """For each batch that is done: the seconds until enough of its devices had succeeded."""
+        return [(time - START).total_seconds() for time in self._rotation.done_times if time is not None]
+
     def _come(self, name: str, now: datetime) -> None:
         """Let a device check in, and at once with the copy that it is handed."""
         if isinstance(self._check_in(name, now), check_in.OfferCopy):

@@ -17,6 +17,7 @@ import urllib3
 from tallystick.cli.settings import DEFAULT_NAMESPACE
 from tallystick.crypto.keys import SigningKey
 from tallystick.install.installation import CONTROLLER
+from tallystick.schema.meta import API_VERSION
 from tests.harness.connections import (
     a_connection,
     connected,
@@ -41,6 +42,7 @@ from tests.harness.pairing_site import VERIFIER, Site
 from tests.harness.processes import poll
 from tests.harness.rotation import restart_controller
 from tests.harness.system import REPOSITORY, System
+from tests.live.fleet.project_site import Project
 
 __all__ = ["own_system"]
 
@@ -234,6 +236,9 @@ def test_without_a_backup_the_page_leads_to_new_tokens_and_a_late_backup_brings_
 ) -> None:
     admin, exchange = own_system.admin, own_system.exchange
     fleet = Fleet.at(own_system)
+    project = Project(admin, fleet.site.namespace, exchange, own_system.up.folder)
+    project.apply()
+    camera, old_value = project.camera(), project.value()
     assert shell.run(steps("The backup")[0]).returncode == 0
     secrets = fleet.secrets
     admin.delete(KEYRING).must_succeed()
@@ -246,6 +251,8 @@ def test_without_a_backup_the_page_leads_to_new_tokens_and_a_late_backup_brings_
     started = shell.run(start_over)
     assert started.returncode == 0, started.stderr
     fleet.all_say("SigningKeyMissing")
+    device = camera.body | {"apiVersion": API_VERSION}
+    wait_for_reason(admin, device, "SigningKeyMissing")
 
     assert fleet.secrets == secrets
     poll(lambda: fleet.answers() == [False, False, False])
@@ -267,6 +274,12 @@ def test_without_a_backup_the_page_leads_to_new_tokens_and_a_late_backup_brings_
     set_slots(admin, fleet.connection, "second").must_succeed()
     wait_for_active(admin, fleet.connection, ["second"])
     wait_for_state(admin, with_spec(fleet.pairing, serial=2), "Active")
+    assert camera.check_in().status == 401
+    assert "delete the Device: the device enrolls again" in condition(admin.get(device), "Ready")["message"]
+    project.edit(serial=2)
+    admin.delete(device).must_succeed()
+    assert camera.enroll(project.new_value(old_value)).status == 201
+    assert camera.check_in().status == 204
 
     # The backup turns up after all. It lacks the key of the new tokens.
     would_drop = shell.run("tallystick signing-keys restore keyring.yaml")

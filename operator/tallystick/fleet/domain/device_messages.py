@@ -8,6 +8,8 @@ from tallystick.fleet.domain.facts import Target
 from tallystick.schema.times import rfc3339
 
 IS_REVOKED = "the device, or its PairingToken, is revoked; delete the Device to let its key enroll again"
+ENROLL_AGAIN = "delete the Device: the device enrolls again with its key and the present value"
+"""How a device gets a new copy in place of one whose signing key is lost, as a verb phrase."""
 
 NOT_A_VALUE = "the bearer token is not a valid enrollment token"
 NOT_A_COPY = "the token is not a valid device token"

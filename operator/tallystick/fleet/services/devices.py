@@ -1,17 +1,22 @@
-"""Reconcile one Device: record the revocation that its spec or its PairingToken requests.
+"""Reconcile one Device: record the revocation that its spec or its PairingToken requests, and report a lost key.
 
 The exchange obeys the request as soon as it is stored. The controller writes it into the status, so that it lasts
 longer than the PairingToken that requested it, and so that users see it.
 """
 
 from tallystick.fleet.api.device import Device, DeviceState
+from tallystick.fleet.domain.copies import keys_in_use
 from tallystick.fleet.domain.device_description import describe_device
-from tallystick.fleet.domain.readings import has_revoked
+from tallystick.fleet.domain.device_messages import ENROLL_AGAIN
+from tallystick.fleet.domain.readings import device_facts, has_revoked
 from tallystick.objects.context import Context
 from tallystick.objects.ports import Cache, Cluster
+from tallystick.objects.reasons import SharedReason
 from tallystick.objects.reconciler import Observed, Reconciler
 from tallystick.objects.result import Result
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
+from tallystick.tokens.lost_keys import lost_keys_text
+from tallystick.tokens.signer import Signer
 
 Seen = Observed[Device]
 
@@ -19,8 +24,9 @@ Seen = Observed[Device]
 class Devices:
     """The reconciler of Devices. Only the leader runs it, for one object at a time."""
 
-    def __init__(self, cluster: Cluster, cache: Cache, ctx: Context) -> None:
+    def __init__(self, cluster: Cluster, cache: Cache, signer: Signer, ctx: Context) -> None:
         self._cache = cache
+        self._signer = signer
         self._reconciler = Reconciler(
             Device, describe_device, cluster, cache, ctx, facts=lambda device: {"serial": device.spec.serial}
         )
@@ -38,7 +44,26 @@ class Devices:
             return None
         if device.status.state is None:
             return Result()  # it has never checked in: its first check-in writes the status, and no one waits for it
+        if (
+            device.status.state is not DeviceState.REVOKED
+            and (lost := await self._stall_on_lost_keys(seen)) is not None
+        ):
+            return lost
         return await self._reconciler.done(seen)
+
+    async def _stall_on_lost_keys(self, seen: Seen) -> Result | None:
+        """Report that a copy of the device cannot be verified, because its key is lost; None if it is not.
+
+        A lost keyring concerns all devices alike. Their PairingToken reports it, and not 100,000 writes.
+        """
+        key_ids = keys_in_use(device_facts(seen.raw), None)
+        loss = self._signer.loss(key_ids) if key_ids else None
+        if loss is None:
+            return None
+        if loss.lost is not SharedReason.SIGNING_KEY_MISSING:
+            return Result()
+        text = lost_keys_text(loss, key_ids, ENROLL_AGAIN)
+        return await self._reconciler.stall(seen, loss.lost, text, retry=False)
 
     def _why_revoked(self, device: Device) -> str | None:
         """Return which object revokes the device; None if it is not revoked."""

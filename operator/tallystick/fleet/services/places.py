@@ -5,6 +5,7 @@ devices that this replica has created since the one before, because only so many
 """
 
 import asyncio
+from collections import OrderedDict
 from weakref import WeakValueDictionary
 
 from tallystick.errors import NotYetError
@@ -34,20 +35,31 @@ from tallystick.schema.meta import API_VERSION
 
 # A cause that a person has to remove lasts longer than a second.
 RETRY_AFTER_SECONDS = 5
+# The leader counts the devices of the PairingToken that this replica forgets, because others enroll devices.
+MOST_REMEMBERED = 10_000
 
 
 class Places:
     """The two writes of an enrollment, for one replica."""
 
-    def __init__(self, cluster: Cluster, reader: FreshReader, copies: DeviceCopies, ctx: Context) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        reader: FreshReader,
+        copies: DeviceCopies,
+        ctx: Context,
+        *,
+        most: int = MOST_REMEMBERED,
+    ) -> None:
         self._cluster = cluster
         self._reader = reader
         self._copies = copies
+        self._most = most
         self._clock = ctx.clock
         self._events = ctx.events
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # By the UID of the PairingToken: the places whose Device this replica has created, until they are counted.
-        self._created: dict[str, frozenset[Enrolling]] = {}
+        self._created: OrderedDict[str, frozenset[Enrolling]] = OrderedDict()
 
     def counted(self, target: Target) -> Target:
         """Return the PairingToken as it is after the devices that this replica has created are counted."""
@@ -94,7 +106,9 @@ class Places:
                 self._warn(token, text)
             text = "the device was not enrolled, because the service cannot record it now; try again later"
             raise NotYetError("temporarily_unavailable", text, retry_after=RETRY_AFTER_SECONDS) from rejection
-        self._created[presented.uid] = self._created.get(presented.uid, frozenset()) | {place}
+        self._created[presented.uid] = self._created.pop(presented.uid, frozenset()) | {place}
+        if len(self._created) > self._most:
+            self._created.popitem(last=False)
         return created
 
     async def _swapped(self, presented: Presented, raw: Json) -> Json | None:

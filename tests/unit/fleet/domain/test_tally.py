@@ -104,7 +104,10 @@ def test_the_counts_are_those_of_the_devices(rounds, figure):
         ]
         assert list(tally.counts) == expected
         failed = {device.name for device in members(rotation, devices) if standing(device, rotation, now) == "Failed"}
-        assert {one.name for one in tally.failed(20)} == failed
+        found = tally.failed(20)
+        assert {one.name for one in found} == failed
+        assert found == sorted(found, reverse=True)
+        assert tally.failed(1) == found[:1]
 
     check()
     figure(f"{rounds} histories")

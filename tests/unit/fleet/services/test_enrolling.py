@@ -10,7 +10,7 @@ from tallystick.fleet.services.refused import DeviceRefusedError
 from tallystick.objects.ports import RefusedError
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS, PairingToken
 from tallystick.pairing.domain.enrollment_values import value_id
-from tests.builders import UID
+from tests.builders import OTHER_UID, UID
 from tests.fakes import NOON
 from tests.worlds.fleet_world import NAMESPACE, TOKEN, Agent, FleetWorld
 
@@ -235,6 +235,23 @@ async def test_a_replica_counts_the_devices_that_it_has_created(fleet):
     target = fleet.target()
     assert (target.devices, len(target.enrolling), len(fleet.devices())) == (69, 1, 70)
     assert answer[0] == "device_limit"
+
+
+@pytest.mark.parametrize(("most", "counted"), [(1, 0), (2, 1)])
+async def test_a_replica_remembers_the_devices_of_a_limited_number_of_projects(fleet, most, counted):
+    body = fleet.project()
+    other = {"name": "bells", "uid": OTHER_UID}
+    fleet.cluster.put(PAIRING_TOKENS, {**body, "metadata": {**body["metadata"], **other}})
+    claims = {"kind": "PairingToken", "ns": NAMESPACE, **other, "serial": 1, "generation": 1}
+    replica = fleet.replica()
+    replica.enrolling._places._most = most
+
+    await Agent(fleet).enroll(replica, fleet.value())
+    await Agent(fleet).enroll(replica, fleet.value(jti=value_id(OTHER_UID, 1, 1), tallystick=claims))
+    await Agent(fleet).enroll(replica, fleet.value())
+
+    # The controller counts what the replica does not remember.
+    assert (fleet.target().devices, len(fleet.target().enrolling)) == (counted, 2 - counted)
 
 
 async def test_a_replica_does_not_count_the_place_of_another_enrollment_of_the_same_key(fleet):

@@ -151,6 +151,28 @@ async def test_too_many_failures_halt_and_a_late_proof_goes_on(world):
     assert (world.rotation().status.state, world.startable()) == ("Running", names[2:3])
 
 
+async def test_a_halted_rotation_goes_on_after_a_higher_bound_or_the_deletion_of_failed_devices(world):
+    names = await a_fleet(world, 4)
+    await start(world, strategy={"maxFailures": 1, "batches": [{"name": "canary", "limit": 3}]})
+    check_in_of(world, names[:2])
+    check_in_of(world, names[:2], failed="DiskFull")
+    await world.run(3)
+    halted = world.rotation().status.state
+
+    world.edit(strategy={"maxFailures": 2, "batches": [{"name": "canary", "limit": 3}]})
+    await world.run(3)
+    raised = world.rotation().status.state, world.startable()
+    world.edit(strategy={"maxFailures": 0, "batches": [{"name": "canary", "limit": 3}]})
+    await world.run(3)
+    lowered = world.rotation().status.state, world.startable()
+    for name in names[:2]:
+        world.remove_device(name)
+    await world.run(3)
+
+    assert (halted, raised, lowered) == ("Halted", ("Running", names[2:3]), ("Halted", []))
+    assert (world.rotation().status.state, world.startable()) == ("Running", names[2:3])
+
+
 async def test_a_device_that_does_not_use_its_copy_in_time_has_failed_and_may_still_succeed(world):
     names = await a_fleet(world, 2)
     await start(world, strategy={"inProgressTimeout": "30s", "maxFailures": 1})

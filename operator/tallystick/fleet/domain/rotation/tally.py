@@ -7,7 +7,7 @@ and devices in progress. All of it follows from the devices, so that it can be b
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from heapq import heappop, heappush, nlargest
+from heapq import heappop, heappush
 
 from tallystick.fleet.domain.batches import batch_of
 from tallystick.fleet.domain.counts import Counts, Standing, is_member, standing, time_of_change
@@ -38,6 +38,7 @@ class Tally:
         self._queues: list[list[str]] = [[] for _ in self._counts]
         self._due: list[tuple[datetime, str]] = []
         self._failed: dict[str, FailedFacts] = {}
+        self._failures: list[FailedFacts] = []  # the same, oldest first
         self._opening: Opening | None = None
         self._open: set[str] = set()
 
@@ -98,7 +99,7 @@ class Tally:
 
     def failed(self, most: int) -> list[FailedFacts]:
         """Return the newest failures, at most so many, newest first."""
-        return nlargest(most, self._failed.values())
+        return self._failures[: -most - 1 : -1]
 
     def _seat(self, device: DeviceFacts, now: datetime) -> Seat | None:
         if not is_member(device, self._rotation, self._target):
@@ -127,11 +128,17 @@ class Tally:
             self._open.add(name)
 
     def _follow_failure(self, name: str, device: DeviceFacts | None, now: datetime) -> None:
-        failed = failure_of(device, self._rotation, now) if device is not None else None
-        if failed is None or self._rotation.is_aborted:
-            self._failed.pop(name, None)
-        else:
-            self._failed[name] = failed
+        before, after = self._failed.get(name), None
+        if device is not None and not self._rotation.is_aborted:
+            after = failure_of(device, self._rotation, now)
+        if before == after:
+            return
+        if before is not None:
+            del self._failures[bisect_left(self._failures, before)]
+            del self._failed[name]
+        if after is not None:
+            insort(self._failures, after)
+            self._failed[name] = after
 
     def _follow_time(self, name: str, device: DeviceFacts | None, seat: Seat | None, now: datetime) -> None:
         if device is None or seat is None or seat[1] is not Standing.IN_PROGRESS:
