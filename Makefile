@@ -16,9 +16,11 @@ BESIDE := --numprocesses $(PROCESSES) --dist loadfile
 BUSY ?= $(shell getconf _NPROCESSORS_ONLN)
 TESTS ?=
 
-# For `make e2e-kind` and `make e2e`: the minor version of Kubernetes, and the major version of Helm.
+# For `make e2e-kind`: the minor version of Kubernetes. For `make e2e`, too: the major version of Helm, and the versions
+# of IP (ipv4, ipv6 or dual).
 KUBERNETES ?= 1.36
 HELM ?= 4
+IP_FAMILY ?= ipv4
 
 # What `make image` builds: the image that the chart names.
 IMAGE ?= ghcr.io/tallystick/tallystick:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' operator/tallystick/__init__.py)
@@ -95,17 +97,17 @@ plane-wheel: .venv/ready ## Build the wheel tallystick-controlplane from the cac
 image: .venv/ready ## Build the operator's image without Docker (root on Linux): dist/image.tar; IMAGE=name:tag.
 	@operator/image.sh $(IMAGE) dist/image.tar
 
-e2e: .venv/ready ## Install the chart on a real node of our own, without Docker (root on Linux), and run its story; HELM=3.
-	@HELM=$(HELM) $(RUN)/python -m pytest -m e2e tests/e2e --cluster node $(ARGS)
+e2e: .venv/ready ## Install the chart on a real node of our own, without Docker (root on Linux), and run its story; HELM=3, IP_FAMILY=ipv6.
+	@HELM=$(HELM) IP_FAMILY=$(IP_FAMILY) $(RUN)/python -m pytest -m e2e tests/e2e --cluster node $(ARGS)
 
-e2e-kind: .venv/ready ## The same on kind, with Docker or Podman; KUBERNETES=1.32 HELM=3.
-	@KUBERNETES=$(KUBERNETES) HELM=$(HELM) $(RUN)/python -m pytest -m e2e tests/e2e --cluster kind $(ARGS)
+e2e-kind: .venv/ready ## The same on kind, with Docker or Podman; KUBERNETES=1.32 HELM=3 IP_FAMILY=dual.
+	@KUBERNETES=$(KUBERNETES) HELM=$(HELM) IP_FAMILY=$(IP_FAMILY) $(RUN)/python -m pytest -m e2e tests/e2e --cluster kind $(ARGS)
 
 gitops: plane ## Apply the chart and tokens with real Flux and Argo CD (needs Go, git, kubectl; the first time builds for 20 minutes).
 	@$(RUN)/python -m pytest -m gitops tests/gitops $(ARGS)
 
 kind: .venv/ready ## Create a kind cluster with the operator, for you to try; it stays.
-	@KUBERNETES=$(KUBERNETES) HELM=$(HELM) $(RUN)/python -m tests.e2e.for_people
+	@KUBERNETES=$(KUBERNETES) HELM=$(HELM) IP_FAMILY=$(IP_FAMILY) $(RUN)/python -m tests.e2e.for_people
 
 clean: ## Remove the virtual environments; the control plane's binaries stay in the user's cache.
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache
