@@ -26,7 +26,7 @@ IP_FAMILY ?= ipv4
 IMAGE ?= ghcr.io/tallystick/tallystick:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' operator/tallystick/__init__.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-unit test-busy soak bench mutations kstatus interop check format crds chart manifests goldens
+.PHONY: help demo quick test test-unit test-busy soak bench mutations permissions kstatus interop check format crds chart manifests goldens
 .PHONY: plane plane-wheel image e2e e2e-kind gitops kind clean
 
 help: ## Show this list.
@@ -55,6 +55,9 @@ bench: .venv/ready ## Measure the operator beside bare clients (15 minutes): a t
 
 mutations: .venv/ready ## Remove each security rule from a copy of the code: its tests must fail (5 minutes); ARGS=--live for live ones.
 	@$(RUN)/python -m tests.mutations $(ARGS)
+
+permissions: plane ## Take each permission of the chart away once: the test in tests/permissions/needed.py must fail (40 minutes).
+	@$(RUN)/python -m tests.permissions $(ARGS)
 
 kstatus: .venv/ready ## Compute the table of docs/status.md with the Go code of kstatus (needs Go; builds for some minutes).
 	@$(RUN)/python -m tests.kstatus
