@@ -16,15 +16,17 @@ BESIDE := --numprocesses $(PROCESSES) --dist loadfile
 BUSY ?= $(shell getconf _NPROCESSORS_ONLN)
 TESTS ?=
 
-# For `make e2e-kind` and `make e2e`: the minor version of Kubernetes, and the major version of Helm.
+# For `make e2e-kind`: the minor version of Kubernetes. For `make e2e`, too: the major version of Helm, and the versions
+# of IP (ipv4, ipv6 or dual).
 KUBERNETES ?= 1.36
 HELM ?= 4
+IP_FAMILY ?= ipv4
 
 # What `make image` builds: the image that the chart names.
 IMAGE ?= ghcr.io/tallystick/tallystick:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' operator/tallystick/__init__.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-unit test-busy soak bench mutations kstatus interop check format crds chart manifests goldens
+.PHONY: help demo quick test test-unit test-busy soak bench mutations permissions kstatus interop check format crds chart manifests goldens
 .PHONY: plane plane-wheel image e2e e2e-kind gitops kind clean
 
 help: ## Show this list.
@@ -53,6 +55,9 @@ bench: .venv/ready ## Measure the operator beside bare clients (15 minutes): a t
 
 mutations: .venv/ready ## Remove each security rule from a copy of the code: its tests must fail (5 minutes); ARGS=--live for live ones.
 	@$(RUN)/python -m tests.mutations $(ARGS)
+
+permissions: plane ## Take each permission of the chart away once: the test in tests/permissions/needed.py must fail (40 minutes).
+	@$(RUN)/python -m tests.permissions $(ARGS)
 
 kstatus: .venv/ready ## Compute the table of docs/status.md with the Go code of kstatus (needs Go; builds for some minutes).
 	@$(RUN)/python -m tests.kstatus
@@ -95,17 +100,17 @@ plane-wheel: .venv/ready ## Build the wheel tallystick-controlplane from the cac
 image: .venv/ready ## Build the operator's image without Docker (root on Linux): dist/image.tar; IMAGE=name:tag.
 	@operator/image.sh $(IMAGE) dist/image.tar
 
-e2e: .venv/ready ## Install the chart on a real node of our own, without Docker (root on Linux), and run its story; HELM=3.
-	@HELM=$(HELM) $(RUN)/python -m pytest -m e2e tests/e2e --cluster node $(ARGS)
+e2e: .venv/ready ## Install the chart on a real node of our own, without Docker (root on Linux), and run its story; HELM=3, IP_FAMILY=ipv6.
+	@HELM=$(HELM) IP_FAMILY=$(IP_FAMILY) $(RUN)/python -m pytest -m e2e tests/e2e --cluster node $(ARGS)
 
-e2e-kind: .venv/ready ## The same on kind, with Docker or Podman; KUBERNETES=1.32 HELM=3.
-	@KUBERNETES=$(KUBERNETES) HELM=$(HELM) $(RUN)/python -m pytest -m e2e tests/e2e --cluster kind $(ARGS)
+e2e-kind: .venv/ready ## The same on kind, with Docker or Podman; KUBERNETES=1.32 HELM=3 IP_FAMILY=dual.
+	@KUBERNETES=$(KUBERNETES) HELM=$(HELM) IP_FAMILY=$(IP_FAMILY) $(RUN)/python -m pytest -m e2e tests/e2e --cluster kind $(ARGS)
 
 gitops: plane ## Apply the chart and tokens with real Flux and Argo CD (needs Go, git, kubectl; the first time builds for 20 minutes).
 	@$(RUN)/python -m pytest -m gitops tests/gitops $(ARGS)
 
 kind: .venv/ready ## Create a kind cluster with the operator, for you to try; it stays.
-	@KUBERNETES=$(KUBERNETES) HELM=$(HELM) $(RUN)/python -m tests.e2e.for_people
+	@KUBERNETES=$(KUBERNETES) HELM=$(HELM) IP_FAMILY=$(IP_FAMILY) $(RUN)/python -m tests.e2e.for_people
 
 clean: ## Remove the virtual environments; the control plane's binaries stay in the user's cache.
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache

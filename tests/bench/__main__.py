@@ -21,6 +21,7 @@ from rich.table import Table
 
 from tests.bench.cluster_keys import resealed_keys, shared_keys
 from tests.bench.connections import connections
+from tests.bench.exchange_memory import exchange_memory
 from tests.bench.first_looks import first_looks
 from tests.bench.fleet.figures import w3
 from tests.bench.heartbeats import heartbeats
@@ -30,7 +31,7 @@ from tests.bench.requests import requests
 from tests.bench.stage import Stage
 from tests.bench.workloads import Say, Size, w1_and_w8, w4, w7_and_memory
 
-WORKLOADS = ("w1", "w4", "w7", "wF", "wC", "wH", "wK", "w6", "w3", "wP")
+WORKLOADS = ("w1", "w4", "w7", "wF", "wC", "wH", "wK", "w6", "w3", "wP", "wM")
 
 
 def main() -> None:
@@ -80,6 +81,7 @@ def _measure(name: str, stage: Callable[[str], Stage], size: Size, say: Say) -> 
         "wH": (heartbeats, "heartbeats"),
         "w3": (w3, "fleet"),
         "wP": (requests, "requests"),
+        "wM": (exchange_memory, "exchange-memory"),
     }
     if name in alone:
         workload, where = alone[name]

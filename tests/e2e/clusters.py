@@ -1,5 +1,6 @@
 """The cluster of the end-to-end tests: a node of our own, kind, or a context of your kubeconfig."""
 
+import ipaddress
 import json
 import os
 import shutil
@@ -8,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from tallystick.localplane.folders import Progress
 from tallystick.localplane.probe import free_ports
@@ -18,10 +21,25 @@ HERE = Path(__file__).parent
 NODE_SCRIPT = HERE / "node" / "node.sh"
 # The images of nodes by minor version, for KUBERNETES= of `make e2e-kind`. 1.36 is the default of the pinned kind.
 KIND_IMAGES = {"1.36": "", "1.34": "kindest/node:v1.34.3", "1.32": "kindest/node:v1.32.5"}
+# The versions of IP in a cluster by the name that kind has for them, for IP_FAMILY= of `make e2e` and `make e2e-kind`.
+IP_FAMILIES = {"ipv4": (4,), "ipv6": (6,), "dual": (4, 6)}
 
 
 class ClusterError(Exception):
     """There is no such cluster. The text names what to do."""
+
+
+def chosen_family() -> str:
+    """Return the IP family of the cluster by the environment variable IP_FAMILY; raises ClusterError."""
+    chosen = os.environ.get("IP_FAMILY", "ipv4")
+    if chosen not in IP_FAMILIES:
+        raise ClusterError(f"IP_FAMILY={chosen} is unknown. Use one of {', '.join(IP_FAMILIES)}.")
+    return chosen
+
+
+def versions_of(addresses: list[str]) -> list[int]:
+    """Return the version of IP of each address."""
+    return [ipaddress.ip_address(address).version for address in addresses]
 
 
 class KubectlError(Exception):
@@ -95,6 +113,7 @@ def _node(folder: Path, report: Progress) -> Iterator[Cluster]:
         "NODE_RUN": str(folder),
         "NODE_API_PORT": str(free_ports(1)[0]),
         "NODE_STATE": "tmpfs",
+        "NODE_FAMILY": chosen_family(),
     }
 
     def node(*arguments: str) -> None:
@@ -128,16 +147,18 @@ def kind_cluster(
         raise ClusterError(f"KUBERNETES={kubernetes} is unknown. Use one of {', '.join(KIND_IMAGES)}.")
     kind = Path(shutil.which("kind") or go_tool(HERE / "kind", "kind"))
     image = [f"--image={KIND_IMAGES[kubernetes]}"] if KIND_IMAGES[kubernetes] else []
+    config = kind_config(chosen_family())
 
-    def run(*arguments: str) -> None:
+    def run(*arguments: str, given: str | None = None) -> None:
         command = [kind, *arguments, f"--name={name}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=900)
         if done.returncode:
             raise ClusterError(f"kind {' '.join(arguments[:2])} failed:\n{done.stderr[-3000:]}")
 
     report(f"Creating the kind cluster {name} ...")
     try:
-        run("create", "cluster", f"--config={HERE / 'kind.yaml'}", f"--kubeconfig={kubeconfig}", "--wait=5m", *image)
+        where = ("--config=-", f"--kubeconfig={kubeconfig}", "--wait=5m")
+        run("create", "cluster", *where, *image, given=config)
         kubectl = shutil.which("kubectl")
         if kubectl is None:
             raise ClusterError("kubectl is not on PATH. Install it (https://kubernetes.io/docs/tasks/tools).")
@@ -145,6 +166,12 @@ def kind_cluster(
     finally:
         if not keep:
             run("delete", "cluster", f"--kubeconfig={kubeconfig}")
+
+
+def kind_config(family: str) -> str:
+    """Return the configuration of kind for a cluster of this IP family."""
+    config = yaml.safe_load((HERE / "kind.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_dump({**config, "networking": {"ipFamily": family}}, sort_keys=False)
 
 
 def require_engine() -> None:

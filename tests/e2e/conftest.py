@@ -9,27 +9,36 @@ from tests.chart.helms import WHEELS, Helm, helm_of
 from tests.e2e.clusters import Cluster, ClusterError, cluster_of
 from tests.e2e.image import Image, ImageError, built_image, pulled_image
 from tests.e2e.node.programs import NodeError
-from tests.e2e.releases import Release
+from tests.e2e.releases import Release, fitting_requester
 
 NAMESPACE = "tallystick-system"
+# What a node of our own does not have, by the marker of the tests that need it.
+NOT_ON_NODE = {
+    "several_nodes": "needs more than one node",
+    "enforced_policies": "needs a network plugin that enforces NetworkPolicies",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cluster", default="node", help="node, kind or context:NAME. Default: node.")
     parser.addoption("--image", default="", help="Image that the cluster pulls. Default: build it and load it.")
+    parser.addoption(
+        "--requester", default="", help="Policy or ServiceAccount. Default: Policy from Kubernetes 1.36 on."
+    )
     parser.addoption("--redemptions", type=int, default=500, help="Redemptions of each proof under load. Default: 500.")
     parser.addoption("--rollouts", type=int, default=20, help="Rollouts of the exchange in a row. Default: 20.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "several_nodes: needs more than one node; not collected with --cluster node")
+    for name, reason in NOT_ON_NODE.items():
+        config.addinivalue_line("markers", f"{name}: {reason}; not collected with --cluster node")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a single node cannot show."""
+    """Leave out what a node of our own cannot show."""
     if config.getoption("--cluster", "node") != "node":
         return
-    left_out = [item for item in items if item.get_closest_marker("several_nodes")]
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in NOT_ON_NODE)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 
@@ -97,9 +106,10 @@ def helm(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Helm:
 
 
 @pytest.fixture(scope="module")
-def release(cluster: Cluster, helm: Helm, image: Image) -> Iterator[Release]:
+def release(cluster: Cluster, helm: Helm, image: Image, pytestconfig: pytest.Config) -> Iterator[Release]:
     """The chart, installed with `--wait`; it is uninstalled at the end."""
-    installed = Release(cluster, helm, "tallystick", NAMESPACE, image)
+    requester = pytestconfig.getoption("--requester") or fitting_requester(cluster)
+    installed = Release(cluster, helm, "tallystick", NAMESPACE, image, requester)
     installed.install()
     yield installed
     installed.uninstall()

@@ -9,7 +9,7 @@ from tallystick.errors import TallystickError
 from tests.chart.helms import WHEELS, helm_of
 from tests.e2e.clusters import ClusterError, kind_cluster
 from tests.e2e.image import ImageError, built_image
-from tests.e2e.releases import Release, ReleaseError
+from tests.e2e.releases import Release, ReleaseError, fitting_requester
 
 NAME = "tallystick"
 NAMESPACE = "tallystick-system"
@@ -36,7 +36,7 @@ def main(kubeconfig: Path) -> None:
             cluster.load_archive(image.archive)
             print("Installing the chart ...")
             helm = helm_of(wheel, folder / "helm", {"KUBECONFIG": str(kubeconfig)})
-            Release(cluster, helm, "tallystick", NAMESPACE, image).install()
+            Release(cluster, helm, "tallystick", NAMESPACE, image, fitting_requester(cluster)).install()
     print(NEXT)
 
 

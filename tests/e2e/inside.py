@@ -3,7 +3,7 @@
 import base64
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ Json = dict[str, Any]
 PODS = Path(__file__).parent / "pods"
 PYTHON = "/opt/tallystick/bin/python"
 SECONDS = 300
+NO_ALIASES: Mapping[str, str] = {}
 
 
-def pairing_tokens(cluster: Cluster, namespace: str, count: int) -> dict[str, Json]:
+def pairing_tokens(cluster: Cluster, namespace: str, count: int, **spec: str) -> dict[str, Json]:
     """Create PairingTokens with random names, and return the data of their Secrets by name, decoded."""
     prefix = f"e2e-{uuid.uuid4().hex[:8]}"
     tokens = [
@@ -26,7 +27,7 @@ def pairing_tokens(cluster: Cluster, namespace: str, count: int) -> dict[str, Js
             "apiVersion": "tallystick.dev/v1alpha1",
             "kind": "PairingToken",
             "metadata": {"name": f"{prefix}-{number}", "namespace": namespace, "labels": {"e2e": prefix}},
-            "spec": {"purpose": "Service", "useCase": "mission-control", "ttl": "1h"},
+            "spec": {"purpose": "Service", "useCase": "mission-control", "ttl": "1h", **spec},
         }
         for number in range(count)
     ]
@@ -53,8 +54,23 @@ class Inside:
     name: str
 
     @classmethod
-    def start(cls, release: Release, namespace: str, command: Sequence[str], files: dict[str, str]) -> "Inside":
-        """Start a Pod with the image of the release and the most restricted settings; its files are in /input."""
+    def start(
+        cls,
+        release: Release,
+        namespace: str,
+        command: Sequence[str],
+        files: dict[str, str],
+        aliases: Mapping[str, str] = NO_ALIASES,
+    ) -> "Inside":
+        """Start a Pod with the image of the release and the most restricted settings.
+
+        Args:
+            release: The release.
+            namespace: The namespace of the Pod.
+            command: Its command.
+            files: Its files in /input.
+            aliases: The address by host name, which counts more than DNS.
+        """
         name = f"inside-{uuid.uuid4().hex[:8]}"
         metadata = {"name": name, "namespace": namespace}
         container = {
@@ -71,6 +87,7 @@ class Inside:
         spec = {
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,
+            "hostAliases": [{"ip": address, "hostnames": [host]} for host, address in aliases.items()],
             "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
             "volumes": [{"name": "input", "secret": {"secretName": name}}, {"name": "tmp", "emptyDir": {}}],
             "containers": [container],
@@ -135,7 +152,13 @@ def sending_heartbeats(release: Release, namespace: str) -> Inside:
     return inside
 
 
-def redeeming(release: Release, namespace: str, tokens: dict[str, Json], pause: float = 0.0) -> Inside:
+def redeeming(
+    release: Release,
+    namespace: str,
+    tokens: dict[str, Json],
+    pause: float = 0.0,
+    aliases: Mapping[str, str] = NO_ALIASES,
+) -> Inside:
     """Start a Pod that redeems all these tokens; see pods/redeem.py."""
     files = {
         "redeem.py": (PODS / "redeem.py").read_text(encoding="utf-8"),
@@ -143,4 +166,20 @@ def redeeming(release: Release, namespace: str, tokens: dict[str, Json], pause: 
         "ca.crt": next(iter(tokens.values()))["ca.crt"],
     }
     command = (PYTHON, "/input/redeem.py", "/input/tokens.json", release.issuer, "/input/ca.crt", str(pause))
-    return Inside.start(release, namespace, command, files)
+    return Inside.start(release, namespace, command, files, aliases)
+
+
+def reached(release: Release, namespace: str, places: Collection[str]) -> set[str]:
+    """Return those of the places (`HOST:PORT`) that a Pod in this namespace can connect to."""
+    files = {"connect.py": (PODS / "connect.py").read_text(encoding="utf-8"), "places.json": json.dumps(sorted(places))}
+    inside = Inside.start(release, namespace, (PYTHON, "/input/connect.py", "/input/places.json"), files)
+    return set(json.loads(inside.output()))
+
+
+def reached_from(release: Release, component: str, places: Collection[str]) -> set[str]:
+    """Return those of the places (`HOST:PORT`) that a pod of the release can connect to."""
+    name = release.pods(component)[0]["metadata"]["name"]
+    program = (PODS / "connect.py").read_text(encoding="utf-8")
+    where = (name, f"--namespace={release.namespace}", "--stdin", "--")
+    command = (PYTHON, "-c", program, "/dev/stdin")
+    return set(json.loads(release.cluster.kubectl("exec", *where, *command, given=json.dumps(sorted(places)))))

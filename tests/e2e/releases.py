@@ -14,19 +14,25 @@ WAIT = "170s"
 FIRST_WITH_POLICY = 36
 
 
+def fitting_requester(cluster: Cluster) -> str:
+    """Return the `requester` for a cluster: before 1.36 there is no MutatingAdmissionPolicy, which Policy needs."""
+    return "Policy" if cluster.minor_version() >= FIRST_WITH_POLICY else "ServiceAccount"
+
+
 class ReleaseError(Exception):
     """Helm failed. The text has what the pods, the events and the logs say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release by name and namespace."""
+    """A release by name and namespace; `requester` is a value of the chart."""
 
     cluster: Cluster
     helm: Helm
     name: str
     namespace: str
     image: Image
+    requester: str
 
     @property
     def issuer(self) -> str:
@@ -96,9 +102,7 @@ class Release:
 
     def _helm(self, command: str, *flags: str, values: Json | None) -> None:
         image: Json = {"repository": self.image.repository, "tag": self.image.tag}
-        # Below 1.36 there is no MutatingAdmissionPolicy, and the chart rejects requester Policy.
-        requester = "Policy" if self.cluster.minor_version() >= FIRST_WITH_POLICY else "ServiceAccount"
-        given = {"image": image, "requester": requester, **(values or {})}
+        given = {"image": image, "requester": self.requester, **(values or {})}
         where = ("--namespace", self.namespace, "--wait", f"--timeout={WAIT}", "--values", "-", *flags)
         try:
             self.helm.run(command, self.name, str(CHART), *where, stdin=json.dumps(given))

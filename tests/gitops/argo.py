@@ -1,4 +1,4 @@
-"""Argo CD as plain processes: application-controller, repo-server and a cache, on a Git repository in a folder."""
+"""Argo CD as plain processes: application-controller, repo-server, API server and a cache, on a Git repository."""
 
 import json
 import os
@@ -6,13 +6,16 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+
+import urllib3
 
 from tallystick.localplane.children import Child
 from tallystick.localplane.probe import free_ports
 from tests.gitops.programs import ArgoPrograms, tools_of_argo
-from tests.gitops.world import World
+from tests.gitops.world import EDGE, World
 from tests.harness.processes import poll
 
 Json = dict[str, Any]
@@ -43,11 +46,13 @@ class Argo:
         world: The cluster.
         children: Its processes.
         repository: The Git repository.
+        url: Its API server, where everyone may do everything.
     """
 
     world: World
     children: tuple[Child, ...]
     repository: Path
+    url: str
 
     def commit(self) -> None:
         """Commit the folder as it is, and let Argo CD look at it."""
@@ -111,6 +116,23 @@ class Argo:
         phases = {name: self.applications()[name]["status"]["operationState"]["phase"] for name in names}
         assert set(phases.values()) == {"Succeeded"}, phases
 
+    def act(self, kind: str, name: str, action: str) -> None:
+        """Run an action of an object of ours as the menu does. The object belongs to the Application of the tokens."""
+        of_object = {"group": "tallystick.dev", "version": "v1alpha1", "kind": kind, "resourceName": name}
+        asked = {"namespace": EDGE, **of_object, "action": action}
+        answer = self._ask("POST", f"/api/v1/applications/{TOKENS}/resource/actions/v2", asked)
+        assert answer.status == HTTPStatus.OK, answer.data.decode()
+
+    def wait_until_served(self) -> None:
+        """Wait until the API server of Argo CD answers."""
+        poll(lambda: self._ask("GET", "/healthz").status == HTTPStatus.OK, seconds=300.0)
+
+    def _ask(self, method: str, path: str, body: Json | None = None) -> urllib3.BaseHTTPResponse:
+        for child in self.children:
+            assert child.running, child.exit_text()
+        retries = urllib3.Retry(connect=20, backoff_factor=0.2)
+        return urllib3.request(method, self.url + path, json=body, retries=retries, timeout=120.0)
+
     def compare_by_server(self) -> None:
         """Let the API server compute the differences from now on (server-side diff)."""
         for name in self.applications():
@@ -139,7 +161,7 @@ def running_argo(world: World, programs: ArgoPrograms) -> Iterator[Argo]:
     repository = world.folder / "repository"
     world.copy_of_the_repository(f"file://{repository}")
     _git(repository, "init", "--quiet", "--initial-branch", "main")
-    cache, repo, repo_metrics, controller_metrics = free_ports(4)
+    cache, repo, repo_metrics, controller_metrics, server, server_metrics = free_ports(6)
     environment = _environment(world, kubeconfig, tools)
     with ExitStack() as stack:
 
@@ -167,8 +189,22 @@ def running_argo(world: World, programs: ArgoPrograms) -> Iterator[Argo]:
                 *("--metrics-port", str(controller_metrics), "--app-resync", "20", "--app-resync-jitter", "0"),
                 ARGOCD_BINARY_NAME="argocd-application-controller",
             ),
+            run(
+                "argocd-server",
+                programs.argocd,
+                *("--address", "127.0.0.1", "--port", str(server), "--insecure", "--disable-auth", "--redis", redis),
+                *("--namespace", NAMESPACE, "--kubeconfig", str(kubeconfig), "--metrics-address", "127.0.0.1"),
+                *(
+                    "--repo-server",
+                    f"127.0.0.1:{repo}",
+                    "--repo-server-plaintext",
+                    "--metrics-port",
+                    str(server_metrics),
+                ),
+                ARGOCD_BINARY_NAME="argocd-server",
+            ),
         )
-        yield Argo(world, children, repository)
+        yield Argo(world, children, repository, f"http://127.0.0.1:{server}")
 
 
 def _install(world: World) -> None:

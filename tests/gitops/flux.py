@@ -1,4 +1,4 @@
-"""kustomize-controller as a plain process. Its source is an artifact of ours, without source-controller."""
+"""kustomize-controller as a plain process. A file server of ours has the artifact of the GitRepository."""
 
 import gzip
 import hashlib
@@ -16,8 +16,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tallystick.localplane.children import Child
 from tallystick.localplane.probe import free_ports
 from tests.gitops.programs import FluxPrograms
@@ -29,7 +27,7 @@ Json = dict[str, Any]
 
 NAMESPACE, ACCOUNT = "flux-system", "kustomize-controller"
 USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
-SOURCE = {"kind": "ExternalArtifact", "name": "tallystick"}
+SOURCE, KUSTOMIZATIONS = "tallystick", "kustomizations.kustomize.toolkit.fluxcd.io"
 ENDS = ("Reconciliation finished", "Reconciliation failed")
 CRDS, OPERATOR, TOKENS = "tallystick-crds", "tallystick-operator", "tallystick-tokens"
 
@@ -68,28 +66,19 @@ class Flux:
             "lastUpdateTime": now,
             "size": len(content),
         }
-        body = {
-            "apiVersion": "source.toolkit.fluxcd.io/v1",
-            "metadata": {"name": SOURCE["name"], "namespace": NAMESPACE},
-            "kind": SOURCE["kind"],
-            "spec": {},
-        }
-        self.world.kubectl("apply", "--filename", "-", stdin=json.dumps(body))
         patch = json.dumps({"status": {"artifact": artifact, "conditions": [ready]}})
-        where = ("externalartifact", SOURCE["name"], "--namespace", NAMESPACE)
+        where = ("gitrepository", SOURCE, "--namespace", NAMESPACE)
         self.world.kubectl("patch", *where, "--subresource=status", "--type=merge", "--patch", patch)
 
-    def apply_kustomizations(self, folder: Path) -> None:
-        """Apply the Kustomizations of the example, with our artifact as their source."""
-        for name in ("crds", "operator", "tokens"):
-            body = yaml.safe_load((folder / f"{name}.yaml").read_text())
-            body["spec"]["sourceRef"] = SOURCE
-            body["spec"]["retryInterval"] = "5s"
-            self.world.kubectl("apply", "--filename", "-", stdin=json.dumps(body))
+    def retry_soon(self, *names: str) -> None:
+        """Let Flux try again 5 seconds after a failure. In the example it is a minute."""
+        for name in names:
+            where = (KUSTOMIZATIONS, name, "--namespace", NAMESPACE, "--type=merge")
+            self.world.kubectl("patch", *where, "--patch", json.dumps({"spec": {"retryInterval": "5s"}}))
 
     def condition(self, name: str) -> Json:
         """Return the condition Ready of a Kustomization; {} if it has none."""
-        body = self.world.read("kustomizations.kustomize.toolkit.fluxcd.io", name, NAMESPACE)
+        body = self.world.read(KUSTOMIZATIONS, name, NAMESPACE)
         found = body.get("status", {}).get("conditions", [])
         return next((one for one in found if one["type"] == "Ready"), {})
 
@@ -112,7 +101,7 @@ class Flux:
         """
         for name in names:
             self._count += 1
-            where = ("kustomization.kustomize.toolkit.fluxcd.io", name, "--namespace", NAMESPACE, "--overwrite")
+            where = (KUSTOMIZATIONS, name, "--namespace", NAMESPACE, "--overwrite")
             before = self.ended(name)
             self.world.kubectl("annotate", *where, f"reconcile.fluxcd.io/requestedAt=request-{self._count}")
             poll(lambda name=name, before=before: self.ended(name) > before, seconds=300.0)
@@ -147,7 +136,6 @@ def running_flux(world: World, programs: FluxPrograms) -> Iterator[Flux]:
         programs.kustomize_controller,
         f"--metrics-addr=127.0.0.1:{metrics}",
         f"--health-addr=127.0.0.1:{health}",
-        "--feature-gates=ExternalArtifact=true",
         "--requeue-dependency=2s",
     ]
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "RUNTIME_NAMESPACE": NAMESPACE}

@@ -3,16 +3,18 @@
 The tests of this file follow each other on one cluster.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
+from tallystick.crypto.keys import SigningKey
 from tests.chart.live.releases import Running
 from tests.gitops.argo import CRDS, OPERATOR, ROOT, TOKENS, USER, Argo, running_argo
+from tests.gitops.commands import ARGO
 from tests.gitops.programs import argo_programs
-from tests.gitops.world import EDGE, HOME, PARTS, fresh_world
+from tests.gitops.world import ALL_TOKENS, EDGE, add_a_bad_token, fresh_world, remove_tokens
+from tests.harness.objects import value_of
 from tests.harness.processes import poll
 
 # The first one compiles Argo CD.
@@ -30,12 +32,10 @@ def at_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Argo, Ru
         programs = argo_programs()
         world = stack.enter_context(fresh_world(folder))
         argo = stack.enter_context(running_argo(world, programs))
+        argo.wait_until_served()
         argo.commit()
-        example = argo.repository / PARTS[-1] / "argocd"
-        world.kubectl("apply", "--server-side", "--kustomize", str(example / "overlay"))
-        world.kubectl("apply", "--filename", str(example / "root.yaml"))
-        poll(lambda: world.read("deployment", "tallystick-exchange", HOME), seconds=600.0)
-        running = stack.enter_context(world.release.running())
+        world.run_commands(ARGO)
+        running = stack.enter_context(world.pods())
         # The pods are ready, and nobody has said so yet: the third wave waits.
         poll(lambda: argo.state(OPERATOR)[1] == "Progressing", seconds=300.0)
         assert TOKENS not in argo.applications()
@@ -62,7 +62,7 @@ def test_50_syncs_write_and_issue_nothing(at_work: tuple[Argo, Running], diff: s
     if diff == "server-side":
         argo.compare_by_server()
     argo.sync(*ALL)
-    tokens, versions, issued = argo.world.tokens(), settled(argo), running.issued
+    tokens, versions, issued = argo.world.tokens(), argo.world.settled(), running.issued
 
     for _ in range(SYNCS):
         argo.sync(*ALL)
@@ -71,7 +71,7 @@ def test_50_syncs_write_and_issue_nothing(at_work: tuple[Argo, Running], diff: s
     assert argo.out_of_sync() == []
     assert [argo.state(name) for name in ALL] == [("Synced", "Healthy")] * len(ALL)
     assert argo.world.tokens() == tokens
-    assert settled(argo) == versions
+    assert argo.world.settled() == versions
     assert running.issued == issued
 
 
@@ -84,51 +84,48 @@ def test_all_is_synced_by_server_side_diff(at_work: tuple[Argo, Running]) -> Non
     assert argo.out_of_sync() == []
 
 
-def settled(argo: Argo) -> dict[str, str]:
-    """The versions of all objects but site-a, whose token expires after five minutes."""
-    return {name: version for name, version in argo.world.versions().items() if "site-a" not in name}
-
-
 def test_drift_is_corrected(at_work: tuple[Argo, Running]) -> None:
     argo, running = at_work
-    before, issued = argo.world.read("pairingtoken", "cams", EDGE), running.issued
-    theirs = {"metadata": {"annotations": {"somebody": "else"}}, "spec": {"maxDevices": 60}}
-    where = ("pairingtoken", "cams", "--namespace", EDGE, "--type=merge", "--field-manager=somebody")
-    argo.world.kubectl("patch", *where, "--patch", json.dumps(theirs))
+    issued = running.issued
 
-    poll(lambda: argo.world.read("pairingtoken", "cams", EDGE)["spec"] == before["spec"], seconds=300.0)
+    with argo.world.drift():
+        pass  # its watch sees the change
 
-    after = argo.world.read("pairingtoken", "cams", EDGE)
-    assert after["metadata"]["annotations"]["somebody"] == "else"
-    assert after["status"]["tokenID"] == before["status"]["tokenID"]
     assert running.issued == issued
+    argo.wait_until(TOKENS, "Synced", "Healthy")
+
+
+def test_an_action_revokes_a_device(at_work: tuple[Argo, Running]) -> None:
+    argo, running = at_work
+    secret = argo.world.api.get({"kind": "Secret", "metadata": {"name": "cams-pairing-token", "namespace": EDGE}})
+    device = running.client.enroll(value_of(secret, "token"), SigningKey.generate("ES256")).body["device_id"]
+    poll(lambda: argo.world.read("device", device, EDGE).get("status", {}).get("state") == "Active")
+
+    argo.act("Device", device, "revoke")
+
+    poll(lambda: argo.world.read("device", device, EDGE)["status"]["state"] == "Revoked")
+    # A device is in no file, so the Application is not out of sync.
+    argo.refresh()
     argo.wait_until(TOKENS, "Synced", "Healthy")
 
 
 def test_a_token_that_cannot_be_issued_is_degraded(at_work: tuple[Argo, Running]) -> None:
     argo, _ = at_work
-    path = argo.repository / PARTS[-1] / "tokens" / "pairing.yaml"
-    good = path.read_text()
-    site, *_ = good.split("---")
-    bad = site.replace("useCase: mission-control", "useCase: no-such-use-case").replace("site-a", "site-b")
-    path.write_text(f"{good}---\n{bad}")
+    add_a_bad_token(argo.repository)
 
     argo.commit()
 
     argo.wait_until(TOKENS, "Synced", "Degraded")
-    path.write_text(good)
+    remove_tokens(argo.repository, "bad.yaml")
     argo.commit()
     argo.wait_until(TOKENS, "Synced", "Healthy")
 
 
 def test_prune_deletes_tokens_and_keys(at_work: tuple[Argo, Running]) -> None:
     argo, _ = at_work
-    folder = argo.repository / PARTS[-1] / "tokens"
-    for name in ("pairing.yaml", "connection.yaml", "keys.yaml"):
-        (folder / name).unlink()
-    (folder / "kustomization.yaml").write_text("resources: [namespace.yaml]\n")
+    remove_tokens(argo.repository, *ALL_TOKENS)
 
     argo.commit()
 
-    poll(lambda: argo.world.kubectl("get", "tally", "--namespace", EDGE, "--output", "name") == "", seconds=300.0)
+    argo.world.must_be_pruned()
     argo.wait_until(TOKENS, "Synced", "Healthy")

@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from tests.chart.live.releases import Running
+from tests.gitops.commands import FLUX
 from tests.gitops.flux import CRDS, OPERATOR, TOKENS, Flux, running_flux
 from tests.gitops.programs import flux_programs
-from tests.gitops.world import EDGE, HOME, PARTS, fresh_world
+from tests.gitops.world import ALL_TOKENS, EDGE, HOME, PARTS, add_a_bad_token, fresh_world, remove_tokens
 from tests.harness.processes import poll
 
 Json = dict[str, Any]
@@ -35,12 +36,12 @@ def at_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Flux, Ru
         world = stack.enter_context(fresh_world(folder))
         flux = stack.enter_context(running_flux(world, programs))
         render_operator(flux)
+        world.run_commands(FLUX)
+        flux.retry_soon(*PARTS_OF_ALL)
         flux.publish()
-        flux.apply_kustomizations(flux.repository / PARTS[-1] / "flux")
         flux.wait_until(CRDS, "True")
         must_wait(flux, TOKENS, OPERATOR)
-        poll(lambda: world.read("deployment", "tallystick-exchange", HOME), seconds=300.0)
-        running = stack.enter_context(world.release.running())
+        running = stack.enter_context(world.pods())
         # The pods are ready, and nobody has said so yet.
         must_wait(flux, TOKENS, OPERATOR)
         assert not world.read("namespace", EDGE, EDGE)
@@ -76,7 +77,7 @@ def test_the_parts_wait_for_each_other_and_become_ready(at_work: tuple[Flux, Run
 def test_50_reconciliations_write_and_issue_nothing(at_work: tuple[Flux, Running]) -> None:
     flux, running = at_work
     flux.reconcile(*PARTS_OF_ALL)
-    tokens, versions, issued, mark = flux.world.tokens(), settled(flux), running.issued, flux.mark()
+    tokens, versions, issued, mark = flux.world.tokens(), flux.world.settled(), running.issued, flux.mark()
     before = {name: flux.ended(name) for name in PARTS_OF_ALL}
 
     for _ in range(RECONCILIATIONS):
@@ -86,36 +87,23 @@ def test_50_reconciliations_write_and_issue_nothing(at_work: tuple[Flux, Running
     assert {name: flux.condition(name)["status"] for name in PARTS_OF_ALL} == dict.fromkeys(PARTS_OF_ALL, "True")
     assert flux.writes(mark, HOME, EDGE) == []
     assert flux.world.tokens() == tokens
-    assert settled(flux) == versions
+    assert flux.world.settled() == versions
     assert running.issued == issued
-
-
-def settled(flux: Flux) -> dict[str, str]:
-    """The versions of all objects but site-a, whose token expires after five minutes."""
-    return {name: version for name, version in flux.world.versions().items() if "site-a" not in name}
 
 
 def test_drift_is_corrected_and_nothing_else_is_touched(at_work: tuple[Flux, Running]) -> None:
     flux, running = at_work
-    where = ("pairingtoken", "cams", "--namespace", EDGE, "--type=merge", "--field-manager=somebody")
-    before, issued = flux.world.read("pairingtoken", "cams", EDGE), running.issued
-    theirs = {"metadata": {"annotations": {"somebody": "else"}}, "spec": {"maxDevices": 60}}
-    flux.world.kubectl("patch", *where, "--patch", json.dumps(theirs))
+    issued = running.issued
 
-    flux.reconcile(TOKENS)
+    with flux.world.drift():
+        flux.reconcile(TOKENS)
 
-    poll(lambda: flux.world.read("pairingtoken", "cams", EDGE)["spec"] == before["spec"])
-    after = flux.world.read("pairingtoken", "cams", EDGE)
-    assert after["metadata"]["annotations"]["somebody"] == "else"
-    assert after["status"]["tokenID"] == before["status"]["tokenID"]
     assert running.issued == issued
 
 
 def test_a_token_that_cannot_be_issued_fails_the_part_at_once(at_work: tuple[Flux, Running]) -> None:
     flux, _ = at_work
-    path = flux.repository / PARTS[-1] / "tokens" / "pairing.yaml"
-    good = path.read_text()
-    path.write_text(good.replace("useCase: mission-control", "useCase: no-such-use-case").replace("site-a", "site-b"))
+    add_a_bad_token(flux.repository)
 
     flux.publish()
     flux.reconcile(TOKENS)
@@ -123,7 +111,7 @@ def test_a_token_that_cannot_be_issued_fails_the_part_at_once(at_work: tuple[Flu
     # The timeout is 5 minutes. A Stalled object does not wait for it.
     message = flux.wait_until(TOKENS, "False", seconds=120.0)
     assert "PairingToken/edge/site-b" in message
-    path.write_text(good)
+    remove_tokens(flux.repository, "bad.yaml")
     flux.publish()
     flux.reconcile(TOKENS)
     flux.wait_until(TOKENS, "True")
@@ -131,16 +119,13 @@ def test_a_token_that_cannot_be_issued_fails_the_part_at_once(at_work: tuple[Flu
 
 def test_prune_deletes_tokens_and_keys(at_work: tuple[Flux, Running]) -> None:
     flux, _ = at_work
-    folder = flux.repository / PARTS[-1] / "tokens"
-    for name in ("pairing.yaml", "connection.yaml", "keys.yaml"):
-        (folder / name).unlink()
-    (folder / "kustomization.yaml").write_text("resources: [namespace.yaml]\n")
+    remove_tokens(flux.repository, *ALL_TOKENS)
 
     flux.publish()
     flux.reconcile(TOKENS)
 
     # A MasterKey is not deleted before its JoinKey is; then Flux tries again.
-    poll(lambda: flux.world.kubectl("get", "tally", "--namespace", EDGE, "--output", "name") == "", seconds=300.0)
+    flux.world.must_be_pruned()
     poll(lambda: not secrets(flux), seconds=120.0)
     flux.wait_until(TOKENS, "True")
     assert flux.world.read("crd", "pairingtokens.tallystick.dev", "")

@@ -17,7 +17,8 @@ import yaml
 
 from tallystick.localplane.plane import ControlPlane
 from tests.chart.helms import WHEELS, helm_of
-from tests.chart.live.releases import Release, connected, tokens
+from tests.chart.live.releases import Release, Running, connected, tokens
+from tests.gitops.commands import commands, paths_in
 from tests.gitops.customizations import EXAMPLE
 from tests.harness.api import Api
 from tests.harness.processes import poll
@@ -28,6 +29,8 @@ Json = dict[str, Any]
 HOME, EDGE = "tallystick-system", "edge"
 PLACEHOLDER = "https://git.example.com/platform/tallystick.git"
 PARTS = ("crds", "helm", str(EXAMPLE.relative_to(REPOSITORY)))
+TOKENS, KUSTOMIZATION = f"{PARTS[-1]}/tokens", "kustomization.yaml"
+ALL_TOKENS = ("pairing.yaml", "connection.yaml", "keys.yaml")
 DEPLOYMENTS = ("tallystick-controller", "tallystick-exchange")
 
 
@@ -52,6 +55,13 @@ class World:
         """Run kubectl as the administrator."""
         return self.api.kubectl(*arguments, stdin=stdin)
 
+    def run_commands(self, title: str) -> None:
+        """Run the commands of the README for a tool in the copy of the repository."""
+        for kubectl, *words in commands(REPOSITORY / "README.md", title):
+            assert kubectl == "kubectl"
+            paths = {path: str(self.folder / "repository" / path) for _, path in paths_in(words)}
+            self.kubectl(*(paths.get(word, word) for word in words))
+
     def read(self, kind: str, name: str, namespace: str) -> Json:
         """Read an object of any kind; {} if there is none."""
         text = self.kubectl("get", kind, name, "--namespace", namespace, "--ignore-not-found", "--output", "json")
@@ -64,13 +74,7 @@ class World:
         self.kubectl("create", "serviceaccount", name, "--namespace", namespace)
         binding = ("--clusterrole=cluster-admin", f"--serviceaccount={namespace}:{name}")
         self.kubectl("create", "clusterrolebinding", f"{namespace}-{name}", *binding)
-        config = yaml.safe_load(self.api.kubeconfig.read_text())
-        (user,) = config["users"]
-        user["user"] = {"token": self.api.request_token(namespace, name)}
-        path = self.folder / f"{name}.kubeconfig"
-        path.write_text(yaml.safe_dump(config))
-        path.chmod(0o600)
-        return path
+        return self.api.write_kubeconfig(self.folder / f"{name}.kubeconfig", namespace, name)
 
     def apply_crds(self, *folders: Path) -> None:
         """Apply the CRDs of a tool and wait until the API server serves them."""
@@ -98,8 +102,8 @@ class World:
         return folder
 
     def tokens(self) -> dict[str, str]:
-        """Return a digest of all tokens and keys."""
-        return tokens(self.api, (HOME, EDGE))
+        """Return a digest of all tokens and keys but those of site-a, which expires after five minutes."""
+        return {name: digest for name, digest in tokens(self.api, (HOME, EDGE)).items() if "site-a" not in name}
 
     def versions(self) -> dict[str, str]:
         """Return the resourceVersion of each object that Git has, or that follows from one."""
@@ -114,6 +118,35 @@ class World:
                 meta = body["metadata"]
                 found[f"{body['kind']} {meta.get('namespace', '')}/{meta['name']}"] = meta["resourceVersion"]
         return found
+
+    def settled(self) -> dict[str, str]:
+        """Return the versions of all objects but those of site-a."""
+        return {name: version for name, version in self.versions().items() if "site-a" not in name}
+
+    @contextmanager
+    def pods(self) -> Iterator[Running]:
+        """Run the pods of the operator as soon as the tool has applied it, for the length of the block."""
+        poll(lambda: self.read("deployment", DEPLOYMENTS[1], HOME), seconds=600.0)
+        with self.release.running() as running:
+            yield running
+
+    @contextmanager
+    def drift(self) -> Iterator[None]:
+        """Change a token that is in Git, as another manager, and assert after the block that it is changed back."""
+        before = self.read("pairingtoken", "cams", EDGE)
+        theirs = {"metadata": {"annotations": {"somebody": "else"}}, "spec": {"maxDevices": 60}}
+        where = ("pairingtoken", "cams", "--namespace", EDGE, "--type=merge", "--field-manager=somebody")
+        self.kubectl("patch", *where, "--patch", json.dumps(theirs))
+        yield
+        poll(lambda: self.read("pairingtoken", "cams", EDGE)["spec"] == before["spec"], seconds=300.0)
+        after = self.read("pairingtoken", "cams", EDGE)
+        # What the tool does not own stays, and the token is the same.
+        assert after["metadata"]["annotations"]["somebody"] == "else"
+        assert after["status"]["tokenID"] == before["status"]["tokenID"]
+
+    def must_be_pruned(self) -> None:
+        """Assert that the tool deletes all tokens and keys."""
+        poll(lambda: self.kubectl("get", "tally", "--namespace", EDGE, "--output", "name") == "", seconds=300.0)
 
     def report_ready(self) -> None:
         """Report all replicas as available, disruptions as permitted, and an address of the load balancer."""
@@ -147,6 +180,26 @@ def _budget(replicas: int) -> Json:
         "disruptionsAllowed": 1,
         "conditions": [allowed | {"lastTransitionTime": time}],
     }
+
+
+def add_a_bad_token(repository: Path) -> None:
+    """Add the PairingToken site-b of an unknown use case to a copy of the repository."""
+    site, *_ = (repository / TOKENS / "pairing.yaml").read_text().split("---")
+    bad = site.replace("useCase: mission-control", "useCase: no-such-use-case").replace("site-a", "site-b")
+    (repository / TOKENS / "bad.yaml").write_text(bad)
+    _list_files(repository)
+
+
+def remove_tokens(repository: Path, *names: str) -> None:
+    """Remove files of tokens and keys from a copy of the repository."""
+    for name in names:
+        (repository / TOKENS / name).unlink()
+    _list_files(repository)
+
+
+def _list_files(repository: Path) -> None:
+    listed = sorted(path.name for path in (repository / TOKENS).glob("*.yaml") if path.name != KUSTOMIZATION)
+    (repository / TOKENS / KUSTOMIZATION).write_text(yaml.safe_dump({"resources": listed}))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
+import yaml
 
 from tallystick.kube.connection import Connection
 
@@ -104,6 +105,15 @@ class Api:
         answer = self._call("POST", _path(body, subresource="token"), {"spec": spec})
         token: str = answer.must_succeed()["status"]["token"]
         return token
+
+    def write_kubeconfig(self, path: Path, namespace: str, service_account: str) -> Path:
+        """Write a kubeconfig of a ServiceAccount into a file, and return the file."""
+        config = yaml.safe_load(self.kubeconfig.read_text())
+        (user,) = config["users"]
+        user["user"] = {"token": self.request_token(namespace, service_account)}
+        path.write_text(yaml.safe_dump(config))
+        path.chmod(0o600)
+        return path
 
     def find(self, body: Json) -> Json | None:
         """Read the object that `body` names, or say that there is none."""

@@ -15,8 +15,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Build the control plane now if a collected test needs it: the first time takes minutes, and says so."""
     if session.config.option.collectonly:
         return
-    if any({"plane", "own_plane"} & set(getattr(item, "fixturenames", ())) for item in session.items):
+    if any(needs_plane(item) for item in session.items):
         find_binaries(_terminal(session.config))
+
+
+def needs_plane(item: pytest.Item) -> bool:
+    """Return whether a test needs the control plane: by a fixture, or because its file starts one of its own."""
+    fixtures = {"plane", "own_plane"} & set(getattr(item, "fixturenames", ()))
+    return bool(fixtures) or "live" in item.path.parts or item.get_closest_marker("gitops") is not None
 
 
 @pytest.fixture(scope="session")

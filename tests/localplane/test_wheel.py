@@ -13,6 +13,8 @@ from tallystick.localplane.gobuild import KUBERNETES_VERSION
 from tallystick.localplane.installed import wheel_folder
 from tallystick.localplane.wheel import build_of, platform_tag, write_project
 
+REPOSITORY = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def binaries(tmp_path: Path) -> Binaries:
@@ -50,6 +52,20 @@ def test_no_placeholder_stays(binaries: Binaries, known: KnownBuild, tmp_path: P
 
     assert "@" not in (tmp_path / "project" / "pyproject.toml").read_text()
     assert "@" not in (tmp_path / "project" / "hatch_build.py").read_text()
+
+
+def test_the_wheel_and_the_package_are_built_by_the_same_programs(
+    binaries: Binaries, known: KnownBuild, tmp_path: Path
+) -> None:
+    write_project(tmp_path / "project", binaries, known)
+
+    project, package = (
+        tomllib.loads((folder / "pyproject.toml").read_text()) for folder in (tmp_path / "project", REPOSITORY)
+    )
+    constraints = package["tool"]["uv"]["build-constraint-dependencies"]
+    locked = tomllib.loads((REPOSITORY / "uv.lock").read_text())["manifest"]["build-constraints"]
+    assert project["tool"]["uv"]["build-constraint-dependencies"] == constraints
+    assert [f"{one['name']}{one['specifier']}" for one in locked] == sorted(constraints)
 
 
 def test_programs_of_no_known_build_get_no_wheel(binaries: Binaries, known: KnownBuild) -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tallystick.localplane.build import find_binaries
+from tallystick.localplane.gobuild import KUBERNETES_VERSION
+from tallystick.localplane.wheel import LICENSES
 from tallystick.localplane.wheel import main as write_wheel_project
 from tests.harness.proofs import Figure
 
@@ -33,6 +36,9 @@ def index(tmp_path: Path) -> Iterator[str]:
     build = ["build", "--quiet", "--wheel", "--out-dir", str(folder), str(tmp_path / "project")]
     subprocess.run([REPOSITORY / ".tools" / "bin" / "uv", *build], check=True)
     (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as content:
+        (name,) = (one for one in content.namelist() if one.endswith(f"/licenses/{LICENSES}"))
+        assert f"\nk8s.io/kubernetes@v{KUBERNETES_VERSION} LICENSE\n" in content.read(name).decode()
     (folder / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>\n')
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder.parent)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)

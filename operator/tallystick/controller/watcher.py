@@ -18,6 +18,7 @@ import kopf
 # kopf takes such containers as an argument, but does not export them; pyproject.toml keeps to one minor version.
 from kopf._cogs.structs.references import Insights
 from kopf._cogs.structs.references import Resource as KopfResource
+from kopf._core.engines.peering import Identity
 
 from tallystick.controller.kinds import MissingKinds
 from tallystick.controller.storages import NoMemories
@@ -34,6 +35,10 @@ REVISE_SECONDS = 60.0
 # The task of kopf that logs in. It is none of the tasks that kopf returns, and without it every request would wait.
 _LOGIN = "credentials retriever"
 _WATCH = "watcher for "
+
+# Without a name kopf asks for that of its user, and a user of another number than the image's has none. Only peering,
+# which is off, uses it.
+NO_PEER = Identity("tallystick")
 
 Session = Callable[[aiohttp.ClientMiddlewareType], Any]
 ServedKinds = Callable[[Collection[Resource]], Awaitable[Collection[Resource]]]
@@ -126,6 +131,7 @@ class Watcher:
             registry=registry,
             settings=settings,
             memories=NoMemories(),
+            identity=NO_PEER,
             insights=self._insights,
             standalone=True,
             clusterwide=not self.namespaces,

@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -13,21 +14,25 @@ from importlib import resources
 from pathlib import Path
 
 from tallystick.errors import TallystickError
-from tallystick.localplane.build import Binaries, find_binaries
+from tallystick.localplane.build import Binaries, cache_folder, find_binaries
 from tallystick.localplane.digests import NAMES, KnownBuild, known_builds
 from tallystick.localplane.errors import BinariesError
 from tallystick.localplane.folders import Progress
-from tallystick.localplane.gobuild import KUBERNETES_VERSION
+from tallystick.localplane.gobuild import KUBERNETES_VERSION, needed_go
 from tallystick.localplane.installed import BUILD_FILE, DISTRIBUTION, PACKAGE, PROGRAMS
+from tallystick.localplane.notices import write_notices
+from tallystick.localplane.toolchain import find_go
 
 # Raise it when the programs change and Kubernetes' version does not: another etcd, other flags, another Go.
 BUILD_NUMBER = 1
 VERSION = f"{KUBERNETES_VERSION}.{BUILD_NUMBER}"
 
+LICENSES = "THIRD-PARTY-LICENSES.txt"
 _INIT = '"""The programs of a local Kubernetes control plane, for Tallystick. This package has no code."""\n'
 _README = f"""\
 The etcd, kube-apiserver, kube-controller-manager and kubectl {KUBERNETES_VERSION} that `tallystick up` and `tallystick
-demo` run. Tallystick compares their SHA-256 with its own table before it runs them.
+demo` run. Tallystick compares their SHA-256 with its own table before it runs them. `{LICENSES}` has the licenses and
+notices of Go and of each Go module in the programs.
 """
 
 
@@ -53,9 +58,10 @@ def write_project(folder: Path, binaries: Binaries, build: KnownBuild) -> None:
         shutil.copyfile(binaries.etcd.parent / name, package / PROGRAMS / name)
         (package / PROGRAMS / name).chmod(0o755)
     (folder / "README.md").write_text(_README, encoding="utf-8")
-    for name, replaced in (("pyproject.toml", {"NAME": DISTRIBUTION, "VERSION": VERSION}), ("hatch_build.py", {})):
+    words = {"NAME": DISTRIBUTION, "VERSION": VERSION, "LICENSES": LICENSES, "PACKAGE": PACKAGE, "TAG": tag}
+    for name in ("pyproject.toml", "hatch_build.py"):
         text = (resources.files("tallystick.localplane") / "wheel_project" / f"{name}.in").read_text(encoding="utf-8")
-        for word, value in {**replaced, "PACKAGE": PACKAGE, "TAG": tag}.items():
+        for word, value in words.items():
             text = text.replace(f"@{word}@", value)
         (folder / name).write_text(text, encoding="utf-8")
 
@@ -95,6 +101,9 @@ def main(folder: Path, report: Progress) -> None:
     """Write the project of the wheel into a folder; build the programs first if the cache has none."""
     binaries = find_binaries(report)
     write_project(folder, binaries, build_of(binaries, known_builds()))
+    go = find_go(needed_go(), cache_folder(os.environ), os.environ, report)
+    modules = write_notices(folder / LICENSES, [binaries.etcd.parent / name for name in NAMES], go, os.environ)
+    report(f"Licenses and notices of {len(modules)} Go modules: {folder / LICENSES}")
     report(f"{DISTRIBUTION} {VERSION}: {folder}")
 
 

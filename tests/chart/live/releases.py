@@ -112,6 +112,10 @@ class Release:
             url = f"https://127.0.0.1:{exchange.ports['https']}"
             yield Exchange(pool, url, f"https://{self.service}", MovedClock(clock))
 
+    def account(self, name: str) -> Path:
+        """Write a kubeconfig of a ServiceAccount of the release."""
+        return self.api.write_kubeconfig(self.folder / f"{name}.kubeconfig", self.namespace, name)
+
     def make_certificate(self) -> None:
         """Store a certificate of one's own, for tls.mode existingSecret."""
         authority, serving = prepare_serving(

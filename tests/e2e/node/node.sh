@@ -13,14 +13,28 @@
 # NODE_RUN: the folder for the state
 # NODE_API_PORT: a port on 127.0.0.1. $NODE_RUN/host.kubeconfig names it.
 # NODE_STATE=tmpfs: keep images, etcd and pods in memory. It is quicker, and all is gone after `down`.
+# NODE_FAMILY: the versions of IP of pods and Services: ipv4, ipv6 or dual. Default: ipv4.
 #
 # It needs root, and cgroup v1 with each controller mounted by itself. Elsewhere use kind (`make e2e-kind`).
 set -uo pipefail
 readonly BIN=${NODE_BIN:?} RUN=${NODE_RUN:?} API_PORT=${NODE_API_PORT:?}
 readonly SELF=$(readlink -f "$0")
 readonly NODE=node1
-readonly NODE_IP=10.88.0.2 # it exists only in the own net namespace, which has no way out
-readonly SERVICES=10.96.0.0/16 SERVICE_IP=10.96.0.1 PODS=10.244.0.0/24
+# The addresses of the node exist only in the own net namespace, which has no way out. Lists begin with the main family.
+case ${NODE_FAMILY:=ipv4} in
+ipv4) NODE_IPS=10.88.0.2 SERVICE_IP=10.96.0.1 SERVICES=10.96.0.0/16 PODS=10.244.0.0/24 ANY=0.0.0.0 ;;
+ipv6) NODE_IPS=fd00:88::2 SERVICE_IP=fd00:96::1 SERVICES=fd00:96::/108 PODS=fd00:244::/64 ANY=:: ;;
+dual)
+  NODE_IPS=10.88.0.2,fd00:88::2 SERVICE_IP=10.96.0.1 SERVICES=10.96.0.0/16,fd00:96::/108
+  PODS=10.244.0.0/24,fd00:244::/64 ANY=::
+  ;;
+*)
+  echo "NODE_FAMILY=$NODE_FAMILY is unknown. Use ipv4, ipv6 or dual." >&2
+  exit 2
+  ;;
+esac
+readonly NODE_IPS SERVICE_IP SERVICES PODS ANY
+readonly NODE_IP=${NODE_IPS%%,*}
 readonly PAUSE=localhost/pause:1
 readonly CGROUPS="cpuset cpu cpuacct memory devices freezer blkio pids name=systemd"
 export PATH=$BIN:/usr/sbin:/sbin:$PATH
@@ -108,10 +122,15 @@ subjectAltName=$names,DNS:kubernetes.default.svc.cluster.local,IP:127.0.0.1,IP:$
 write_configurations() {
   mkdir -p "$RUN"/{log,pid,etcd,containerd,kubelet,pod-logs,cni/net.d,cni/ipam,volume-plugins}
   # ptp routes each pod, so that the NAT of kube-proxy needs no br_netfilter.
+  local pods ranges='' routes=''
+  for pods in ${PODS//,/ }; do
+    ranges+="${ranges:+, }[{\"subnet\": \"$pods\"}]"
+    routes+="${routes:+, }{\"dst\": \"$([[ $pods = *:* ]] && echo ::/0 || echo 0.0.0.0/0)\"}"
+  done
   cat >"$RUN/cni/net.d/10-ptp.conflist" <<END
 {"cniVersion": "1.0.0", "name": "pods", "plugins": [
   {"type": "ptp", "mtu": 1500, "ipMasq": false,
-   "ipam": {"type": "host-local", "dataDir": "$RUN/cni/ipam", "ranges": [[{"subnet": "$PODS"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+   "ipam": {"type": "host-local", "dataDir": "$RUN/cni/ipam", "ranges": [$ranges], "routes": [$routes]}},
   {"type": "portmap", "capabilities": {"portMappings": true}}]}
 END
   # restrict_oom_score_adj: the score of the pause container is -998, and lowering it needs CAP_SYS_RESOURCE.
@@ -247,9 +266,20 @@ prepare_namespaces() {
   # An image that was not imported fails at once, and does not wait for a resolver that cannot be reached from here.
   mount --bind "$RUN/resolv.conf" "$(readlink -f /etc/resolv.conf)"
   ip link set lo up
-  ip link add node0 type bridge && ip addr add "$NODE_IP/24" dev node0 && ip link set node0 up
-  ip route add default via 10.88.0.1 dev node0 onlink # kubelet and kube-proxy look for one; it leads nowhere
-  echo 1 >/proc/sys/net/ipv4/ip_forward
+  ip link add node0 type bridge && ip link set node0 up
+  local address
+  for address in ${NODE_IPS//,/ }; do
+    # kubelet and kube-proxy look for a default route; it leads nowhere. No other node can have the address (nodad).
+    if [[ $address = *:* ]]; then
+      ip -6 addr add "$address/64" dev node0 nodad
+      ip -6 route add default via fd00:88::1 dev node0 onlink
+      echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+    else
+      ip addr add "$address/24" dev node0
+      ip route add default via 10.88.0.1 dev node0 onlink
+      echo 1 >/proc/sys/net/ipv4/ip_forward
+    fi
+  done
 }
 
 __init() { # process 1 of the new namespaces
@@ -260,7 +290,7 @@ __init() { # process 1 of the new namespaces
     --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380 \
     --initial-advertise-peer-urls http://127.0.0.1:2380 --initial-cluster default=http://127.0.0.1:2380
   start containerd containerd --config "$RUN/containerd.toml"
-  start apiserver kube-apiserver --etcd-servers=http://127.0.0.1:2379 --secure-port=6443 --bind-address=0.0.0.0 \
+  start apiserver kube-apiserver --etcd-servers=http://127.0.0.1:2379 --secure-port=6443 --bind-address="$ANY" \
     --advertise-address="$NODE_IP" --tls-cert-file="$pki/apiserver.crt" --tls-private-key-file="$pki/apiserver.key" \
     --client-ca-file="$pki/ca.crt" --kubelet-client-certificate="$pki/kubelet-client.crt" \
     --kubelet-client-key="$pki/kubelet-client.key" --kubelet-preferred-address-types=InternalIP \
@@ -277,7 +307,7 @@ __init() { # process 1 of the new namespaces
   local began
   began=$(date -u +%Y-%m-%dT%H:%M:%S)
   start kubelet kubelet --kubeconfig="$RUN/kubelet.kubeconfig" --config="$RUN/kubelet.yaml" --root-dir=/var/lib/kubelet \
-    --cert-dir="$RUN/kubelet-pki" --hostname-override="$NODE" --node-ip="$NODE_IP"
+    --cert-dir="$RUN/kubelet-pki" --hostname-override="$NODE" --node-ip="$NODE_IPS"
   start proxy kube-proxy --config="$RUN/proxy.yaml"
   start coredns coredns -conf "$RUN/Corefile"
   start api-socket socat "UNIX-LISTEN:$RUN/api.sock,fork,unlink-early,mode=600" TCP:127.0.0.1:6443

@@ -1,14 +1,16 @@
 """The actions of Argo CD in examples/06-gitops: the API server accepts what they write, and it has its effect."""
 
+from http import HTTPStatus
 from typing import Any
 
 import yaml
 
+from tallystick.crypto.keys import SigningKey
 from tallystick.schema.meta import API_VERSION
 from tests.gitops.customizations import EXAMPLE, act, enabled_actions, health_of
 from tests.harness.api import Api
 from tests.harness.connections import a_connection, tokens_of
-from tests.harness.objects import wait_for_state
+from tests.harness.objects import secret_of, value_of, wait_for_state
 from tests.harness.pairing_site import Site
 from tests.harness.processes import poll
 
@@ -86,12 +88,35 @@ def test_keys_are_rotated(site: Site) -> None:
     wait_for_state(site.api, master, "Active")
 
 
-def test_a_project_is_rotated(site: Site) -> None:
+def a_project(site: Site) -> Json:
+    """Create a PairingToken for devices, and wait until it is Active."""
     project = {"purpose": "DeviceProject", "projectKey": "fleet01", "useCase": None}
     body = site.pairing_token("cams")
     body["spec"] = {name: value for name, value in {**body["spec"], **project}.items() if value is not None}
     site.api.create(body).must_succeed()
     wait_for_state(site.api, body, "Active")
+    return body
+
+
+def test_a_device_is_revoked_and_cannot_check_in(site: Site) -> None:
+    value = value_of(site.api.get(secret_of(a_project(site))), "token")
+    key = SigningKey.generate("ES256")
+    enrolled = site.exchange.enroll(value, key).body
+    name, copy = enrolled["device_id"], enrolled["token"]
+    assert site.exchange.check_in(name, copy, key).status == HTTPStatus.NO_CONTENT
+    body = {"apiVersion": API_VERSION, "kind": "Device", "metadata": {"name": name, "namespace": site.namespace}}
+    wait_for_state(site.api, body, "Active")
+
+    choose(site.api, body, "revoke")
+
+    revoked = wait_for_state(site.api, body, "Revoked")
+    assert health_of(revoked)["status"] == "Healthy"
+    assert enabled_actions(revoked) == []
+    poll(lambda: site.exchange.check_in(name, copy, key).status == HTTPStatus.UNAUTHORIZED)
+
+
+def test_a_project_is_rotated(site: Site) -> None:
+    body = a_project(site)
 
     made = choose(site.api, body, "rotate")
 

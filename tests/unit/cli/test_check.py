@@ -27,6 +27,11 @@ ADVICE = "wait, or install the admission policies and their bindings again"
 RESOURCES = tuple(kind.resource for kind in KINDS)
 
 
+def seen_until(left: timedelta, *, lifetime: timedelta = timedelta(days=90), issuer: str = URL) -> SeenExchange:
+    """An exchange whose certificate ends after this time."""
+    return SeenExchange(issuer, 2, NOON + left - lifetime, NOON + left)
+
+
 class World:
     """An installation in order, of which a test breaks one part."""
 
@@ -34,7 +39,7 @@ class World:
         self.cluster = FakeCluster(clock=FakeClock())
         self.missing: set[Resource] = set()
         self.in_force: bool | Exception = True
-        self.seen: SeenExchange | Exception = SeenExchange(URL, 2, NOON + timedelta(days=30))
+        self.seen: SeenExchange | Exception = seen_until(timedelta(days=30))
         self.cluster.served = self.served  # type: ignore[attr-defined]
         self.lease(renewTime="2030-01-01T12:00:00.000000Z")
         for name in ("tallystick-controller", "tallystick-exchange"):
@@ -188,7 +193,7 @@ async def test_an_exchange_that_cannot_be_used(world):
 
 
 async def test_another_issuer(world):
-    world.seen = SeenExchange("https://other.example", 1, NOON)
+    world.seen = seen_until(timedelta(days=30), issuer="https://other.example")
 
     assert f"issuer: {URL}: the issuer is https://other.example, not {URL}; set --issuer" in await world.failure()
 
@@ -259,3 +264,27 @@ def test_a_ca_file_that_cannot_be_used_is_named(tmp_path: Path, content: str | N
 
     with pytest.raises(InvalidSettingError, match=r"--ca-file .* cannot be used"):
         trust(file)
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "left", "verdict"),
+    [
+        (timedelta(days=90), timedelta(days=7), Verdict.OK),
+        (timedelta(days=90), timedelta(days=6, hours=23), Verdict.WARNING),
+        (timedelta(days=90), timedelta(seconds=1), Verdict.WARNING),
+        # A short-lived certificate is renewed hours before its end.
+        (timedelta(days=1), timedelta(hours=4), Verdict.OK),
+        (timedelta(days=1), timedelta(hours=3, minutes=59), Verdict.WARNING),
+    ],
+)
+async def test_a_certificate_that_was_not_renewed_in_time_is_a_warning(world, lifetime, left, verdict):
+    world.seen = seen_until(left, lifetime=lifetime)
+
+    findings = await world.checks().run()
+
+    (found,) = (one for one in findings if one.subject == "certificate")
+    assert found.verdict is verdict
+    assert ("read the logs of its issuer" in found.text) == (verdict is Verdict.WARNING)
+    assert first_failure(findings) is None
+    ends = {Verdict.OK: "All 7 checks passed.", Verdict.WARNING: "All 7 checks passed, 1 with a warning."}
+    assert rendered(findings).endswith(ends[verdict])

@@ -39,7 +39,8 @@ async def test_it_sees_the_issuer_the_keys_and_the_end_of_the_certificate(pki):
         found = await seen(url, pki[0].certificate)
 
     certificate = x509.load_pem_x509_certificate(pki[1].certificate.read_bytes())
-    assert (found.issuer, found.expires) == (ISSUER, certificate.not_valid_after_utc)
+    assert found.issuer == ISSUER
+    assert (found.issued, found.expires) == (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
     assert found.keys >= 1
 
 

@@ -1,6 +1,7 @@
 """kopf as one part of the process: it follows the kinds, survives what would end it, and is missed when it ends."""
 
 import asyncio
+import getpass
 from collections.abc import Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -113,6 +114,20 @@ MEMBERS = (
     "multidimensional multitasker",
     "the look at the served kinds",
 )
+
+
+async def test_a_process_needs_no_name_of_its_user(monkeypatch: pytest.MonkeyPatch):
+    def no_name() -> str:
+        raise OSError("No username set in the environment")
+
+    monkeypatch.setattr(getpass, "getuser", no_name)
+    server = Server()
+
+    async with running(a_watcher(server)) as task:
+        asked = asyncio.create_task(server.asked.wait())
+        await asyncio.wait((task, asked), return_when=asyncio.FIRST_COMPLETED)
+
+        assert asked.done()
 
 
 # kopf takes the cancellation of this one as the begin of its own end, and it then waits for all others.

@@ -1,11 +1,20 @@
 """The clusters of the end-to-end tests: what is missing is named with the other way."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from tests.e2e.clusters import KIND_IMAGES, ClusterError, cluster_of, kind_cluster, require_engine
+from tests.e2e.clusters import (
+    IP_FAMILIES,
+    KIND_IMAGES,
+    ClusterError,
+    cluster_of,
+    kind_cluster,
+    kind_config,
+    require_engine,
+)
 
 
 def engine(folder: Path, name: str, status: int) -> None:
@@ -63,8 +72,50 @@ def test_an_unknown_version_of_kubernetes_is_named_with_those_that_exist(path: P
         pass
 
 
-def test_ci_tries_each_version_that_kind_has():
-    workflow = (Path(__file__).parents[3] / ".github" / "workflows" / "ci.yml").read_text()
+def test_an_unknown_family_is_named_with_those_that_exist(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    engine(path, "docker", 0)
+    engine(path, "kind", 0)
+    monkeypatch.setenv("IP_FAMILY", "ipv5")
 
-    versions = yaml.safe_load(workflow)["jobs"]["e2e"]["strategy"]["matrix"]["kubernetes"]
-    assert versions == sorted(KIND_IMAGES)
+    cluster = kind_cluster("none", tmp_path / "kubeconfig", print, kubernetes="1.36")
+
+    with pytest.raises(ClusterError, match=r"IP_FAMILY=ipv5 is unknown\. Use one of ipv4, ipv6, dual\."), cluster:
+        pass
+
+
+@pytest.mark.parametrize("family", IP_FAMILIES)
+def test_kind_gets_the_family_and_two_workers(family: str):
+    config = yaml.safe_load(kind_config(family))
+
+    assert config["networking"] == {"ipFamily": family}
+    assert [node["role"] for node in config["nodes"]] == ["control-plane", "worker", "worker"]
+    assert (config["kind"], config["apiVersion"]) == ("Cluster", "kind.x-k8s.io/v1alpha4")
+
+
+def test_kind_reads_the_configuration_from_its_standard_input(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    engine(path, "docker", 0)
+    engine(path, "kubectl", 0)
+    (path / "kind").write_text(f'#!/bin/sh\n[ "$1" = create ] && /bin/cat > {tmp_path}/seen\nexit 0\n')
+    (path / "kind").chmod(0o755)
+    monkeypatch.setenv("IP_FAMILY", "dual")
+
+    with kind_cluster("none", tmp_path / "kubeconfig", lambda _: None, kubernetes="1.36"):
+        assert (tmp_path / "seen").read_text() == kind_config("dual")
+
+
+def matrix_of_ci() -> dict[str, Any]:
+    workflow = (Path(__file__).parents[3] / ".github" / "workflows" / "ci.yml").read_text()
+    matrix: dict[str, Any] = yaml.safe_load(workflow)["jobs"]["e2e"]["strategy"]["matrix"]
+    return matrix
+
+
+def test_ci_tries_each_version_that_kind_has():
+    assert matrix_of_ci()["kubernetes"] == sorted(KIND_IMAGES)
+
+
+def test_ci_tries_each_family():
+    matrix = matrix_of_ci()
+
+    assert {*matrix["ip"], *(row["ip"] for row in matrix["include"])} == set(IP_FAMILIES)

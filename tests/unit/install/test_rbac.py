@@ -56,9 +56,7 @@ tallystick-controller in tallystick-system may create mastertokens.tallystick.de
 tallystick-controller in tallystick-system may create pairingtokens.tallystick.dev
 tallystick-controller in tallystick-system may create secrets
 tallystick-controller in tallystick-system may delete configmaps
-tallystick-controller in tallystick-system may delete configmaps generate.token.json
 tallystick-controller in tallystick-system may get configmaps
-tallystick-controller in tallystick-system may get configmaps generate.token.json
 tallystick-controller in tallystick-system may get leases.coordination.k8s.io
 tallystick-controller in tallystick-system may get secrets
 tallystick-controller in tallystick-system may list configmaps

@@ -25,6 +25,7 @@ DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 # A leader renews every 2 seconds, and another replica takes over after 15.
 STALE_SECONDS = 60.0
 MOST_BYTES = 640
+CERTIFICATE_ISSUERS = "by tls.mode: the controller, cert-manager, or your own"
 
 
 class CheckedCluster(Target, Protocol):
@@ -125,8 +126,10 @@ class Checks:
         return Verdict.OK, f"{holder} leads"
 
     def _age(self, renewed: str) -> float:
-        now = self.server_time() or datetime.now(UTC)
-        return (now - datetime.fromisoformat(renewed)).total_seconds()
+        return (self._now() - datetime.fromisoformat(renewed)).total_seconds()
+
+    def _now(self) -> datetime:
+        return self.server_time() or datetime.now(UTC)
 
     async def _replicas(self, name: str) -> tuple[Verdict, str]:
         namespace = self.expected.installation.namespace
@@ -150,7 +153,12 @@ class Checks:
         except ExchangeProblemError as problem:
             self._add("exchange", Verdict.FAILED, f"{url}: {problem}")
             return
-        self._add("certificate", Verdict.OK, f"{url}: valid until {rfc3339(seen.expires)}")
+        valid = f"{url}: valid until {rfc3339(seen.expires)}"
+        if seen.ends_soon(self._now()):
+            text = f"{valid}; it was not renewed in time; read the logs of its issuer ({CERTIFICATE_ISSUERS})"
+            self._add("certificate", Verdict.WARNING, text)
+        else:
+            self._add("certificate", Verdict.OK, valid)
         if seen.issuer != self.expected.issuer:
             text = f"{url}: the issuer is {seen.issuer}, not {self.expected.issuer}; set --issuer to it"
             self._add("issuer", Verdict.FAILED, text)

@@ -5,7 +5,7 @@ import json
 import ssl
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from tallystick.exchange.metadata import JWKS, OPENID_DISCOVERY
 from tallystick.runtime.renewed_files import reason_of
 
 SECONDS = 10.0
+LONGEST_NOTICE = timedelta(days=7)
 MOST_BYTES = 1024 * 1024
 
 
@@ -31,12 +32,21 @@ class SeenExchange:
     Attributes:
         issuer: The issuer in its metadata.
         keys: The number of its public keys.
+        issued: The begin of its certificate.
         expires: The end of its certificate.
     """
 
     issuer: str
     keys: int
+    issued: datetime
     expires: datetime
+
+    def ends_soon(self, now: datetime) -> bool:
+        """Return whether the certificate should have been renewed: a sixth of its lifetime is left, or 7 days.
+
+        The controller and cert-manager renew a certificate when a third of its lifetime is left.
+        """
+        return self.expires - now < min(LONGEST_NOTICE, (self.expires - self.issued) / 6)
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:
@@ -60,11 +70,12 @@ def look_at(url: str, context: ssl.SSLContext) -> SeenExchange:
     with closing(connection):
         try:
             connection.connect()
-            expires = _expiry(connection)
+            certificate = _certificate(connection)
             # Both are served below the path of an issuer, which the metadata of RFC 8414 are not.
             metadata = _json(connection, parts.path + OPENID_DISCOVERY.path)
             keys = _json(connection, parts.path + JWKS.path)
-            return SeenExchange(str(metadata["issuer"]), len(keys["keys"]), expires)
+            begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+            return SeenExchange(str(metadata["issuer"]), len(keys["keys"]), begin, end)
         except ssl.SSLCertVerificationError as error:
             raise ExchangeProblemError(
                 f"its certificate is not trusted ({error.verify_message}); set --ca-file to the CA of the exchange, "
@@ -79,9 +90,9 @@ def look_at(url: str, context: ssl.SSLContext) -> SeenExchange:
             raise ExchangeProblemError("the response is not that of an exchange; set --public-urls") from error
 
 
-def _expiry(connection: http.client.HTTPSConnection) -> datetime:
+def _certificate(connection: http.client.HTTPSConnection) -> x509.Certificate:
     der: Any = connection.sock.getpeercert(binary_form=True)
-    return x509.load_der_x509_certificate(der).not_valid_after_utc
+    return x509.load_der_x509_certificate(der)
 
 
 def _json(connection: http.client.HTTPSConnection, path: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ class Verdict(StrEnum):
     """The outcome of one check."""
 
     OK = "ok"
+    WARNING = "warn"
     FAILED = "FAIL"
     SKIPPED = "skip"
 
@@ -20,7 +21,7 @@ class Finding:
     Attributes:
         subject: The part of the installation.
         verdict: The outcome.
-        text: The facts; for a failure also what to do.
+        text: The facts; for a failure or a warning also what to do.
     """
 
     subject: str
@@ -41,7 +42,9 @@ def rendered(findings: Sequence[Finding]) -> str:
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """Return how many checks failed."""
+    """Return how many checks failed, and how many of the others have a warning."""
     failed = sum(one.verdict is Verdict.FAILED for one in findings)
+    warned = sum(one.verdict is Verdict.WARNING for one in findings)
     done = sum(one.verdict is not Verdict.SKIPPED for one in findings)
-    return f"{failed} of {done} checks failed." if failed else f"All {done} checks passed."
+    text = f"{failed} of {done} checks failed" if failed else f"All {done} checks passed"
+    return f"{text}, {warned} with a warning." if warned else f"{text}."
