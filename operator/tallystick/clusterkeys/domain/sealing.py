@@ -83,7 +83,7 @@ def seal(join: ClusterKey, master: ClusterKey, about: SealedFor, random: Callabl
     compact = jwe.encrypt_compact(
         _header(master, about),
         join.to_hex(),
-        OctKey.import_key(master.to_bytes()),
+        _of_joserfc(master),
         registry=_Registry(_ENCRYPTION_BY_BITS[master.bits], iv=random(_IV_BYTES)),
     )
     if open_sealed(compact, [master], about) != join:
@@ -164,11 +164,16 @@ def _header(master: ClusterKey, about: SealedFor) -> dict[str, Any]:
 
 
 def _decrypted(unverified: UnverifiedSeal, master: ClusterKey) -> bytes | None:
-    key = OctKey.import_key(master.to_bytes())
+    registry = _Registry(unverified.encryption)
     try:
-        return jwe.decrypt_compact(unverified.compact, key, registry=_Registry(unverified.encryption)).plaintext
+        return jwe.decrypt_compact(unverified.compact, _of_joserfc(master), registry=registry).plaintext
     except JoseError:
         return None
+
+
+def _of_joserfc(master: ClusterKey) -> OctKey:
+    # OctKey.import_key would first try to read the key as five forms of a public key.
+    return OctKey(master.to_bytes(), None)
 
 
 class _Registry(jwe.JWERegistry):
