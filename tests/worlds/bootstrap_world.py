@@ -27,6 +27,7 @@ from tests.worlds.faults import FaultyCluster
 Json = dict[str, Any]
 
 HOME = "tallystick-system"
+IGNORED = "BootstrapTriggerIgnored"
 
 
 class BootstrapWorld:
@@ -49,6 +50,12 @@ class BootstrapWorld:
         """Place the trigger, and return its uid."""
         stored = self.cluster.put(CONFIG_MAPS, {"metadata": {"name": TRIGGER, "namespace": HOME}})
         return str(stored["metadata"]["uid"])
+
+    def writes(self) -> list[tuple[str, str]]:
+        """Verb and kind of the writes since the last look."""
+        found = [(call.verb, call.plural) for call in self.cluster.writes()]
+        self.cluster.calls.clear()
+        return found
 
     def remove_trigger(self) -> None:
         self.cluster.remove(CONFIG_MAPS, HOME, TRIGGER)

@@ -68,10 +68,14 @@ class OpenMasters:
 
     def __init__(self) -> None:
         self.keys: dict[str, MasterKeys | NoMasterKey] = {}
+        self.fingerprints: dict[str, str] = {}
 
     async def keys_of(self, namespace: str, name: str) -> MasterKeys | NoMasterKey:
         missing = f"MasterKey {namespace}/{name} does not exist"
         return self.keys.get(name, NoMasterKey(JoinKeyReason.WAITING_FOR_MASTER_KEY, missing, temporary=True))
+
+    def recorded(self, namespace: str, name: str) -> str | None:
+        return self.fingerprints.get(name)
 
 
 @dataclass
@@ -137,8 +141,7 @@ class JoinKeyWorld:
     def open_master(self, newest: ClusterKey, previous: ClusterKey | None = None, *, name: str = MASTER) -> None:
         """Let a MasterKey have these keys."""
         self.masters.keys[name] = MasterKeys(newest, previous)
-        body: Json = {"metadata": {"name": name, "namespace": NAMESPACE, "uid": f"uid-of-{name}"}, "spec": {}}
-        self.cluster.put(MASTER_KEYS, body | {"status": {"fingerprint": newest.fingerprint}})
+        self.masters.fingerprints[name] = newest.fingerprint
 
     def close_master(self, reason: JoinKeyReason = JoinKeyReason.MASTER_KEY_REQUIRED, *, name: str = MASTER) -> None:
         """Let the controller lack the master key, which stays on record."""
@@ -224,7 +227,7 @@ class JoinKeyWorld:
     def watch(self) -> None:
         """Let the watches catch up: the cache is what the cluster holds now, of Secrets only those with our label."""
         seen = ObjectCache(KINDS)
-        for resource in (MASTER_KEYS, JOIN_KEYS, SECRETS):
+        for resource in (JOIN_KEYS, SECRETS):
             for body in self.cluster.all(resource):
                 if self.watch_namespaces and body["metadata"]["namespace"] not in self.watch_namespaces:
                     continue

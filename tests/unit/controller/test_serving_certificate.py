@@ -1,109 +1,31 @@
-"""The two Secrets with the certificate of the exchange, through years of virtual time, faults and rivals."""
+"""The two Secrets with the certificate of the exchange, through years of virtual time and damages."""
 
 import base64
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from types import SimpleNamespace
-from typing import Any
+from datetime import timedelta
 
 import pytest
-from cryptography import x509
 
-from tallystick.controller.serving_certificate import LOOK_SECONDS, ServingCertificate
-from tallystick.controller.serving_plan import CA, CERTIFICATE, KEY, Names
+from tallystick.controller.serving_certificate import LOOK_SECONDS
+from tallystick.controller.serving_plan import CA, CERTIFICATE, KEY
 from tallystick.crypto.certificates import (
     AUTHORITY_LIFETIME,
     SERVING_LIFETIME,
     is_signed_by,
     names_of,
     new_authority,
-    read_certified_key,
     renewal_time,
 )
 from tallystick.errors import NotYetError
-from tallystick.objects.context import Context
 from tallystick.objects.labels import MANAGED_BY, TLS_SERVICE_LABEL
-from tallystick.objects.ports import ClusterError, RefusedError, UnavailableError
 from tallystick.objects.reasons import SharedReason
-from tallystick.objects.server_clock import ServerClock
 from tallystick.schema.builtin import SECRETS
-from tests.fakes import FakeClock, FakeCluster, MemoryAudit, MemoryEvents
-
-Json = dict[str, Any]
-HOME, SERVICE = "ops", "tallystick-exchange"
-URLS = ("https://trust.example.com/tallystick", "https://[2001:db8::7]:8443", "https://192.0.2.7")
-CA_SECRET, TLS_SECRET = f"{SERVICE}-ca", f"{SERVICE}-tls"
-
-
-@dataclass
-class Leader:
-    """One process that keeps the certificate, on a cluster that others may share."""
-
-    cluster: FakeCluster
-    clock: FakeClock
-    urls: tuple[str, ...] = URLS
-    looks: int = 0
-    expiry: float = 0.0
-    audit: MemoryAudit = field(default_factory=MemoryAudit)
-    events: MemoryEvents = field(default_factory=MemoryEvents)
-
-    def __post_init__(self) -> None:
-        self.names = Names.of(SERVICE, HOME, self.urls)
-        self.server_clock = ServerClock(self.clock)
-        self.care = ServingCertificate(
-            self.cluster,
-            Context(self.clock, self.server_clock, self.audit, self.events),
-            self.names,
-            on_new_ca=self._look,
-            on_expiry=self._expire,
-        )
-
-    def _look(self) -> None:
-        self.looks += 1
-
-    def _expire(self, at: float) -> None:
-        self.expiry = at
-
-
-class World:
-    def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.cluster = FakeCluster(clock=self.clock)
-        self.leader = self.another()
-
-    def another(self, urls: tuple[str, ...] = URLS) -> Leader:
-        return Leader(self.cluster, self.clock, urls)
-
-    def body(self, name: str) -> Json:
-        found = self.cluster.peek(SECRETS, HOME, name)
-        assert found is not None
-        return found
-
-    def data(self, name: str, key: str) -> bytes:
-        return base64.b64decode(self.body(name)["data"][key])
-
-    def ca(self) -> x509.Certificate:
-        return read_certified_key(self.data(CA_SECRET, CERTIFICATE), self.data(CA_SECRET, KEY)).certificate
-
-    def serving(self) -> x509.Certificate:
-        return read_certified_key(self.data(TLS_SECRET, CERTIFICATE), self.data(TLS_SECRET, KEY)).certificate
-
-    def advance_to(self, time: datetime) -> None:
-        self.clock.advance((time - self.clock.now()).total_seconds())
-
-    def writes(self) -> int:
-        return sum(call.verb in ("create", "replace", "delete") for call in self.cluster.calls)
-
-    def foreign(self, name: str, **labels: str) -> Json:
-        metadata = {"namespace": HOME, "name": name, "labels": labels}
-        return self.cluster.put(SECRETS, {"metadata": metadata, "type": "kubernetes.io/tls", "data": {CERTIFICATE: ""}})
+from tests.fakes import FakeClock
+from tests.worlds.certificate_world import CA_SECRET, HOME, SERVICE, TLS_SECRET, URLS, CertificateWorld
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> CertificateWorld:
+    return CertificateWorld()
 
 
 async def test_the_first_leader_makes_a_ca_and_a_certificate_for_all_names(world):
@@ -348,88 +270,6 @@ async def test_s30_until_the_ca_is_read_no_secret_of_a_token_is_written(world):
 
     # No condition reports a state of seconds.
     assert not isinstance(raised.value.reason, SharedReason)
-
-
-@pytest.mark.parametrize("name", [CA_SECRET, TLS_SECRET])
-async def test_of_two_leaders_that_begin_at_once_both_use_one_ca(world, name):
-    """The rival writes everything at the moment in which the leader creates a Secret."""
-    rival = world.another()
-    raced = False
-    create = world.cluster.create
-
-    async def create_late(resource, body, *, dry_run=False):
-        nonlocal raced
-        if body["metadata"]["name"] == name and not raced:
-            raced = True
-            await rival.care.run()
-        return await create(resource, body, dry_run=dry_run)
-
-    world.cluster.create = create_late
-    await world.leader.care.run()
-
-    assert raced
-    assert world.leader.care.ca_pem() == rival.care.ca_pem()
-    assert is_signed_by(world.serving(), world.ca())
-
-
-@pytest.mark.parametrize("call", range(1, 8))
-@pytest.mark.parametrize("applied", [False, True], ids=["lost request", "lost answer"])
-async def test_a_leader_that_ends_at_any_call_leaves_a_state_that_the_next_one_completes(world, call, applied):
-    """As SIGKILL: the call is the last one of the process, and was stored or not."""
-    _end_at(world, call, applied=applied)
-    with suppress(UnavailableError):
-        await world.leader.care.run()
-    stored = world.cluster.peek(SECRETS, HOME, CA_SECRET)
-
-    successor = world.another()
-    await successor.care.run()
-
-    assert is_signed_by(world.serving(), world.ca())
-    if stored is not None:
-        assert world.body(CA_SECRET) == stored  # it is made once
-
-
-def _end_at(world: World, number: int, *, applied: bool) -> None:
-    calls = 0
-
-    def ending(work: Callable[..., Any]) -> Callable[..., Any]:
-        async def call(*args: Any, **more: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls == number and not applied:
-                raise UnavailableError("the process is killed")
-            answer = await work(*args, **more)
-            if calls == number:
-                raise UnavailableError("the process is killed")
-            return answer
-
-        return call
-
-    cluster = world.cluster
-    world.leader.care._cluster = SimpleNamespace(
-        get=ending(cluster.get), create=ending(cluster.create), replace=ending(cluster.replace)
-    )
-
-
-async def test_an_api_server_that_refuses_is_asked_again(world):
-    world.cluster.refusing["create", "secrets"] = RefusedError("exceeded quota")
-    with pytest.raises(ClusterError):
-        await world.leader.care.run()
-    world.cluster.refusing.clear()
-
-    await world.leader.care.run()
-
-    assert is_signed_by(world.serving(), world.ca())
-
-
-async def test_a_key_of_the_ca_is_in_no_audit_line_and_in_no_event(world):
-    await world.leader.care.run()
-    world.foreign(TLS_SECRET)
-    await world.leader.care.run()
-
-    written = repr((world.leader.audit.lines, world.leader.events.warnings, world.leader.care.problem))
-    assert "PRIVATE" not in written
-    assert world.body(CA_SECRET)["data"][KEY] not in written
 
 
 def test_a_look_is_far_more_frequent_than_a_renewal():

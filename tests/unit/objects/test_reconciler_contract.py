@@ -39,7 +39,7 @@ def reported(world, kind):
 
 def test_a_kind_without_a_world_fails_with_what_to_write():
     class Unknown(KINDS[0].model):
-        RESOURCE = replace(KINDS[0].resource, plural="widgets", kind="Widget")
+        RESOURCE = KINDS[0].resource._replace(plural="widgets", kind="Widget")
 
     with pytest.raises(pytest.fail.Exception, match=r"Widget is in KINDS, but no world .* add a line to WORLDS"):
         world_of(replace(KINDS[0], model=Unknown))

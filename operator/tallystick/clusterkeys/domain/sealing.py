@@ -2,8 +2,8 @@
 
     outside text -> form -> header -> master key by kid -> object -> decryption -> join key
 
-Each step rejects a text before the next step. joserfc decrypts leniently: it accepts duplicate names, `zip`, and
-base64url with unused bits. So this module checks the form and the header first.
+Each step rejects a text before the next step. joserfc encrypts and decrypts, and this module alone reads and writes
+the compact form. The reader of joserfc is lenient: it accepts duplicate names, `zip`, and base64url with unused bits.
 """
 
 import re
@@ -11,13 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from joserfc import jwe
 from joserfc.errors import JoseError
-from joserfc.jwk import OctKey
-from joserfc.registry import HeaderParameter
+from joserfc.jwe import JWERegistry
 
 from tallystick.clusterkeys.domain.keys import ClusterKey, Purpose
-from tallystick.crypto.encoding import MalformedError, from_base64url, parse_object, to_json
+from tallystick.crypto.encoding import MalformedError, from_base64url, parse_object, to_base64url, to_json
 from tallystick.crypto.profiles import Members, exactly, identifier, matching, object_name, serial
 
 _MAX_LENGTH = 4096
@@ -25,7 +23,7 @@ _IV_BYTES = 12
 # Header, no encrypted key (`dir`, RFC 7518 4.5), 12 bytes of IV, ciphertext, 16 bytes of tag (RFC 7518 5.3).
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.\.([A-Za-z0-9_-]{16})\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{22})")
 _PLAINTEXT = re.compile(rb"[0-9a-f]{32}|[0-9a-f]{64}")
-_ENCRYPTION_BY_BITS = {128: "A128GCM", 256: "A256GCM"}
+_ENCRYPTION_BY_BITS = {bits: JWERegistry.algorithms["enc"][f"A{bits}GCM"] for bits in (128, 256)}
 _TYP = "join-key+jwe"
 _OBJECT = {"kind": exactly("JoinKey"), "name": object_name, "ns": object_name, "uid": identifier, "version": serial}
 # RFC 7516 4.1: no zip, crit, jwk or any other parameter.
@@ -38,8 +36,6 @@ _HEADER = Members(
         "typ": exactly(_TYP),
     }
 )
-# joserfc rejects parameters that it does not know. This one is checked above.
-_OUR_PARAMETER = {"tallystick": HeaderParameter("the object that the key belongs to", lambda _: None)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +65,10 @@ class UnverifiedSeal:
     kid: str
     encryption: str
     about: SealedFor
-    compact: str
+    protected: str
+    iv: bytes
+    ciphertext: bytes
+    tag: bytes
 
 
 def seal(join: ClusterKey, master: ClusterKey, about: SealedFor, random: Callable[[int], bytes]) -> str:
@@ -80,12 +79,10 @@ def seal(join: ClusterKey, master: ClusterKey, about: SealedFor, random: Callabl
     """
     if (join.purpose, master.purpose) != (Purpose.JOIN, Purpose.MASTER) or join.same_bytes(master):
         raise ValueError("a join key is sealed with a master key, and the two must differ")
-    compact = jwe.encrypt_compact(
-        _header(master, about),
-        join.to_hex(),
-        OctKey.import_key(master.to_bytes()),
-        registry=_Registry(_ENCRYPTION_BY_BITS[master.bits], iv=random(_IV_BYTES)),
-    )
+    encryption, iv = _ENCRYPTION_BY_BITS[master.bits], random(_IV_BYTES)
+    protected = to_base64url(to_json(_header(encryption.name, master, about)))
+    ciphertext, tag = encryption.encrypt(join.to_hex().encode(), master.to_bytes(), iv, protected.encode())
+    compact = f"{protected}..{to_base64url(iv)}.{to_base64url(ciphertext)}.{to_base64url(tag)}"
     if open_sealed(compact, [master], about) != join:
         raise RuntimeError("a new sealed join key cannot be opened again")
     return compact
@@ -105,7 +102,7 @@ def open_sealed(text: str, masters: Sequence[ClusterKey], about: SealedFor) -> C
         ours = " and ".join(one.fingerprint for one in masters) or "none"
         mismatch = f"encrypted join key was made with master key {kid}, this service has {ours}"
         return SealProblem("MasterKeyMismatch", mismatch, kid)
-    if unverified.encryption != _ENCRYPTION_BY_BITS[master.bits]:
+    if unverified.encryption != _ENCRYPTION_BY_BITS[master.bits].name:
         return SealProblem("NotASealedKey", "enc does not fit the master key", kid)
     if unverified.about != about:
         return SealProblem("NotASealedKey", "sealed for another object", kid)
@@ -129,7 +126,7 @@ def read_sealed(text: str) -> UnverifiedSeal | SealProblem:
     if segments is None:
         return SealProblem("NotASealedKey", "not the compact form of a sealed join key")
     try:
-        raw, _, _, _ = (from_base64url(segment) for segment in segments.groups())
+        raw, iv, ciphertext, tag = map(from_base64url, segments.groups())
         header = parse_object(raw)
     except MalformedError:
         return _not_canonical()
@@ -139,18 +136,17 @@ def read_sealed(text: str) -> UnverifiedSeal | SealProblem:
         return SealProblem("NotASealedKey", "not the header of a sealed join key")
     owner = header["tallystick"]
     about = SealedFor(owner["kind"], owner["ns"], owner["name"], owner["uid"], owner["version"])
-    return UnverifiedSeal(header["kid"], header["enc"], about, text)
+    return UnverifiedSeal(header["kid"], header["enc"], about, segments[1], iv, ciphertext, tag)
 
 
 def _not_canonical() -> SealProblem:
     return SealProblem("NotASealedKey", "not the canonical form of a sealed join key")
 
 
-def _header(master: ClusterKey, about: SealedFor) -> dict[str, Any]:
-    # joserfc writes the members in this order and without blanks.
+def _header(encryption: str, master: ClusterKey, about: SealedFor) -> dict[str, Any]:
     return {
         "alg": "dir",
-        "enc": _ENCRYPTION_BY_BITS[master.bits],
+        "enc": encryption,
         "kid": master.fingerprint,
         "tallystick": {
             "kind": about.kind,
@@ -164,38 +160,8 @@ def _header(master: ClusterKey, about: SealedFor) -> dict[str, Any]:
 
 
 def _decrypted(unverified: UnverifiedSeal, master: ClusterKey) -> bytes | None:
-    key = OctKey.import_key(master.to_bytes())
+    encryption, aad = _ENCRYPTION_BY_BITS[master.bits], unverified.protected.encode()
     try:
-        return jwe.decrypt_compact(unverified.compact, key, registry=_Registry(unverified.encryption)).plaintext
+        return encryption.decrypt(unverified.ciphertext, unverified.tag, master.to_bytes(), unverified.iv, aad)
     except JoseError:
         return None
-
-
-class _Registry(jwe.JWERegistry):
-    """The algorithms and header parameters of a sealed key, and an IV that is an argument.
-
-    joserfc would draw the IV itself.
-    """
-
-    def __init__(self, encryption: str, *, iv: bytes = b"") -> None:
-        super().__init__(header_registry=_OUR_PARAMETER, algorithms=["dir", encryption])
-        self._iv = iv
-
-    def get_enc(self, name: str) -> Any:
-        """Return the content encryption of that name, with the IV of this registry."""
-        return _WithIv(super().get_enc(name), self._iv)
-
-
-class _WithIv:
-    """A content encryption of joserfc whose IV is given."""
-
-    def __init__(self, encryption: Any, iv: bytes) -> None:
-        self._encryption = encryption
-        self._iv = iv
-
-    def generate_iv(self) -> bytes:
-        """Return the given IV."""
-        return self._iv
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._encryption, name)

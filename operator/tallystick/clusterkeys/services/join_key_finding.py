@@ -17,10 +17,14 @@ from tallystick.objects.ownership import SecretConflict
 
 
 class Masters(Protocol):
-    """The master keys that are open now."""
+    """The master keys."""
 
     async def keys_of(self, namespace: str, name: str) -> MasterKeys | NoMasterKey:
         """Return the keys of a MasterKey, or the reason why there are none."""
+        ...
+
+    def recorded(self, namespace: str, name: str) -> str | None:
+        """Return the fingerprint of the newest key of a MasterKey by its status; None if it has none."""
         ...
 
 

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from tallystick.clusterkeys.api.join_key import JoinKey
-from tallystick.clusterkeys.api.master_key import MASTER_KEYS
 from tallystick.clusterkeys.api.reasons import KeyEventReason
 from tallystick.clusterkeys.domain.join_key_copies import sealed_name
 from tallystick.clusterkeys.domain.join_key_description import describe_join_key
@@ -41,7 +40,7 @@ class JoinKeys:
     Args:
         cluster: The API server.
         cache: The objects that the watches have read.
-        masters: The master keys that are open.
+        masters: The master keys.
         provided: The keys in the users' Secrets.
         random: Returns so many random bytes, such as `secrets.token_bytes`.
         namespaces: The namespaces that the operator serves; empty means all.
@@ -58,7 +57,7 @@ class JoinKeys:
         namespaces: tuple[str, ...],
         ctx: Context,
     ) -> None:
-        self._cache = cache
+        self._masters = masters
         self._provided = provided
         self._ctx = ctx
         self._reconciler = Reconciler(JoinKey, describe_join_key, cluster, cache, ctx)
@@ -153,13 +152,12 @@ class JoinKeys:
 
     def _work(self, join_key: JoinKey, provided: str | None) -> Work:
         meta = join_key.metadata
-        master = self._cache.get(MASTER_KEYS, meta.namespace, join_key.spec.master_key_ref.name)
         return work_of(
             Facts(
                 join_key=join_key,
                 copies=self._secrets.seen(join_key),
                 sealed=self._secrets.cached(meta.namespace, sealed_name(join_key)),
-                master=(master or {}).get("status", {}).get("fingerprint"),
+                master=self._masters.recorded(meta.namespace, join_key.spec.master_key_ref.name),
                 provided=provided,
                 now=self._ctx.clock.now(),
             )

@@ -82,14 +82,13 @@ class MasterKeyring:
         self._provided = provided
         self._known: dict[str, _Known] = {}
         self._memories: dict[tuple[str, str], tuple[str, Memory]] = {}
-        self._parsed: dict[tuple[str, str], tuple[str, MasterKey]] = {}  # by resourceVersion; a rotation asks often
+        self._parsed: dict[tuple[str, str], MasterKey] = {}
 
     async def keys_of(self, namespace: str, name: str) -> MasterKeys | NoMasterKey:
         """Return the keys of a MasterKey, or why a JoinKey that names it has to wait. May raise ClusterError."""
-        raw = self._cache.get(MASTER_KEYS, namespace, name)
-        if raw is None:
+        key = self._last_read(namespace, name)
+        if key is None:
             return NoMasterKey(JoinKeyReason.WAITING_FOR_MASTER_KEY, no_master_key_text(namespace, name), True)
-        key = self._parse(namespace, name, raw)
         recorded = key.status.fingerprint
         if recorded is None:
             return _not_ready(key)
@@ -103,6 +102,11 @@ class MasterKeyring:
         if not isinstance(found, Held) or found.newest.fingerprint != recorded:
             return _not_ready(key)
         return MasterKeys(found.newest, found.previous if key.status.previous_fingerprint is not None else None)
+
+    def recorded(self, namespace: str, name: str) -> str | None:
+        """Return the fingerprint of the newest key of a MasterKey by its status; None if it has none."""
+        key = self._last_read(namespace, name)
+        return key.status.fingerprint if key is not None else None
 
     async def look(self, key: MasterKey, *, again: bool = False) -> Found:
         """Return what the Secret of a MasterKey holds. `again`: by a GET in any case. May raise ClusterError."""
@@ -167,13 +171,17 @@ class MasterKeyring:
             return None
         return key_in(await self._read(meta.namespace, name), key.status.previous_fingerprint)
 
-    def _parse(self, namespace: str, name: str, raw: Json) -> MasterKey:
-        version = raw["metadata"]["resourceVersion"]
-        before, key = self._parsed.get((namespace, name), ("", None))
-        if key is None or before != version:
-            key = MasterKey.model_validate(raw)
-            self._parsed[namespace, name] = (version, key)
-        return key
+    def _last_read(self, namespace: str, name: str) -> MasterKey | None:
+        """Return a MasterKey from the cache. Each version is parsed once, because a rotation asks often."""
+        place = (namespace, name)
+        parsed = self._parsed.get(place)
+        if parsed is not None and parsed.metadata.resource_version == self._cache.version(MASTER_KEYS, *place):
+            return parsed
+        raw = self._cache.get(MASTER_KEYS, *place)
+        if raw is None:
+            return None
+        self._parsed[place] = MasterKey.model_validate(raw)
+        return self._parsed[place]
 
     async def _read(self, namespace: str, name: str) -> Json | None:
         try:

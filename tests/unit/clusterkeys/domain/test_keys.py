@@ -1,11 +1,13 @@
 """A key in memory: what is read as one, how it is named, and that nothing shows it."""
 
 import copy
+import hmac
 import json
 import logging
 import pickle
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import pytest
@@ -203,6 +205,23 @@ def test_keys_are_equal_if_bytes_and_purpose_are() -> None:
     assert key != key.to_bytes()
     assert (key.same_bytes(master), key.same_bytes(a_master_key())) == (True, False)
     assert key.fingerprint[3:] != master.fingerprint[3:]
+
+
+@pytest.mark.parametrize("compare", [ClusterKey.__eq__, ClusterKey.same_bytes])
+def test_two_keys_are_compared_in_constant_time(
+    monkeypatch: pytest.MonkeyPatch, compare: Callable[[ClusterKey, ClusterKey], bool]
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def in_constant_time(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return True
+
+    monkeypatch.setattr(hmac, "compare_digest", in_constant_time)
+    key, other = a_join_key(), a_join_key("second")
+
+    assert compare(key, other)
+    assert compared == [(key.to_bytes(), other.to_bytes())]
 
 
 @dataclass

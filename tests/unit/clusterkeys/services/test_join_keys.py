@@ -4,7 +4,7 @@ from tallystick.clusterkeys.api.join_key import JOIN_KEYS
 from tallystick.schema.builtin import SECRETS
 from tests.builders import OTHER_UID, UID
 from tests.unit.clusterkeys.vectors import a_join_key, a_master_key
-from tests.worlds.join_key_world import NAME, NAMESPACE, OWN, PROVIDED, SEALED, JoinKeyWorld, targets
+from tests.worlds.join_key_world import NAME, NAMESPACE, OWN, PROVIDED, SEALED, JoinKeyWorld, raw_join_key, targets
 
 SECRET_WRITE, STATUS, FINALIZER = ("create", "secrets"), ("replace_status", "joinkeys"), ("replace", "joinkeys")
 
@@ -111,6 +111,21 @@ async def test_r47_a_provided_key_takes_the_place_of_a_generated_one():
     assert (world.object().status.source, world.object().status.key_size) == ("Provided", 128)
     assert world.values()["join-key"] == key.to_hex()
     assert [line.action for line in world.audit.lines] == ["import-key", "seal-key", "share-key"]
+
+
+async def test_r50_one_secret_of_a_user_gives_its_key_to_many_clusters():
+    world, reference = JoinKeyWorld(), {"name": PROVIDED}
+    world.provide(a_join_key("mine"))
+    first = await world.issue(secretRef=reference)
+    world.cluster.put(JOIN_KEYS, raw_join_key(uid=OTHER_UID, name="jpd-2", secretRef=reference))
+    world.watch()
+
+    await world.controller.reconcile(NAMESPACE, "jpd-2")
+
+    copies = [world.values(), world.values(name="jpd-2-join-key")]
+    assert [one["cluster-name"] for one in copies] == [NAME, "jpd-2"]
+    assert [one["join-key"] for one in copies] == [first.to_hex()] * 2
+    assert first == a_join_key("mine")
 
 
 async def test_the_deletion_of_the_provided_secret_changes_nothing():

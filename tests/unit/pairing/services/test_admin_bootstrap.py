@@ -1,23 +1,17 @@
 """The first admin token: made once for each generation, whatever fails, and by any leader (R95 to R103)."""
 
-from datetime import timedelta
-
 import pytest
 
-from tallystick.cli.settings import feature_settings
-from tallystick.errors import InvalidSettingError
-from tallystick.objects.labels import BOOTSTRAP_ANNOTATION
 from tallystick.objects.ports import ConflictError, UnavailableError
 from tallystick.pairing.api.master_token import MASTER_TOKENS
-from tallystick.pairing.domain.admin_token import ADMIN_SECRET, mark
+from tallystick.pairing.domain.admin_token import ADMIN_SECRET
 from tallystick.pairing.domain.tokens import MASTER
 from tallystick.schema.builtin import SECRETS
 from tallystick.schema.times import rfc3339
-from tallystick.tokens.lost_keys import keyring_missing
 from tallystick.tokens.signer import Signer
 from tests.builders import ISSUER
 from tests.fakes import NOON
-from tests.worlds.bootstrap_world import HOME, BootstrapWorld
+from tests.worlds.bootstrap_world import HOME, IGNORED, BootstrapWorld
 from tests.worlds.faults import double_faults, single_faults
 
 WRITES = [
@@ -27,18 +21,11 @@ WRITES = [
     ("delete", "configmaps"),
 ]
 CALLS = 10
-IGNORED = "BootstrapTriggerIgnored"
 
 
 @pytest.fixture
 def world() -> BootstrapWorld:
     return BootstrapWorld()
-
-
-def writes(world):
-    found = [(call.verb, call.plural) for call in world.cluster.writes()]
-    world.cluster.calls.clear()
-    return found
 
 
 async def test_the_trigger_makes_one_token_and_goes(world):
@@ -47,7 +34,7 @@ async def test_the_trigger_makes_one_token_and_goes(world):
     await world.start()
 
     (master,) = world.masters()
-    assert writes(world) == WRITES
+    assert world.writes() == WRITES
     assert (world.trigger, world.record["token"]["trigger"]) == (None, uid)
     assert master.metadata.name == f"mtok-{world.record['token']['tokenID']}"
     assert world.annotations["team"] == "a"
@@ -89,9 +76,9 @@ async def test_without_a_trigger_nothing_is_written_and_a_later_one_waits_for_th
 
     await controller.run()
 
-    assert (writes(world), world.record) == ([], None)
+    assert (world.writes(), world.record) == ([], None)
     await world.start()
-    assert writes(world) == WRITES
+    assert world.writes() == WRITES
 
 
 async def test_a_finished_run_asks_nothing_again(world):
@@ -109,11 +96,11 @@ async def test_s27_another_trigger_of_the_generation_stays_and_is_reported(world
     await world.start()
     first = world.content
     world.place_trigger()
-    writes(world)
+    world.writes()
 
     await world.start()
 
-    assert (writes(world), world.content, len(world.masters())) == ([], first, 1)
+    assert (world.writes(), world.content, len(world.masters())) == ([], first, 1)
     (event,) = world.events.warnings
     assert (event.kind, event.name, event.reason) == ("ConfigMap", "generate.token.json", IGNORED)
     assert event.message == (f"an admin token was made at {rfc3339(NOON)}; set --bootstrap-generation to 2 for another")
@@ -149,7 +136,7 @@ async def test_an_operator_that_does_not_serve_its_own_namespace_says_so(world):
 
     await world.start(is_served=False)
 
-    assert (writes(world), world.masters()) == ([], [])
+    assert (world.writes(), world.masters()) == ([], [])
     assert [(one.reason, "--watch-namespaces" in one.message) for one in world.events.warnings] == [(IGNORED, True)]
 
 
@@ -229,7 +216,7 @@ async def test_a_start_that_is_too_late_makes_nothing_and_removes_what_is_left(w
 
     await world.start()
 
-    assert writes(world) == [("delete", "configmaps")]
+    assert world.writes() == [("delete", "configmaps")]
     assert (world.secret, world.trigger, world.events.reasons()) == (None, None, [IGNORED])
 
 
@@ -288,139 +275,3 @@ async def test_two_leaders_at_once_make_the_same_token():
 
         assert len(world.masters()) == 1
         assert len(world.content) == 1
-
-
-# A keyring that was restored or replaced (S27).
-
-
-async def test_s27_a_keyring_that_was_restored_counts_as_used(world):
-    world.put_keyring(**{BOOTSTRAP_ANNOTATION: mark(NOON).to_text()})
-    world.place_trigger()
-
-    await world.start()
-
-    assert (world.record["generation"], world.masters(), world.trigger is None) == (1, [], False)
-    assert world.events.warnings[-1].message == (
-        f"the keyring was restored or replaced at {rfc3339(NOON)}, so an admin token may have been made before; "
-        "set --bootstrap-generation to 2 for another"
-    )
-    await world.start(bootstrap_generation=2)
-    assert len(world.masters()) == 1
-
-
-async def test_s27_a_keyring_that_the_controller_has_replaced_counts_as_used(world):
-    world.place_trigger()
-    await world.start()
-    world.put_keyring()
-    world.place_trigger()
-
-    await world.start()
-
-    assert (world.record["generation"], len(world.masters())) == (1, 1)
-    assert world.events.reasons() == [IGNORED]
-
-
-async def test_s27_a_keyring_of_a_backup_that_is_older_than_the_last_token_counts_as_used(world):
-    world.place_trigger()
-    await world.start()
-    backup = world.annotations[BOOTSTRAP_ANNOTATION]
-    world.clock.advance(3600)
-    world.cluster.remove(SECRETS, HOME, ADMIN_SECRET)
-    world.place_trigger()
-    await world.start(bootstrap_generation=2)
-    world.put_keyring(**{BOOTSTRAP_ANNOTATION: backup})
-    world.clock.advance(3600)
-    world.place_trigger()
-
-    await world.start(bootstrap_generation=2)
-
-    assert (world.record["generation"], len(world.masters())) == (2, 2)
-    assert world.events.reasons() == [IGNORED]
-
-
-async def test_the_mark_is_set_without_a_trigger_and_once(world):
-    world.put_keyring(**{BOOTSTRAP_ANNOTATION: "garbage"})
-    await world.start(bootstrap_generation=3)
-
-    marked = writes(world)
-    await world.start(bootstrap_generation=3)
-
-    assert (marked, writes(world), world.record["generation"]) == ([("replace", "secrets")], [], 3)
-
-
-async def test_while_the_keyring_is_lost_nothing_is_looked_for_and_a_restore_begins_nothing(world):
-    world.keys.loss = keyring_missing(HOME)
-    world.place_trigger()
-    controller = await world.start()
-    world.keys.loss = None
-
-    await controller.run()
-
-    assert world.cluster.calls == []
-
-
-# Its Secret and its end.
-
-
-async def test_r99_the_secret_goes_a_minute_after_the_token_was_made(world):
-    world.place_trigger()
-    await world.start()
-    planned = await world.reconcile()
-    world.clock.advance(59)
-    await world.reconcile()
-    before = world.secret
-
-    world.clock.advance(1)
-    after = await world.reconcile()
-
-    assert planned.requeue_at == NOON + timedelta(minutes=1)
-    assert (before is None, world.secret) == (False, None)
-    assert after.requeue_at == NOON + timedelta(minutes=15)
-    assert ("bootstrap", "removed") in world.audit.decisions()
-
-
-async def test_r100_the_token_is_revoked_at_900_seconds_and_not_before(world):
-    world.place_trigger()
-    await world.start()
-    world.clock.advance(899)
-    await world.reconcile()
-    before = world.masters()[0].status.state
-
-    world.clock.advance(1)
-    await world.reconcile()
-
-    (master,) = world.masters()
-    assert (before, master.status.state, master.status.revoked_time) == (
-        "Active",
-        "Revoked",
-        NOON + timedelta(minutes=15),
-    )
-    assert world.events.reasons() == ["Revoked"]
-
-
-async def test_the_secret_of_a_token_that_is_revoked_goes_at_once(world):
-    world.place_trigger()
-    await world.start()
-    world.edit_master(lambda body: body["spec"].update(revoked=True))
-
-    await world.reconcile()
-
-    assert (world.secret, world.masters()[0].status.state) == (None, "Revoked")
-
-
-async def test_a_secret_of_others_with_that_name_stays(world):
-    world.place_trigger()
-    await world.start()
-    world.cluster.remove(SECRETS, HOME, ADMIN_SECRET)
-    foreign = world.cluster.put(SECRETS, {"metadata": {"name": ADMIN_SECRET, "namespace": HOME}, "data": {}})
-    world.clock.advance(60)
-
-    await world.reconcile()
-
-    assert world.secret == foreign
-
-
-@pytest.mark.parametrize("minutes", [0, 16, -1])
-def test_r99_the_delay_has_bounds(minutes):
-    with pytest.raises(InvalidSettingError, match=r"--bootstrap-token-delete-in-minutes .*: must be between 1 and 15"):
-        feature_settings(bootstrap_token_delete_in_minutes=minutes)
