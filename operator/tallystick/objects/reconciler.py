@@ -74,9 +74,9 @@ class Observed(Generic[K]):
     """An object as it was read: parsed, and as JSON for the next conditional write.
 
     Attributes:
-        now: The time of the step that began with this reading. What is recorded, and when the object is due again,
-            both follow from it. With a second reading of the clock between them, a time that passes in between would
-            be neither recorded nor due.
+        now: The time of the step that began with this reading. The recorded status and the next time at which the
+            object is due both follow from it. If each read the clock, a time that passes between the two would be
+            neither recorded nor due.
     """
 
     object: K
