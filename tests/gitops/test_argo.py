@@ -5,6 +5,8 @@ The tests of this file follow each other on one cluster.
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from http import HTTPStatus
 
 import pytest
 
@@ -14,7 +16,7 @@ from tests.gitops.argo import CRDS, OPERATOR, ROOT, TOKENS, USER, Argo, running_
 from tests.gitops.commands import ARGO
 from tests.gitops.programs import argo_programs
 from tests.gitops.world import ALL_TOKENS, EDGE, add_a_bad_token, fresh_world, remove_tokens
-from tests.harness.objects import value_of
+from tests.harness.objects import read_token, value_of
 from tests.harness.processes import poll
 
 # The first one compiles Argo CD.
@@ -95,10 +97,19 @@ def test_drift_is_corrected(at_work: tuple[Argo, Running]) -> None:
     argo.wait_until(TOKENS, "Synced", "Healthy")
 
 
+def issuer_of(token: str) -> str:
+    """The issuer of a token of the exchange."""
+    return str(read_token(token).claims["iss"])
+
+
 def test_an_action_revokes_a_device(at_work: tuple[Argo, Running]) -> None:
     argo, running = at_work
     secret = argo.world.api.get({"kind": "Secret", "metadata": {"name": "cams-pairing-token", "namespace": EDGE}})
-    device = running.client.enroll(value_of(secret, "token"), SigningKey.generate("ES256")).body["device_id"]
+    # A proof names the public URL, which is a value of the example.
+    client = replace(running.client, issuer=issuer_of(value_of(secret, "token")))
+    enrolled = client.enroll(value_of(secret, "token"), SigningKey.generate("ES256"))
+    assert enrolled.status == HTTPStatus.CREATED, enrolled.body
+    device = enrolled.body["device_id"]
     poll(lambda: argo.world.read("device", device, EDGE).get("status", {}).get("state") == "Active")
 
     argo.act("Device", device, "revoke")
