@@ -47,7 +47,7 @@ test-unit: $(UV) ## Run the unit tests on another Python: PYTHON=python3.13, or 
 test-busy: check plane ## Pass all tests beside one busy loop per core; BUSY=4 TESTS="..." for more loops, fewer tests.
 	@tests/busy.sh $(BUSY) $(RUN)/python -m pytest $(BESIDE) $(TESTS)
 
-soak: plane ## Run the proofs with all their rounds (25 minutes), and print what they counted.
+soak: plane ## Run the proofs with all their rounds (1 to 2 hours), and print what they counted.
 	@$(RUN)/python -m pytest --soak $(BESIDE)
 
 bench: .venv/ready ## Measure the operator beside bare clients (15 minutes): a table, and build/bench.json.

@@ -13,6 +13,7 @@ from cronsim import CronSim, CronSimError
 
 FIELDS = 5
 _MINUTE = timedelta(minutes=1)
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,17 @@ def _last_start(window: Window, since: datetime, now: datetime) -> datetime | No
 
 
 def _start_after(window: Window, time: datetime) -> datetime | None:
+    start = _tick_after(window, time)
+    if start is None:
+        return None
+    # The library goes on by whole hours. Where clocks go back by half an hour, as on Lord Howe Island, it enters an
+    # hour in its middle. So the search begins again where that hour begins.
+    hour = start.astimezone(_zone(window)).replace(minute=0)
+    before = hour.astimezone(UTC) - _SECOND
+    return _tick_after(window, before) if before > time else start
+
+
+def _tick_after(window: Window, time: datetime) -> datetime | None:
     zone = _zone(window)
     ticks = CronSim(window.schedule, time.astimezone(zone))
     try:

@@ -58,6 +58,15 @@ def test_a_window_of_berlin_is_open_at(now: str, end: str | None) -> None:
     assert end_of_present([NIGHT], at(now)) == (at(end) if end else None)
 
 
+@pytest.mark.parametrize("schedule", ["* 2 * * *", "*/20 2 * * *"])
+@pytest.mark.parametrize("now", ["2026-04-04T00:00:00Z", "2026-04-04T15:10:00Z", "2026-04-04T15:29:59Z"])
+def test_clocks_that_go_back_by_half_an_hour_skip_no_start(schedule: str, now: str) -> None:
+    # On Lord Howe Island 2:00 becomes 1:30, and half an hour later it is 2:00.
+    window = Window(schedule, timedelta(minutes=1), "Australia/Lord_Howe")
+
+    assert next_start([window], at(now)) == at("2026-04-04T15:30:00Z")
+
+
 @pytest.mark.proof(gate=GATE, soak=SOAK)
 def test_a_window_that_opens_is_open_until_its_duration_has_passed(rounds: int, figure: Figure) -> None:
     @examples(rounds)
