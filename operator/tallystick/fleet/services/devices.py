@@ -44,12 +44,7 @@ class Devices:
             return None
         if device.status.state is None:
             return Result()  # it has never checked in: its first check-in writes the status, and no one waits for it
-        if (
-            device.status.state is not DeviceState.REVOKED
-            and (lost := await self._stall_on_lost_keys(seen)) is not None
-        ):
-            return lost
-        return await self._reconciler.done(seen)
+        return await self._stall_on_lost_keys(seen) or await self._reconciler.done(seen)
 
     async def _stall_on_lost_keys(self, seen: Seen) -> Result | None:
         """Report that a copy of the device cannot be verified, because its key is lost; None if it is not.
