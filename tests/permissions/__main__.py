@@ -14,24 +14,15 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 
 from rich.console import Console
 
+from tests.mutations.workspace import LONGEST_RUN_SECONDS, Outcome
 from tests.permissions.needed import NEEDED_BY
 from tests.unit.test_house import REPOSITORY
 
-LONGEST_RUN_SECONDS = 900.0
 say = partial(Console(soft_wrap=True, highlight=False).print, markup=False)
-
-
-class Outcome(StrEnum):
-    """What a run of pytest has shown. An error of a fixture is a failure: the pods do not become ready."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    UNUSABLE = "unusable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +58,10 @@ def run(test: str, permission: str, patience: float) -> Run:
 
 
 def judged(permission: str, test: str, code: int, output: str) -> Run:
-    """Read a run of pytest: 0 is a pass and 1 a failure or an error of a fixture. The summary has the reason."""
+    """Read a run of pytest: 0 is a pass and 1 a failure or an error of a fixture. The summary has the reason.
+
+    Without a permission, an error of a fixture is a failure: the pods do not become ready.
+    """
     lines = [line for line in output.splitlines() if line.startswith(("FAILED ", "ERROR "))]
     outcome = {0: Outcome.PASSED, 1: Outcome.FAILED if lines else Outcome.UNUSABLE}.get(code, Outcome.UNUSABLE)
     reason = lines[0].partition(" - ")[2] if lines else output[-300:]

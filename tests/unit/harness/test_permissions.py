@@ -3,7 +3,8 @@
 import pytest
 
 from tests.chart.live.permissions import Permission, granted, is_in, without
-from tests.permissions.__main__ import Outcome, judged
+from tests.mutations.workspace import Outcome
+from tests.permissions.__main__ import judged
 from tests.permissions.needed import NEEDED_BY
 
 RULES = [
