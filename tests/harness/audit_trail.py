@@ -75,7 +75,8 @@ class Trail:
         """List the controller's writes in a namespace, once it has had the occasion for all that it wants to write.
 
         What happened before a new object was made has reached the controller before that object did. So when that
-        is issued, whatever is missing from the log is not to come.
+        is issued, whatever is missing from the log is not to come. Counts of other objects are the exception: they are
+        written up to some seconds after those, so whoever counts writes waits for the counts first.
         """
         name = f"sentinel-{self.mark().place}"
         body = a_pairing_token(namespace, name, ttl="24h")  # it must not expire during a long test

@@ -75,6 +75,7 @@ def test_a_join_key_costs_three_writes_one_more_a_target_one_for_the_finalizer_a
         for body in (alone, shared):
             api.kubectl_apply(body).must_succeed()
             api.kubectl_apply(body).must_succeed()
+        poll(lambda: api.get(master)["status"]["joinKeys"] == {"total": 2, "outdated": 0})  # it follows its join keys
         once = trail.settled(api, namespace)
     mark = trail.mark()
     with controllers.leading() as again:
