@@ -4,6 +4,8 @@ kopf watch, or list and watch --> cache --> queue --> reconciler --> conditional
                                     ^        ^                            |
                                     |        +-- expiry heap, re-list     |
                                     +-------------- result of a write ----+
+
+An event that is the echo of a write of this process queues nothing, whether the event or the response arrives first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from tallystick.controller.cache import ObjectCache, ObjectKey
+from tallystick.controller.echoes import Echoes
 from tallystick.controller.expiry import ExpiryHeap
 from tallystick.controller.part import ObjectReconciler
 from tallystick.controller.work_queue import Level, WorkQueue
@@ -33,7 +36,8 @@ class Worklist:
             clock: Time.
             metrics: The metrics of this process, which read the figures of the queue.
         """
-        self.cache = ObjectCache(kinds)
+        self._echoes: Echoes[ObjectKey] = Echoes()
+        self.cache = ObjectCache(kinds, remembered=self._echoes.explain)
         self._metrics = metrics
         self._queue: WorkQueue[ObjectKey] = WorkQueue()
         self._heap: ExpiryHeap[ObjectKey] = ExpiryHeap(clock)
@@ -62,8 +66,11 @@ class Worklist:
             return
         # A listing contains unchanged objects. Any other type of event is a change that happened just now.
         level = Level.ROUTINE if event_type is None else Level.URGENT
+        version = seen["metadata"]["uid"], seen["metadata"]["resourceVersion"]
         for key in dict.fromkeys((*before, *self.cache.touched_by(resource, seen))):
-            self._queue.add(key, level)
+            # A listing reports a missed deletion with the last version, which a response may return as well.
+            if event_type == "DELETED" or not self._echoes.hold(key, version, level):
+                self._queue.add(key, level)
 
     def look_again(self, resource: Resource, namespace: str, name: str) -> None:
         """Queue one object with level routine: changed objects are reconciled before it."""
@@ -102,11 +109,15 @@ class Worklist:
 
     async def _work(self, key: ObjectKey) -> None:
         resource, namespace, name = key
+        self._echoes.begin(key)
         try:
             result = await self._reconcilers[resource].reconcile(namespace, name)
         except Exception:
             self._metrics.count_reconcile(resource.kind, "failed")
             raise
+        finally:
+            for level in self._echoes.end(key):
+                self._queue.add(key, level)
         self._metrics.count_reconcile(resource.kind, "failed" if result.failed else "done")
         self._plan(key, result)
 
