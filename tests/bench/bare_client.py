@@ -58,13 +58,18 @@ class BareClient:
 
     async def names(self, path: str) -> AsyncIterator[str]:
         """Watch a collection, and tell the name of each object that is in it or changes."""
-        timeout = aiohttp.ClientTimeout(total=None)
         headers = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"}
+        async for found in self.objects(path, headers):
+            yield found["metadata"]["name"]
+
+    async def objects(self, path: str, headers: dict[str, str] | None = None) -> AsyncIterator[Json]:
+        """Watch a collection, and yield each object that is in it or changes."""
+        timeout = aiohttp.ClientTimeout(total=None)
         url = f"{self._connection.server}{path}"
         while True:  # the API server hangs up on whoever reads too slowly; a new watch begins with all there is
             async with self._session.get(url, headers=headers, timeout=timeout) as response:
                 async for line in response.content:
-                    yield json.loads(line)["object"]["metadata"]["name"]
+                    yield json.loads(line)["object"]
 
 
 async def create_until(kubeconfig: str, path: str, make: Callable[[int], Json], *, count: int, selector: str) -> float:

@@ -4,7 +4,6 @@ They make the calls of the operator, one after the other for each object, and co
 sealed under the new master key, and opened again before it is written.
 """
 
-import asyncio
 import base64
 import json
 import os
@@ -29,7 +28,6 @@ from tests.bench.bare_client import (
 
 KIND = "JoinKey"
 MASTER_KEY = "default"
-LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +68,19 @@ async def share(
 
 
 async def rotate(kubeconfig: str, namespace: str) -> Json:
-    """The load of W6: ask for a new master key, and look until no join key is sealed with another one."""
-    path = f"{GROUP}/namespaces/{namespace}/masterkeys/{MASTER_KEY}"
+    """The load of W6: ask for a new master key, and watch until no join key is sealed with another one."""
+    kind = f"{GROUP}/namespaces/{namespace}/masterkeys"
+    path = f"{kind}/{MASTER_KEY}"
     async with BareClient(kubeconfig) as user:
         found = await user.call("GET", path)
         serial = found["spec"]["serial"] + 1
 
         async def until_sealed() -> None:
             await user.call("PUT", path, {**found, "spec": {**found["spec"], "serial": serial}})
-            while True:
-                status = (await user.call("GET", path))["status"]
+            async for changed in user.objects(f"{kind}?watch=1&fieldSelector=metadata.name%3D{MASTER_KEY}"):
+                status = changed["status"]
                 if status["serial"] == serial and not status["joinKeys"]["outdated"]:
                     return
-                await asyncio.sleep(LOOK_SECONDS)  # how exact the measurement is
 
         return {"seconds": await timed(until_sealed())}
 
