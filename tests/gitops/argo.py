@@ -117,7 +117,15 @@ class Argo:
         assert set(phases.values()) == {"Succeeded"}, phases
 
     def act(self, kind: str, name: str, action: str) -> None:
-        """Run an action of an object of ours as the menu does. The object belongs to the Application of the tokens."""
+        """Run an action as the menu of an object does, once the Application of the tokens shows that object."""
+        tree = f"/api/v1/applications/{TOKENS}/resource-tree"
+
+        def shown() -> bool:
+            answer = self._ask("GET", tree)
+            assert answer.status == HTTPStatus.OK, answer.data.decode()
+            return any((one["kind"], one["name"]) == (kind, name) for one in answer.json().get("nodes") or ())
+
+        poll(shown)
         of_object = {"group": "tallystick.dev", "version": "v1alpha1", "kind": kind, "resourceName": name}
         asked = {"namespace": EDGE, **of_object, "action": action}
         answer = self._ask("POST", f"/api/v1/applications/{TOKENS}/resource/actions/v2", asked)

@@ -144,7 +144,8 @@ def running_flux(world: World, programs: FluxPrograms) -> Iterator[Flux]:
     )
     try:
         url = f"http://127.0.0.1:{server.server_port}"
-        yield Flux(world, child, world.copy_of_the_repository("unused"), served, url)
+        # Without source-controller nothing reads this URL, but the API server checks its form.
+        yield Flux(world, child, world.copy_of_the_repository(url), served, url)
     finally:
         child.stop(grace=10.0)
         server.shutdown()

@@ -110,7 +110,14 @@ def test_a_token_that_cannot_be_issued_fails_the_part_at_once(at_work: tuple[Flu
 
     # The timeout is 5 minutes. A Stalled object does not wait for it.
     message = flux.wait_until(TOKENS, "False", seconds=120.0)
-    assert "PairingToken/edge/site-b" in message
+    assert "PairingToken/edge/site-b status: 'Failed'" in message
+    # Flux names the object alone. The README says where the reason is.
+    (stalled,) = (
+        one
+        for one in flux.world.read("pairingtoken", "site-b", EDGE)["status"]["conditions"]
+        if one["type"] == "Stalled" and one["status"] == "True"
+    )
+    assert "no-such-use-case" in stalled["message"]
     remove_tokens(flux.repository, "bad.yaml")
     flux.publish()
     flux.reconcile(TOKENS)
