@@ -228,6 +228,17 @@ async def test_a_shared_reading_that_is_behind_a_verified_token_is_read_again(cl
     assert gets(cluster) == 2
 
 
+async def test_a_reading_has_the_time_of_its_own_get_and_a_shared_one_that_of_the_first(cluster, clock):
+    reader = FreshReader(cluster, clock)
+    sent = clock.monotonic()
+    _, first = await reader.get_and_time(*WHERE)
+    clock.advance(0.5)
+    _, shared = await reader.get_and_time(*WHERE)
+    _, behind = await reader.get_and_time(*WHERE, uid=OTHER_UID)
+
+    assert (first, shared, behind) == (sent, sent, sent + 0.5)
+
+
 async def test_memory_holds_only_what_is_fresh(cluster, clock):
     reader = FreshReader(cluster, clock)
     for number in range(100):
