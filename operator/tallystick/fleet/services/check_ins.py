@@ -292,9 +292,11 @@ class CheckIns:
             raise NotYetError(
                 "temporarily_unavailable", "the service cannot record the check-in now; try again", retry_after=5
             ) from rejection
-        self._reader.forget(DEVICES, call.namespace, call.device)
+        where = (DEVICES, call.namespace, call.device)
         if stored is None:
+            self._reader.forget(*where)
             return None
+        self._reader.remember(*where, stored, sent)  # the proof of a new copy follows at once
         after = device_facts(stored)
         self._idle.note(after, sent)
         action = _action(decision)

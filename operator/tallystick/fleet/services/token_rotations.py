@@ -256,9 +256,10 @@ class TokenRotations:
 
 def _is_news(rotation: TokenRotation, look: Look, changes: Changes) -> bool:
     """Return whether a look has found more than counts: a step, a batch that is done, or another spec."""
-    done, recorded_done = ([one.done_time for one in batches] for batches in (changes["batches"], rotation.status.batches))
-    is_new_spec = rotation.status.observed_generation != rotation.metadata.generation
-    return not isinstance(look.step, Wait) or done != recorded_done or is_new_spec
+    status = rotation.status
+    is_done = [one.done_time for one in changes["batches"]] != [one.done_time for one in status.batches]
+    is_new_spec = status.observed_generation != rotation.metadata.generation
+    return not isinstance(look.step, Wait) or is_done or is_new_spec
 
 
 def _locked_target(raw: Json | None, rotation_uid: str) -> Target | None:

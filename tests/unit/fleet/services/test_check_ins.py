@@ -273,6 +273,30 @@ async def test_an_older_reading_refuses_no_newer_copy_and_hides_no_rotation(flee
     assert fleet.device(agent.name).proved == 2
 
 
+async def test_a_proof_at_the_replica_that_has_just_offered_reads_nothing_again(fleet, agent):
+    replica = fleet.replica()
+    fleet.rotate()
+    await agent.check_in(replica)
+    fleet.cluster.calls.clear()
+
+    await agent.check_in(replica)
+
+    assert [(call.verb, call.plural) for call in fleet.cluster.calls] == [("replace_status", DEVICES.plural)]
+    assert fleet.device(agent.name).proved == 2
+
+
+async def test_a_device_that_is_revoked_after_the_offer_does_not_prove_it(fleet, agent):
+    replica = fleet.replica()
+    fleet.rotate()
+    await agent.check_in(replica)
+    fleet.edit_device(agent.name, lambda body: body["spec"].update(revoked=True))
+
+    answer = await refused(agent.check_in(replica))
+
+    assert answer == ("invalid_token", f"device {agent.name} has been revoked")
+    assert fleet.device(agent.name).proved == 1
+
+
 async def test_many_check_ins_of_one_second_share_their_reads(fleet, agent):
     fleet.rotate()
     replica, old = fleet.replica(), agent.proved
