@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from tallystick.fleet.domain.batches import Batch
+from tallystick.fleet.domain.copies import idle_reading_age
 from tallystick.fleet.domain.facts import Strategy
 from tallystick.fleet.domain.quantities import Quantity
 from tallystick.install.installation import EXCHANGE, Installation
@@ -138,27 +139,34 @@ def _rotated(stage: Stage, controller: ControllerProcess, servers: Sequence[Serv
         ground.create_devices(load)
         ground.wait_until_counted()
         with least_handler(stage, jwks=servers[0].jwks(), period=period) as least:
-            idle = [_idle(load, servers[0], least) for _ in range(pairs)]
+            idle = [_idle(load, servers[0], least, _idle_seconds(count)) for _ in range(pairs)]
         load.do("aim", urls=ground.urls)
         found = _rotate(ground, load, watch.pid, idle)
     ground.abort()
     return found
 
 
-def _idle(load: Load, server: Server, least: Server) -> Idle:
+def _idle_seconds(devices: int) -> float:
+    """As long as readings of Devices may be used, or a multiple: a part of it has as many GETs as were before it."""
+    age = idle_reading_age(devices).total_seconds()
+    return age * math.ceil(IDLE_SECONDS / age)
+
+
+def _idle(load: Load, server: Server, least: Server, seconds: float) -> Idle:
     """Let all devices check in for some seconds at the exchange, and as long at the least handler."""
-    gets = server.gets
-    cpu, ours = _some_seconds(load, server)
-    gets = (server.gets - gets) / ours["seconds"]
-    least_cpu, limit = _some_seconds(load, least)
+    load.do("aim", urls=[server.url])
+    gets, begun = server.gets, time.monotonic()
+    cpu, ours = _some_seconds(load, server, seconds)
+    gets = (server.gets - gets) / (time.monotonic() - begun)
+    load.do("aim", urls=[least.url])
+    least_cpu, limit = _some_seconds(load, least, seconds)
     return Idle(cpu, least_cpu, gets, ours, limit)
 
 
-def _some_seconds(load: Load, server: Server) -> tuple[float, Json]:
-    load.do("aim", urls=[server.url])
+def _some_seconds(load: Load, server: Server, seconds: float) -> tuple[float, Json]:
     load.do("report")
     cpu = server.cpu
-    time.sleep(IDLE_SECONDS)  # the measurement itself
+    time.sleep(seconds)  # the measurement itself
     return server.cpu - cpu, load.do("report")
 
 

@@ -1,6 +1,7 @@
 """The API client sends no write that could overwrite another version of an object: docs/rules.md#i22."""
 
 import inspect
+import json
 
 import pytest
 
@@ -13,11 +14,12 @@ class Session:
     """A session that records each request instead of sending it."""
 
     def __init__(self):
-        self.requests, self.queries = [], []
+        self.requests, self.queries, self.bodies = [], [], []
 
-    def request(self, method, url, *, params=None, **_):
+    def request(self, method, url, *, params=None, data=None, **_):
         self.requests.append((method, url))
         self.queries.append(params)
+        self.bodies.append(data)
         raise OSError
 
 
@@ -51,6 +53,19 @@ async def test_a_replace_names_the_version_and_the_uid_that_it_means(write, miss
         await getattr(cluster, write)(PAIRING_TOKENS, {"metadata": metadata})
 
     assert connection.opened.requests == []
+
+
+@pytest.mark.parametrize("write", ["replace", "replace_status"])
+async def test_a_replace_leaves_out_the_managed_fields_and_nothing_else(write):
+    connection = Connection()
+    cluster = KubeCluster(connection, field_manager="test")
+    body = {"metadata": {"name": "press-1", "uid": "u1", "resourceVersion": "7", "labels": {"a": "b"}}, "status": {}}
+    read = {**body, "metadata": {**body["metadata"], "managedFields": [{"manager": "kubectl"}]}}
+
+    with pytest.raises(UnavailableError):
+        await getattr(cluster, write)(PAIRING_TOKENS, read)
+
+    assert [json.loads(sent) for sent in connection.opened.bodies] == [body]
 
 
 def test_a_delete_names_the_uid_that_it_means():

@@ -228,6 +228,44 @@ async def test_a_shared_reading_that_is_behind_a_verified_token_is_read_again(cl
     assert gets(cluster) == 2
 
 
+async def test_a_reading_has_the_time_of_its_own_get_and_a_shared_one_that_of_the_first(cluster, clock):
+    reader = FreshReader(cluster, clock)
+    sent = clock.monotonic()
+    _, first = await reader.get_and_time(*WHERE)
+    clock.advance(0.5)
+    _, shared = await reader.get_and_time(*WHERE)
+    _, behind = await reader.get_and_time(*WHERE, uid=OTHER_UID)
+
+    assert (first, shared, behind) == (sent, sent, sent + 0.5)
+
+
+async def test_what_a_write_has_returned_is_shared_for_a_second_after_the_write_was_sent(cluster, clock):
+    reader, sent = FreshReader(cluster, clock), clock.monotonic()
+    stored = raw_pairing_token()
+    clock.advance(0.7)
+    await reader.get(PAIRING_TOKENS, "edge", "another")  # it stays longer, and is older in memory
+    reader.remember(*WHERE, stored, sent)
+    cluster.calls.clear()
+
+    clock.advance(0.3)
+    shared = await reader.get(*WHERE)
+    without_a_get = gets(cluster)
+    clock.advance(0.1)
+    await reader.get(*WHERE)
+
+    assert (shared, without_a_get, gets(cluster)) == (stored, 0, 1)
+
+
+async def test_a_reader_that_shares_nothing_shares_no_write(cluster, clock):
+    reader = FreshReader(cluster, clock, max_staleness=0.0)
+    reader.remember(*WHERE, raw_pairing_token(), clock.monotonic())
+    clock.advance(0.001)
+
+    await reader.get(*WHERE)
+
+    assert gets(cluster) == 1
+
+
 async def test_memory_holds_only_what_is_fresh(cluster, clock):
     reader = FreshReader(cluster, clock)
     for number in range(100):

@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from tallystick.fleet.api.device import DeviceState, Offer
-from tallystick.fleet.api.device import Failure as FailureStatus
+from tallystick.fleet.api.device import DeviceState
 from tallystick.fleet.api.reasons import DeviceReason
 from tallystick.fleet.domain.copies import copy_id, key_of_copy
 from tallystick.fleet.domain.device_messages import IS_REVOKED, in_use_text
 from tallystick.fleet.domain.facts import DeviceFacts
 from tallystick.objects.conditions import Readiness, conditions, ended, ready
 from tallystick.schema.meta import Condition
-from tallystick.schema.times import rfc3339, whole_second
+from tallystick.schema.times import rfc3339
 
 Json = dict[str, Any]
 
@@ -44,20 +43,20 @@ def device_status(body: Mapping[str, Any], facts: DeviceFacts, now: datetime) ->
         }
         status |= _described(body, ready(DeviceReason.ACTIVE, in_use_text(facts.proved)), now)
     if facts.offer is not None:
-        status["offer"] = Offer(
-            generation=facts.offer.generation,
-            token_id=copy_id(facts.uid, facts.offer.generation),
-            key_id=facts.offer.key_id,
-            time=whole_second(facts.offer.time),
-            rotation=facts.offer.rotation,
-        ).to_json()
+        status["offer"] = {
+            "generation": facts.offer.generation,
+            "tokenID": copy_id(facts.uid, facts.offer.generation),
+            "kid": facts.offer.key_id,
+            "time": rfc3339(facts.offer.time),
+            "rotation": facts.offer.rotation,
+        }
     if facts.failure is not None:
-        status["failure"] = FailureStatus(
-            generation=facts.failure.generation,
-            reason=facts.failure.reason,
-            message=facts.failure.message or None,
-            time=whole_second(facts.failure.time),
-        ).to_json()
+        status["failure"] = {
+            "generation": facts.failure.generation,
+            "reason": facts.failure.reason,
+            **({"message": facts.failure.message} if facts.failure.message else {}),
+            "time": rfc3339(facts.failure.time),
+        }
     return status
 
 

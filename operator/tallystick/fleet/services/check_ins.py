@@ -180,9 +180,7 @@ class CheckIns:
             self._server_clock.check()
             if attempt == 0 and self._is_idle(call, permission):
                 return self._nothing(permission)
-            shared = attempt == 0
-            sent = self._clock.monotonic() - (self._reader.max_staleness if shared else 0.0)
-            body = await self._device(call, shared=shared)
+            body, sent = await self._device(call, shared=attempt == 0)
             answer = await self._answer(call, permission, body, sent)
             if answer is not None:
                 return answer
@@ -247,13 +245,14 @@ class CheckIns:
             return False
         return needs_no_fresh_reading(self._decide(call, permission, known))
 
-    async def _device(self, call: _Call, *, shared: bool) -> Json | None:
-        """(3) Read the Device. A shared reading that is behind the copy is not used."""
+    async def _device(self, call: _Call, *, shared: bool) -> tuple[Json | None, float]:
+        """(3) Read the Device, by a GET that was sent at this time. A shared reading behind the copy is not used."""
         where = (DEVICES, call.namespace, call.device)
         if not shared:
-            return await self._reader.get_uncached(*where)
+            sent = self._clock.monotonic()
+            return await self._reader.get_uncached(*where), sent
         reached = has_copy(call.presented.generation)
-        return await self._reader.get(*where, uid=call.presented.uid, reached=reached)
+        return await self._reader.get_and_time(*where, uid=call.presented.uid, reached=reached)
 
     def _decide(self, call: _Call, permission: _Permission, device: DeviceFacts | None) -> Decision:
         return decide(call.presented, Reading(device, permission.target, permission.rotation), self._clock.now())
@@ -293,9 +292,11 @@ class CheckIns:
             raise NotYetError(
                 "temporarily_unavailable", "the service cannot record the check-in now; try again", retry_after=5
             ) from rejection
-        self._reader.forget(DEVICES, call.namespace, call.device)
+        where = (DEVICES, call.namespace, call.device)
         if stored is None:
+            self._reader.forget(*where)
             return None
+        self._reader.remember(*where, stored, sent)  # the proof of a new copy follows at once
         after = device_facts(stored)
         self._idle.note(after, sent)
         action = _action(decision)

@@ -8,6 +8,7 @@ from tallystick.fleet.domain.facts import Target
 from tallystick.fleet.domain.readings import rotation_facts, target_of, target_status
 from tallystick.fleet.domain.rotation.status import recorded, shown_on_token
 from tallystick.fleet.domain.starting import finished
+from tallystick.fleet.services.rotation_looks import Memory
 from tallystick.objects.context import Context
 from tallystick.objects.ports import Cache, Cluster, ConflictError, Json, NotFoundError
 from tallystick.objects.status_swap import swap_status
@@ -25,7 +26,6 @@ class Locks:
         self._cluster = cluster
         self._cache = cache
         self._ctx = ctx
-        self._shown: dict[str, datetime] = {}  # by the UID of the rotation: when its counts were written last
 
     def is_held(self, rotation: TokenRotation) -> bool:
         """Return whether the cached PairingToken has the lock of a rotation."""
@@ -58,9 +58,10 @@ class Locks:
         swapped = await swap_status(self._cluster, self._ctx.clock, PAIRING_TOKENS, read=read, change=change)
         if swapped is not None:
             self._cache.remember(PAIRING_TOKENS, swapped.after)
-        self._shown.pop(meta.uid, None)
 
-    async def show(self, rotation: TokenRotation, raw: Json, state: RotationState, counts: Counts) -> datetime | None:
+    async def show(
+        self, rotation: TokenRotation, raw: Json, state: RotationState, counts: Counts, memory: Memory
+    ) -> datetime | None:
         """Write the counts of a rotation that runs on its PairingToken, at most every 5 seconds.
 
         Args:
@@ -68,6 +69,7 @@ class Locks:
             raw: The PairingToken as it was just read.
             state: The state of the rotation.
             counts: The counts of all its batches.
+            memory: What this leader remembers of the rotation.
 
         Returns:
             When they can be written, if they differ and it is too early or another client was faster.
@@ -79,16 +81,15 @@ class Locks:
         wanted = shown_on_token(lock.model_copy(update={"state": state}), counts)
         if wanted == lock:
             return None
-        last = self._shown.get(uid)
-        if last is not None and now < last + REFRESH:
-            return last + REFRESH
+        if memory.shown is not None and now < memory.shown + REFRESH:
+            return memory.shown + REFRESH
         status = token.status.model_copy(update={"rotation": wanted}).to_json()
         try:
             stored = await self._cluster.replace_status(PAIRING_TOKENS, {**raw, "status": status})
         except ConflictError:
             return now + timedelta(seconds=1)  # an enrollment was faster
         self._cache.remember(PAIRING_TOKENS, stored)
-        self._shown[uid] = now
+        memory.shown, memory.written = now, memory.looked
         return None
 
 

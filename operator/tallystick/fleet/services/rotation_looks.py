@@ -19,8 +19,10 @@ from tallystick.fleet.services.device_index import DeviceIndex
 from tallystick.objects.ports import Cache, Clock, Cluster, NotFoundError
 from tallystick.pairing.api.device_project import RotationState
 
-# "At most once a second" is what the status of a rotation costs the API server.
+# A look reads the PairingToken, and writes what is news to a device: an opening, a state, or a batch that is done.
 LOOK_EVERY = timedelta(seconds=1)
+# Counts are for people, so they wait. With those of the PairingToken, a rotation writes less than once a second.
+COUNT_EVERY = timedelta(seconds=2)
 # Each costs a GET. The others are looked at a second later.
 MOST_GETS = 100
 MOST_FAILED = 20
@@ -34,12 +36,16 @@ class Memory:
         places: The places of `maxConcurrency`.
         state: The state that it has seen last, and `since` when.
         looked: When it has looked at the rotation last.
+        written: When it has looked last and written, to the rotation or to its PairingToken.
+        shown: When it has written the counts to the PairingToken last.
     """
 
     places: Places = field(default_factory=Places)
     state: RotationState | None = None
     since: datetime | None = None
     looked: datetime | None = None
+    written: datetime | None = None
+    shown: datetime | None = None
 
     def see(self, state: RotationState, now: datetime) -> None:
         """Remember since when the rotation has its state."""
@@ -51,6 +57,12 @@ class Memory:
         if self.looked is None or not timedelta(0) <= now - self.looked < LOOK_EVERY:
             return 0.0
         return (self.looked + LOOK_EVERY - now).total_seconds()
+
+    def counts_wait_until(self) -> datetime | None:
+        """Return the time before which a look writes no counts alone; None if it may write them."""
+        if self.looked is None or self.written is None or self.looked >= self.written + COUNT_EVERY:
+            return None
+        return self.written + COUNT_EVERY
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,9 +148,13 @@ class TokenRotations:
         if isinstance(look.step, Finish):
             return await self._finish(seen, facts, look, look.step)
         state, changes = self._changes(facts, look)
-        await self._say(seen, self._readiness(rotation, look), changes)
-        shown = await self._locks.show(rotation, raw, state, sum_of(look.batches)) if raw is not None else None
-        return self._next_look(look, shown)
+        held_until = None if _is_news(rotation, look, changes) else memory.counts_wait_until()
+        if held_until is None and await self._say(seen, self._readiness(rotation, look), changes):
+            memory.written = memory.looked
+        shown = None
+        if raw is not None:
+            shown = await self._locks.show(rotation, raw, state, sum_of(look.batches), memory)
+        return self._next_look(look, held_until, shown)
 
     def _changes(self, facts: RotationFacts, look: Look) -> tuple[RotationState, Changes]:
         changes: dict[str, Any] = counted(facts, look.batches, look.failed, self._clock.now())
@@ -170,9 +174,9 @@ class TokenRotations:
         why = look.step.why if isinstance(look.step, Wait | Close) else Reason.IN_PROGRESS
         return running(why, about)
 
-    def _next_look(self, look: Look, shown: datetime | None) -> Result:
+    def _next_look(self, look: Look, *writes: datetime | None) -> Result:
         until = look.step.until if isinstance(look.step, Wait) else None
-        times = [time for time in (until, look.again, shown) if time is not None]
+        times = [time for time in (until, look.again, *writes) if time is not None]
         # An opening is followed by a look at what it has changed, and a list by a look at a cache that has caught up.
         again = not isinstance(look.step, Wait) or look.listed or bool(look.step.look)
         soonest = self._clock.now() + timedelta(seconds=SOON_SECONDS)
@@ -233,17 +237,29 @@ class TokenRotations:
         if target is not None:
             self._look_again(PAIRING_TOKENS, place[0], target)
 
-    async def _say(self, seen: Seen, readiness: Readiness, changes: Changes) -> None:
-        """Record the rotation. The audit log and an event report a new reason that a person has to look at."""
+    async def _say(self, seen: Seen, readiness: Readiness, changes: Changes) -> bool:
+        """Record the rotation, and return whether this was a write.
+
+        The audit log and an event report a new reason that a person has to look at.
+        """
         before = said(seen.object)
-        await self._reconciler.record_as(seen, readiness, changes)
+        after = await self._reconciler.record_as(seen, readiness, changes)
         if readiness.progress in (Progress.STALLED, Progress.FAILED) and before != readiness.reason.value:
             if readiness.progress is Progress.STALLED:
                 self._reconciler.audit("refuse", seen, outcome="stalled", reason=readiness.reason.value)
             self._reconciler.warn(seen, readiness.reason, readiness.message)
+        return after is not seen
 
     def _now(self) -> datetime:
         return whole_second(self._clock.now())
+
+
+def _is_news(rotation: TokenRotation, look: Look, changes: Changes) -> bool:
+    """Return whether a look has found more than counts: a step, a batch that is done, or another spec."""
+    status = rotation.status
+    is_done = [one.done_time for one in changes["batches"]] != [one.done_time for one in status.batches]
+    is_new_spec = status.observed_generation != rotation.metadata.generation
+    return not isinstance(look.step, Wait) or is_done or is_new_spec
 
 
 def _locked_target(raw: Json | None, rotation_uid: str) -> Target | None:

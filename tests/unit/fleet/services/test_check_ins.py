@@ -38,6 +38,10 @@ def status_of(fleet, agent):
     return fleet.cluster.peek(DEVICES, NAMESPACE, agent.name)["status"]
 
 
+def gets_of_devices(fleet):
+    return sum((call.verb, call.plural) == ("get", DEVICES.plural) for call in fleet.cluster.calls)
+
+
 async def test_the_first_check_in_records_that_the_device_uses_its_copy(fleet, agent):
     checked_in = await agent.check_in(fleet.replica())
 
@@ -269,6 +273,30 @@ async def test_an_older_reading_refuses_no_newer_copy_and_hides_no_rotation(flee
     assert fleet.device(agent.name).proved == 2
 
 
+async def test_a_proof_at_the_replica_that_has_just_offered_reads_nothing_again(fleet, agent):
+    replica = fleet.replica()
+    fleet.rotate()
+    await agent.check_in(replica)
+    fleet.cluster.calls.clear()
+
+    await agent.check_in(replica)
+
+    assert [(call.verb, call.plural) for call in fleet.cluster.calls] == [("replace_status", DEVICES.plural)]
+    assert fleet.device(agent.name).proved == 2
+
+
+async def test_a_device_that_is_revoked_after_the_offer_does_not_prove_it(fleet, agent):
+    replica = fleet.replica()
+    fleet.rotate()
+    await agent.check_in(replica)
+    fleet.edit_device(agent.name, lambda body: body["spec"].update(revoked=True))
+
+    answer = await refused(agent.check_in(replica))
+
+    assert answer == ("invalid_token", f"device {agent.name} has been revoked")
+    assert fleet.device(agent.name).proved == 1
+
+
 async def test_many_check_ins_of_one_second_share_their_reads(fleet, agent):
     fleet.rotate()
     replica, old = fleet.replica(), agent.proved
@@ -280,6 +308,22 @@ async def test_many_check_ins_of_one_second_share_their_reads(fleet, agent):
         await agent.check_in(replica, old)
 
     assert len(fleet.cluster.calls) == 0
+
+
+async def test_nothing_to_do_is_answered_by_a_reading_until_it_has_its_full_age(fleet, agent):
+    fleet.edit_status(devices=1000)
+    replica = fleet.replica()
+    await agent.check_in(fleet.replica())
+    await agent.check_in(replica)
+    fleet.cluster.calls.clear()
+
+    fleet.clock.advance(10)  # one hundredth of the devices, in seconds
+    await agent.check_in(replica)
+    by_reading = gets_of_devices(fleet)
+    fleet.clock.advance(0.1)
+    await agent.check_in(replica)
+
+    assert (by_reading, gets_of_devices(fleet)) == (0, 1)
 
 
 async def test_when_a_device_was_seen_is_written_again_after_a_minute_in_a_small_fleet(fleet, agent):

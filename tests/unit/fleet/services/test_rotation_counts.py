@@ -161,6 +161,47 @@ async def test_the_status_of_a_rotation_is_written_at_most_once_a_second(world):
     assert len(written) <= 2
 
 
+async def test_counts_that_change_each_second_cost_three_writes_in_five_seconds(world):
+    seconds = 20
+    waiting = iter(await a_fleet(world, seconds))
+    await start(world)
+    await world.run(5)
+    world.writes()
+
+    await world.run(seconds, each_second=lambda: check_in_of(world, [next(waiting)]))
+
+    written = world.writes()
+    assert set(written) == {("replace_status", "tokenrotations"), ("replace_status", "pairingtokens")}
+    assert len(written) <= seconds * 3 / 5 + 1
+
+
+async def test_a_batch_that_opens_does_not_wait_for_the_time_of_the_counts(world):
+    names = await a_fleet(world, 4)
+    await start(world, strategy={"batches": [{"name": "canary", "limit": 1}]})
+    await world.run(3)
+    check_in_of(world, names[:1])
+    await world.run(2)  # counts were written just now
+    opened = world.rotation().status.open.batch
+
+    check_in_of(world, names[:1])
+    await world.run(1)
+
+    assert (opened, world.rotation().status.open.batch) == (1, 2)
+
+
+async def test_the_last_counts_are_written_although_no_event_follows(world):
+    names = await a_fleet(world, 4)
+    await start(world)
+    await world.run(3)
+    for name in names[:3]:
+        check_in_of(world, [name])
+        await world.run(1)
+
+    await world.run(2)
+
+    assert world.counts() == (1, 3, 0, 0, 0)
+
+
 async def test_a_new_leader_goes_on_by_what_is_stored(world):
     names = await a_fleet(world, 6)
     await start(world, strategy={"batches": [{"name": "canary", "limit": 2}]})

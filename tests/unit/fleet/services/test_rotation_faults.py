@@ -8,7 +8,7 @@ from tests.worlds.fleet_world import NAMESPACE
 from tests.worlds.rotation_world import RotationWorld
 
 BATCHES = {"batches": [{"name": "canary", "limit": 1}], "maxConcurrency": 1, "successThreshold": "100%"}
-CALLS = 27
+CALLS = 25
 
 
 async def a_fleet(size=2):
