@@ -1,4 +1,4 @@
-"""An event of our own write queues nothing, whether it or the response comes first. Any other change queues its object."""
+"""An event of our own write queues nothing, whether it or the response comes first. Other changes do."""
 
 import asyncio
 from collections.abc import Callable
@@ -88,7 +88,7 @@ OURS, THEIRS = a_token(2, serial=2), a_token(3, serial=3)
         pytest.param((event(THEIRS),), 2, id="another writer"),
         pytest.param((event(OURS), event(THEIRS), response(OURS)), 2, id="another writer after us"),
         pytest.param((event(OURS), response(OURS), event(THEIRS)), 2, id="another writer later"),
-        pytest.param((event(a_token(2, uid="u2"), "ADDED"), response(OURS)), 2, id="the same version of another object"),
+        pytest.param((event(a_token(2, uid="u2"), "ADDED"), response(OURS)), 2, id="another object"),
         pytest.param((event(OURS), event(OURS, "DELETED"), response(OURS)), 2, id="deleted in the same version"),
         pytest.param((event(THEIRS), response(THEIRS)), 1, id="read again by the reconciliation itself"),
     ],
