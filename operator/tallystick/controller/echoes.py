@@ -7,11 +7,10 @@ API server's response to it. Such an event would cause one more reconciliation, 
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+from tallystick.controller.store import Version
 from tallystick.controller.work_queue import Level
 
 K = TypeVar("K", bound=Hashable)
-Version = tuple[str, str]
-"""The uid and the resource version of an object."""
 
 
 class Echoes(Generic[K]):

@@ -16,6 +16,7 @@ from tallystick.controller.cache import ObjectCache, ObjectKey
 from tallystick.controller.echoes import Echoes
 from tallystick.controller.expiry import ExpiryHeap
 from tallystick.controller.part import ObjectReconciler
+from tallystick.controller.store import version_of
 from tallystick.controller.work_queue import Level, WorkQueue
 from tallystick.objects.kind import Kind
 from tallystick.objects.ports import Clock
@@ -66,7 +67,7 @@ class Worklist:
             return
         # A listing contains unchanged objects. Any other type of event is a change that happened just now.
         level = Level.ROUTINE if event_type is None else Level.URGENT
-        version = seen["metadata"]["uid"], seen["metadata"]["resourceVersion"]
+        version = version_of(seen["metadata"])
         for key in dict.fromkeys((*before, *self.cache.touched_by(resource, seen))):
             # A listing reports a missed deletion with the last version, which a response may return as well.
             if event_type == "DELETED" or not self._echoes.hold(key, version, level):
