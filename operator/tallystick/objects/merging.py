@@ -22,8 +22,7 @@ def merged_metadata(
     references = [*ours, *(one for one in held.get("ownerReferences") or () if one.get("uid") not in uids)]
     labels = {key: value for key, value in (held.get("labels") or {}).items() if key not in set(our_labels)}
     return {
-        # Without managedFields, the API server keeps those that it has.
-        **{key: value for key, value in held.items() if key not in ("managedFields", "ownerReferences")},
+        **{key: value for key, value in held.items() if key != "ownerReferences"},
         "labels": {**labels, **wanted.get("labels", {})},
         **({"ownerReferences": references} if references else {}),
     }
