@@ -5,7 +5,6 @@ copy can be handed out again after a lost answer, and its value is stored nowher
 """
 
 import base64
-import functools
 import hashlib
 import uuid
 from datetime import timedelta
@@ -57,7 +56,6 @@ def device_name_without_key(random_bytes: bytes) -> str:
     return _name(random_bytes)
 
 
-@functools.lru_cache(maxsize=1024)
 def copy_id(device_uid: str, generation: int) -> str:
     """Derive the `jti` of a copy, so that a writer of a status cannot make one valid (docs/rules.md#s2)."""
     return str(uuid.uuid5(uuid.UUID(device_uid), str(generation)))
