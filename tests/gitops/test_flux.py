@@ -16,6 +16,7 @@ from tests.gitops.commands import FLUX
 from tests.gitops.flux import CRDS, OPERATOR, TOKENS, Flux, running_flux
 from tests.gitops.programs import flux_programs
 from tests.gitops.world import ALL_TOKENS, EDGE, HOME, PARTS, add_a_bad_token, fresh_world, remove_tokens
+from tests.harness.objects import condition
 from tests.harness.processes import poll
 
 Json = dict[str, Any]
@@ -112,11 +113,8 @@ def test_a_token_that_cannot_be_issued_fails_the_part_at_once(at_work: tuple[Flu
     message = flux.wait_until(TOKENS, "False", seconds=120.0)
     assert "PairingToken/edge/site-b status: 'Failed'" in message
     # Flux names the object alone. The README says where the reason is.
-    (stalled,) = (
-        one
-        for one in flux.world.read("pairingtoken", "site-b", EDGE)["status"]["conditions"]
-        if one["type"] == "Stalled" and one["status"] == "True"
-    )
+    stalled = condition(flux.world.read("pairingtoken", "site-b", EDGE), "Stalled")
+    assert stalled["status"] == "True"
     assert "no-such-use-case" in stalled["message"]
     remove_tokens(flux.repository, "bad.yaml")
     flux.publish()

@@ -15,6 +15,12 @@ def check_in_of(world, names, *, failed=""):
     return [world.sims[name].check_in(failed=failed) for name in names]
 
 
+async def check_in_one_a_second(world, names):
+    for name in names:
+        check_in_of(world, [name])
+        await world.run(1)
+
+
 async def start(world, **spec):
     """Start a rotation and let it open what it may."""
     world.rotate(**spec)

@@ -11,7 +11,7 @@ from tallystick.fleet.feature import ROTATING_DEVICES, ROTATIONS_BY_STATE
 from tallystick.pairing.api.pairing_token import PAIRING_TOKENS
 from tests.worlds.fleet_world import NAMESPACE, TOKEN
 from tests.worlds.rotation_world import RotationWorld
-from tests.worlds.rotations import a_fleet, check_in_of, move, start
+from tests.worlds.rotations import a_fleet, check_in_of, check_in_one_a_second, move, start
 
 
 @pytest.fixture
@@ -139,9 +139,7 @@ async def test_the_counts_are_on_the_token_within_five_seconds(world):
     await start(world)
     await world.run(5)
 
-    for name in names[:3]:
-        check_in_of(world, [name])
-        await world.run(1)
+    await check_in_one_a_second(world, names[:3])
     await world.run(5)
 
     assert world.token().status.rotation.summary == "3/3/0/0"
@@ -162,17 +160,16 @@ async def test_the_status_of_a_rotation_is_written_at_most_once_a_second(world):
 
 
 async def test_counts_that_change_each_second_cost_three_writes_in_five_seconds(world):
-    seconds = 20
-    waiting = iter(await a_fleet(world, seconds))
+    names = await a_fleet(world, 20)
     await start(world)
     await world.run(5)
     world.writes()
 
-    await world.run(seconds, each_second=lambda: check_in_of(world, [next(waiting)]))
+    await check_in_one_a_second(world, names)
 
     written = world.writes()
     assert set(written) == {("replace_status", "tokenrotations"), ("replace_status", "pairingtokens")}
-    assert len(written) <= seconds * 3 / 5 + 1
+    assert len(written) <= len(names) * 3 / 5 + 1
 
 
 async def test_a_batch_that_opens_does_not_wait_for_the_time_of_the_counts(world):
@@ -193,9 +190,7 @@ async def test_the_last_counts_are_written_although_no_event_follows(world):
     names = await a_fleet(world, 4)
     await start(world)
     await world.run(3)
-    for name in names[:3]:
-        check_in_of(world, [name])
-        await world.run(1)
+    await check_in_one_a_second(world, names[:3])
 
     await world.run(2)
 
