@@ -1,11 +1,12 @@
 """End a command cleanly on Ctrl-C, SIGTERM or a closed terminal (SIGHUP): what it has begun is undone."""
 
+import asyncio
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -65,6 +66,18 @@ def signals_deferred() -> Iterator[None]:
         _restore(former)
         if received:
             signal.raise_signal(received[0])
+
+
+@contextmanager
+def event_loop() -> Iterator[asyncio.Runner]:
+    """Make an event loop, and close it at the end of the block. A signal waits until the loop is complete.
+
+    asyncio cannot close half an event loop, and prints an error.
+    """
+    with ExitStack() as stack:
+        with signals_deferred():
+            runner = stack.enter_context(asyncio.Runner())
+        yield runner
 
 
 def _replaced(handler: Any) -> dict[signal.Signals, Any]:

@@ -1,12 +1,14 @@
 """A signal ends a command, and what the command has begun is undone."""
 
+import gc
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from tallystick.runtime.stopping import STOP_SIGNALS, Stopped, signals_deferred, undone_by_signals
+from tallystick.runtime.stopping import STOP_SIGNALS, Stopped, event_loop, signals_deferred, undone_by_signals
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +68,29 @@ def test_a_signal_waits_for_the_end_of_a_deferred_block():
         finish(done)
 
     assert done == [True]
+
+
+def make_a_loop() -> None:
+    with undone_by_signals(), event_loop():
+        raise AssertionError("the signal came before")
+
+
+def test_a_signal_waits_until_an_event_loop_is_complete(monkeypatch):
+    """asyncio makes a pair of sockets for each loop. It cannot close a loop that has none, and Python prints that."""
+    pair, dropped = socket.socketpair, []
+
+    def made_late() -> tuple[socket.socket, socket.socket]:
+        signal.raise_signal(signal.SIGTERM)
+        return pair()
+
+    monkeypatch.setattr(socket, "socketpair", made_late)
+    monkeypatch.setattr(sys, "unraisablehook", lambda error: dropped.append(error.exc_value))
+
+    with pytest.raises(Stopped):
+        make_a_loop()
+
+    gc.collect()
+    assert dropped == []
 
 
 class Dropping:
