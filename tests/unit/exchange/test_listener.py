@@ -154,6 +154,22 @@ async def test_who_does_not_finish_the_handshake_holds_a_place_and_loses_it_in_t
     assert meanwhile == BUSY
 
 
+async def test_over_tls_a_connection_holds_its_place_until_it_ends(tmp_path):
+    _, pair = prepare_serving(tmp_path, "exchange", now=datetime.now(UTC))
+    bounds = ServeSettings(LOOPBACK, 0, pair.certificate, pair.key, most_connections=2)
+
+    async def served() -> bool:
+        return (await asked(port, tls=True)).startswith(b"HTTP/1.1 200")
+
+    async with listening(Replica().app, bounds) as port, held(port, 1):
+        async with connected(port, tls=True) as kept:
+            await kept.exchange(GET_DOCUMENT)
+            meanwhile = await asked(port, tls=True)
+        await until(served)
+
+    assert meanwhile == BUSY
+
+
 async def test_a_handshake_that_is_under_way_does_not_hold_up_the_end(tmp_path):
     _, pair = prepare_serving(tmp_path, "exchange", now=datetime.now(UTC))
 
