@@ -27,6 +27,8 @@ Json = dict[str, Any]
 
 SETTLED_WITHIN = 10.0
 NOTES = {"notes": "bWluZQ=="}
+# The data key has the name of one of ours.
+SAME_KEY = {"token": "bWluZQ=="}
 HELD = {"metadata": {"finalizers": ["example.com/kept"]}}
 LET_GO = {"metadata": {"finalizers": None}}
 
@@ -141,7 +143,7 @@ def forgery(secret: Json, owner: Json) -> Json:
     reference = {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "controller": True, **names}
     labels = {"app.kubernetes.io/managed-by": "tallystick", "tallystick.dev/kind": owner["kind"]}
     metadata = secret["metadata"] | {"labels": labels, "ownerReferences": [reference]}
-    return secret | {"metadata": metadata, "type": "Opaque", "data": NOTES}
+    return secret | {"metadata": metadata, "type": "Opaque", "data": SAME_KEY}
 
 
 def conflict_of(body: Json) -> str:
@@ -170,7 +172,7 @@ def test_s22_an_opaque_secret_with_a_forged_owner_survives_issue_expiry_and_dele
     forged = [poll(put)]
     # In the way of ours: the owner is not issued while its Secret is that of others, who then learn its uid.
     for body, name in ((waiting, secret_of(waiting)), (configuration, connection_secret_of(configuration))):
-        taken = admin.create(name | {"type": "Opaque", "data": NOTES}).must_succeed()
+        taken = admin.create(name | {"type": "Opaque", "data": SAME_KEY}).must_succeed()
         admin.create(body).must_succeed()
         owner = wait_for_reason(admin, body, "SecretConflict")
         admin.merge(taken, {"metadata": forgery(name, owner)["metadata"]}).must_succeed()
@@ -196,7 +198,7 @@ def test_s22_an_opaque_secret_with_a_forged_owner_survives_issue_expiry_and_dele
 
     assert after == forged
     assert expired["status"]["state"] == "Expired"
-    assert [admin.get(secret)["data"] for secret in forged] == [NOTES] * 3
+    assert [admin.get(secret)["data"] for secret in forged] == [SAME_KEY] * 3
 
 
 def test_s22_data_that_a_user_adds_to_our_secrets_is_reported_and_stays(admin: Api, namespace: str) -> None:
