@@ -10,6 +10,7 @@ from tests.harness.api import Api
 Json = dict[str, Any]
 
 GENERATION = "TALLYSTICK_BOOTSTRAP_GENERATION"
+MINUTES = "TALLYSTICK_BOOTSTRAP_TOKEN_DELETE_IN_MINUTES"
 TRIGGER_BODY: Json = {
     "apiVersion": "v1",
     "kind": "ConfigMap",

@@ -17,7 +17,7 @@ from tests.harness.controllers import LEASE, Controllers, controllers
 from tests.harness.objects import value_of
 from tests.harness.processes import poll
 from tests.harness.proofs import Figure
-from tests.live.bootstrap.parts import GENERATION, KEYRING_BODY, SECRET_BODY, TRIGGER_BODY, ignored
+from tests.live.bootstrap.parts import GENERATION, KEYRING_BODY, MINUTES, SECRET_BODY, TRIGGER_BODY, ignored
 
 __all__ = ["controllers"]
 
@@ -29,7 +29,9 @@ BEFORE_LEADING = (
     f"create:secrets/{ADMIN_SECRET}",
     f"delete:configmaps/{TRIGGER}",
 )
-SECRET_GOES = f"delete:secrets/{ADMIN_SECRET}", 60
+# Several starts of a controller come before. A start that is later than the Secret would go makes none.
+SECRET_STAYS = timedelta(minutes=10)
+SECRET_GOES = f"delete:secrets/{ADMIN_SECRET}", SECRET_STAYS.seconds
 # The first write of its status is that it is Active.
 TOKEN_ENDS = "replace_status:mastertokens/{name}:2", 900
 LATER = (SECRET_GOES, TOKEN_ENDS)
@@ -42,7 +44,7 @@ class Life:
     def __init__(self, controllers: Controllers, generation: int) -> None:
         self.controllers, self.admin = controllers, controllers.admin
         self.clock = MovedClock(controllers.folder / "clock")
-        self.variables = {GENERATION: str(generation)}
+        self.variables = {GENERATION: str(generation), MINUTES: str(SECRET_STAYS.seconds // 60)}
         self.values: set[str] = set()
         self.ids: set[str] = set()
         self.kept = {body["metadata"]["uid"] for body in self._masters()}
@@ -52,7 +54,8 @@ class Life:
         self.admin.create(TRIGGER_BODY).must_succeed()
         for write in BEFORE_LEADING:
             self._die(f"{next(moments)}:{write}")
-        self._die(f"{next(moments)}:delete:secrets/{ADMIN_SECRET}", at=60)
+        gone, after = SECRET_GOES
+        self._die(f"{next(moments)}:{gone}", at=after)
         self._die(f"{next(moments)}:replace_status:mastertokens/{self.name}", at=900)
         with self.controllers.leading(**self.variables):
             poll(lambda: self.state == "Revoked")
@@ -134,7 +137,7 @@ def admin(controllers: Controllers) -> Api:
     return controllers.admin
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 @pytest.mark.proof(gate=1, soak=20)
 def test_a_controller_that_dies_at_each_write_makes_one_token(
     controllers: Controllers, rounds: int, figure: Figure
