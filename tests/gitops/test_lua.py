@@ -159,6 +159,12 @@ def test_revoke_sets_revoked_once(name):
     assert "revoke" not in enabled_actions(with_spec(body, revoked=True))
 
 
+def test_a_device_that_has_never_checked_in_can_be_revoked():
+    enrolled = {**STATES["Device Active"], "status": {"observedGeneration": -1}}
+
+    assert spec_after(enrolled, "revoke")["revoked"] is True
+
+
 @pytest.mark.parametrize("name", ["PairingToken Expired", "PairingToken Paired", "PairingToken MasterTokenExpired"])
 def test_renew_raises_the_serial_by_one(name):
     body = STATES[name]
