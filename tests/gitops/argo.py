@@ -83,6 +83,11 @@ class Argo:
         status = self.applications().get(name, {}).get("status", {})
         return status.get("sync", {}).get("status", ""), status.get("health", {}).get("status", "")
 
+    def answers(self, name: str) -> str:
+        """Return what the cluster answered in the last sync of an Application, a line for each object."""
+        operation = self.applications()[name]["status"].get("operationState", {})
+        return "\n".join(one.get("message", "") for one in operation.get("syncResult", {}).get("resources", ()))
+
     def wait_until(self, name: str, sync: str, health: str, *, seconds: float = 600.0) -> None:
         """Wait for a sync status and a health of an Application."""
 

@@ -107,14 +107,17 @@ def test_an_action_revokes_a_device(at_work: tuple[Argo, Running]) -> None:
     secret = argo.world.api.get({"kind": "Secret", "metadata": {"name": "cams-pairing-token", "namespace": EDGE}})
     # A proof names the public URL, which is a value of the example.
     client = replace(running.client, issuer=issuer_of(value_of(secret, "token")))
-    enrolled = client.enroll(value_of(secret, "token"), SigningKey.generate("ES256"))
+    key = SigningKey.generate("ES256")
+    enrolled = client.enroll(value_of(secret, "token"), key)
     assert enrolled.status == HTTPStatus.CREATED, enrolled.body
-    device = enrolled.body["device_id"]
-    poll(lambda: argo.world.read("device", device, EDGE).get("status", {}).get("state") == "Active")
+    device, copy = enrolled.body["device_id"], enrolled.body["token"]
+    assert client.check_in(device, copy, key).status == HTTPStatus.NO_CONTENT
 
     argo.act("Device", device, "revoke")
 
     poll(lambda: argo.world.read("device", device, EDGE)["status"]["state"] == "Revoked")
+    # A reading of the Device is used for a second.
+    poll(lambda: client.check_in(device, copy, key).status == HTTPStatus.UNAUTHORIZED)
     # A device is in no file, so the Application is not out of sync.
     argo.refresh()
     argo.wait_until(TOKENS, "Synced", "Healthy")
@@ -138,5 +141,9 @@ def test_prune_deletes_tokens_and_keys(at_work: tuple[Argo, Running]) -> None:
 
     argo.commit()
 
+    # A project that a device depends on is deleted once it is revoked.
+    poll(lambda: "1 device depends on this token; set spec.revoked: true first" in argo.answers(TOKENS), seconds=300.0)
+    revoked = ("--type=merge", "--patch", '{"spec": {"revoked": true}}')
+    argo.world.kubectl("patch", "pairingtoken", "cams", "--namespace", EDGE, *revoked)
     argo.world.must_be_pruned()
     argo.wait_until(TOKENS, "Synced", "Healthy")
