@@ -12,6 +12,7 @@ import pytest
 import tallystick
 from tests.e2e.image import Image
 from tests.e2e.node.images import unpack_image
+from tests.e2e.node.programs import NodeError, install_packages
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -20,9 +21,15 @@ Run = Callable[[int, list[str]], subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def unpacked(image: Image, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def unpacked(
+    image: Image, tmp_path_factory: pytest.TempPathFactory, report: Callable[[str], None]
+) -> tuple[Path, dict[str, Any]]:
     """The files of the image, and the configuration of its containers."""
     assert image.archive is not None, "--image names an image that is elsewhere: run this file without it"
+    try:
+        install_packages(report)
+    except NodeError as error:
+        pytest.exit(str(error), returncode=1)
     folder = tmp_path_factory.mktemp("root")
     config = unpack_image(image.archive, folder)
     # pytest's folders are closed to other users.

@@ -41,7 +41,7 @@ def node_programs(folder: Path, report: Progress) -> Path:
         NodeError: This machine is not Linux with root and cgroup v1, or Debian's packages cannot be installed.
     """
     _require_machine()
-    _install_packages(report)
+    install_packages(report)
     folder.mkdir(parents=True, exist_ok=True)
     plane = find_binaries(report)
     report("Building the programs of the node, if the cache does not have them (some minutes the first time) ...")
@@ -57,15 +57,8 @@ def node_programs(folder: Path, report: Progress) -> Path:
     return folder
 
 
-def _require_machine() -> None:
-    if os.uname().sysname != "Linux" or os.geteuid() != 0:
-        raise NodeError("A node of our own needs Linux and root. With Docker or Podman, run `make e2e-kind`.")
-    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
-    if " cgroup " not in mounts:
-        raise NodeError("A node of our own needs cgroup v1. With Docker or Podman, run `make e2e-kind`.")
-
-
-def _install_packages(report: Progress) -> None:
+def install_packages(report: Progress) -> None:
+    """Install the packages of Debian that are missing; raises NodeError."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     missing = sorted({package for program, package in PACKAGES.items() if not shutil.which(program, path=path)})
     if not PLUGIN.exists():
@@ -81,3 +74,11 @@ def _install_packages(report: Progress) -> None:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise NodeError(f"`{' '.join(command[:2])}` failed: {done.stderr.strip()[-300:]}. Try it by hand.")
+
+
+def _require_machine() -> None:
+    if os.uname().sysname != "Linux" or os.geteuid() != 0:
+        raise NodeError("A node of our own needs Linux and root. With Docker or Podman, run `make e2e-kind`.")
+    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
+    if " cgroup " not in mounts:
+        raise NodeError("A node of our own needs cgroup v1. With Docker or Podman, run `make e2e-kind`.")
