@@ -12,6 +12,8 @@ from tests.e2e.node.programs import NodeError
 from tests.e2e.releases import Release, fitting_requester
 
 NAMESPACE = "tallystick-system"
+# The first time, kubelet and others are compiled.
+BUILD_SECONDS = 5400
 # What a node of our own does not have, by the marker of the tests that need it.
 NOT_ON_NODE = {
     "several_nodes": "needs more than one node",
@@ -35,12 +37,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a node of our own cannot show."""
-    if config.getoption("--cluster", "node") != "node":
-        return
-    left_out = [item for item in items if any(item.get_closest_marker(name) for name in NOT_ON_NODE)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
+    """Leave out what a node of our own cannot show, and give time to the tests that wait for a build."""
+    if config.getoption("--cluster", "node") == "node":
+        left_out = [item for item in items if any(item.get_closest_marker(name) for name in NOT_ON_NODE)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    ours = [item for item in items if item.get_closest_marker("e2e")]
+    for built in ("image", "cluster"):
+        for first in [item for item in ours if built in getattr(item, "fixturenames", ())][:1]:
+            first.add_marker(pytest.mark.timeout(BUILD_SECONDS))
 
 
 @pytest.fixture(scope="session")
