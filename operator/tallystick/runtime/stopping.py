@@ -5,10 +5,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _EXIT_STATUS_OF_SIGNALS = 128
@@ -56,28 +59,49 @@ def undone_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def signals_deferred() -> Iterator[None]:
-    """Finish this block before a signal stops the command."""
+def signals_deferred(on_signal: Callable[[], None] = lambda: None) -> Iterator[Sequence[int]]:
+    """Finish this block before a signal stops the command. Yield the signals that have arrived.
+
+    Args:
+        on_signal: Called at each signal.
+    """
     received: list[int] = []
-    former = _replaced(lambda number, _frame: received.append(number))
+
+    def receive(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        on_signal()
+
+    former = _replaced(receive)
     try:
-        yield
+        yield received
     finally:
         _restore(former)
         if received:
             signal.raise_signal(received[0])
 
 
-@contextmanager
-def event_loop() -> Iterator[asyncio.Runner]:
-    """Make an event loop, and close it at the end of the block. A signal waits until the loop is complete.
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on an event loop of its own. A signal cancels it, and stops the command when the loop is closed.
 
-    asyncio cannot close half an event loop, and prints an error.
+    A handler that raises does not surely end a loop: aiohttp drops what is raised while it parses a response. Nor can
+    asyncio close half a loop.
     """
-    with ExitStack() as stack:
-        with signals_deferred():
-            runner = stack.enter_context(asyncio.Runner())
-        yield runner
+    cancel: list[Callable[[], object]] = []
+
+    def on_signal() -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            for each in cancel:
+                each()
+
+    async def main() -> T:
+        task = asyncio.ensure_future(work)
+        cancel.append(partial(asyncio.get_running_loop().call_soon_threadsafe, task.cancel))
+        if received:
+            task.cancel()
+        return await task
+
+    with signals_deferred(on_signal) as received, asyncio.Runner() as runner:
+        return runner.run(main())
 
 
 def _replaced(handler: Any) -> dict[signal.Signals, Any]:

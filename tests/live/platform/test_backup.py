@@ -278,7 +278,9 @@ def test_without_a_backup_the_page_leads_to_new_tokens_and_a_late_backup_brings_
     assert "delete the Device: the device enrolls again" in condition(admin.get(device), "Ready")["message"]
     project.edit(serial=2)
     admin.delete(device).must_succeed()
-    assert camera.enroll(project.new_value(old_value)).status == 201
+    value = project.new_value(old_value)
+    # The Secret is written before the status, which lets devices enroll.
+    poll(lambda: camera.enroll(value).status == 201)
     assert camera.check_in().status == 204
 
     # The backup turns up after all. It lacks the key of the new tokens.

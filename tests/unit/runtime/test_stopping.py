@@ -1,14 +1,17 @@
 """A signal ends a command, and what the command has begun is undone."""
 
+import asyncio
 import gc
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
-from tallystick.runtime.stopping import STOP_SIGNALS, Stopped, event_loop, signals_deferred, undone_by_signals
+from tallystick.runtime.stopping import STOP_SIGNALS, Stopped, run_async, signals_deferred, undone_by_signals
 
 
 @pytest.fixture(autouse=True)
@@ -70,9 +73,29 @@ def test_a_signal_waits_for_the_end_of_a_deferred_block():
     assert done == [True]
 
 
-def make_a_loop() -> None:
-    with undone_by_signals(), event_loop():
-        raise AssertionError("the signal came before")
+def run_undone(work: Coroutine[Any, Any, None]) -> None:
+    with undone_by_signals():
+        run_async(work)
+
+
+async def wait(ended: list[bool], *, signaled: bool) -> None:
+    """Wait for ever, after a library has dropped what a signal raises."""
+    try:
+        with suppress(BaseException):
+            if signaled:
+                signal.raise_signal(signal.SIGTERM)
+        await asyncio.Event().wait()
+    finally:
+        ended.append(True)
+
+
+def test_a_signal_ends_a_coroutine_also_if_a_library_drops_what_a_handler_raises():
+    ended: list[bool] = []
+
+    with pytest.raises(Stopped) as stopped:
+        run_undone(wait(ended, signaled=True))
+
+    assert (stopped.value.code, ended) == (128 + signal.SIGTERM, [True])
 
 
 def test_a_signal_waits_until_an_event_loop_is_complete(monkeypatch):
@@ -87,7 +110,7 @@ def test_a_signal_waits_until_an_event_loop_is_complete(monkeypatch):
     monkeypatch.setattr(sys, "unraisablehook", lambda error: dropped.append(error.exc_value))
 
     with pytest.raises(Stopped):
-        make_a_loop()
+        run_undone(wait([], signaled=False))
 
     gc.collect()
     assert dropped == []

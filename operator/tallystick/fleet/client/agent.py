@@ -29,7 +29,7 @@ from tallystick.kube.tls import TlsSettings, client_context
 from tallystick.objects.ports import Clock
 from tallystick.runtime.clock import SystemClock
 from tallystick.runtime.ids import RandomIds
-from tallystick.runtime.stopping import event_loop, undone_by_signals
+from tallystick.runtime.stopping import run_async, undone_by_signals
 
 REMOVED_STATUS = 3
 """The exit status after an administrator has deleted the Device."""
@@ -64,8 +64,7 @@ def run_agent(
             stack.enter_context(undone_by_signals())
             disk = stack.enter_context(own_folder(state_dir))
             settings = Settings(url, lambda: read_value(enrollment_token), name)
-            loop = stack.enter_context(event_loop())
-            outcome = loop.run(_run(settings, disk, _trust(ca_file, url), once=once))
+            outcome = run_async(_run(settings, disk, _trust(ca_file, url), once=once))
     except AgentError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None

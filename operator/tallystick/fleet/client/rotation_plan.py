@@ -29,7 +29,7 @@ from tallystick.fleet.domain.plan.texts import table_text
 from tallystick.fleet.domain.readings import rotation_facts
 from tallystick.objects.ports import AlreadyExistsError, Cluster, ClusterError, Json, NotFoundError
 from tallystick.pairing.api.device_project import FINISHED
-from tallystick.runtime.stopping import event_loop, undone_by_signals
+from tallystick.runtime.stopping import run_async, undone_by_signals
 from tallystick.schema.meta import DNS_SUBDOMAIN
 from tallystick.schema.times import rfc3339, time_or_age
 
@@ -43,8 +43,8 @@ def print_plan(what: str, access: Access, *, unseen_days: int, enrolled_since: s
     """Print the plan of a file or of a stored rotation; raises RotationError."""
     now = datetime.now(UTC)
     since = time_of(enrolled_since, now) if enrolled_since is not None else None
-    with undone_by_signals(), event_loop() as loop:
-        loop.run(_print(what, access, now, timedelta(days=unseen_days), since))
+    with undone_by_signals():
+        run_async(_print(what, access, now, timedelta(days=unseen_days), since))
 
 
 async def _print(what: str, access: Access, now: datetime, unseen: timedelta, since: datetime | None) -> None:

@@ -17,7 +17,7 @@ from tallystick.fleet.client.rotation_view import COLUMNS, View, view_of
 from tallystick.objects.ports import Clock, Cluster, NotFoundError, UnavailableError
 from tallystick.pairing.api.device_project import FINISHED, RotationState
 from tallystick.runtime.clock import SystemClock
-from tallystick.runtime.stopping import event_loop, undone_by_signals
+from tallystick.runtime.stopping import run_async, undone_by_signals
 from tallystick.schema.times import rfc3339
 
 LOOK_SECONDS = 1.0
@@ -37,8 +37,8 @@ class Screen(Protocol):
 
 def watch_rotation(name: str, access: Access) -> None:
     """Show a rotation until it has succeeded; raises RotationError if it ends in another way."""
-    with undone_by_signals(), event_loop() as loop:
-        loop.run(_watch(name, access))
+    with undone_by_signals():
+        run_async(_watch(name, access))
 
 
 async def _watch(name: str, access: Access) -> None:
