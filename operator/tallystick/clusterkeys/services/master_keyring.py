@@ -133,6 +133,7 @@ class MasterKeyring:
     def keep(self, key: MasterKey, found: Held) -> None:
         """Keep what the Secret holds. Whether it is the object's own depends on the fingerprint on record."""
         self._known[key.metadata.uid] = _Known(_wanted(key), found)
+        self._provided.note(Purpose.MASTER, key.metadata.namespace, secret_name(key), found.version)
 
     def drop(self, key: MasterKey) -> None:
         """Read the Secret again at the next look: it has changed, and the watch has not reported that yet."""

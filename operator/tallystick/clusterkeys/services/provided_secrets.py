@@ -64,6 +64,15 @@ class ProvidedSecrets:
         self._followers.setdefault(followed, set()).add(follower)
         self._seen.setdefault(followed, self.version(*followed))
 
+    def note(self, purpose: Purpose, namespace: str, name: str, version: SecretVersion) -> None:
+        """Record the version of a Secret that a follower has read. The next look compares with it.
+
+        A Secret that appears and goes between two listings would never be missed.
+        """
+        followed = (purpose, namespace, name)
+        if followed in self._followers and self._cache.secret(namespace, name) is None:
+            self._seen[followed] = version
+
     async def look(self) -> None:
         """List the Secrets of each type that is followed, and reconcile the objects that follow a changed one.
 

@@ -41,6 +41,21 @@ async def test_a_secret_that_appears_changes_or_goes_reconciles_what_names_it(wo
     assert (appeared, replaced, edited, unchanged, gone) == ([MASTER_KEY], [MASTER_KEY], [MASTER_KEY], [], [MASTER_KEY])
 
 
+async def test_a_secret_that_was_read_and_is_gone_before_the_next_listing_is_missed(world):
+    world.place(a_master_key())
+    await world.reconcile()
+    world.cluster.remove(SECRETS, NAMESPACE, PROVIDED)
+
+    assert await world.look() == [MASTER_KEY]
+
+
+async def test_a_secret_that_was_read_before_it_is_listed_reconciles_nothing_again(world):
+    world.place(a_master_key())
+    await world.reconcile()
+
+    assert await world.look() == []
+
+
 async def test_a_join_key_follows_its_secret_in_the_same_way(world):
     world.place(a_join_key().to_hex(), name="jk", type_=JOIN_TYPE)
 
