@@ -133,7 +133,8 @@ class MasterKeyring:
     def keep(self, key: MasterKey, found: Held) -> None:
         """Keep what the Secret holds. Whether it is the object's own depends on the fingerprint on record."""
         self._known[key.metadata.uid] = _Known(_wanted(key), found)
-        self._provided.note(Purpose.MASTER, key.metadata.namespace, secret_name(key), found.version)
+        if not key.spec.external:  # what happens to the Secret of an external key is decided by the listing itself
+            self._provided.note(Purpose.MASTER, key.metadata.namespace, secret_name(key), found.version)
 
     def drop(self, key: MasterKey) -> None:
         """Read the Secret again at the next look: it has changed, and the watch has not reported that yet."""
