@@ -8,7 +8,8 @@ from pydantic.alias_generators import to_camel
 Json = dict[str, Any]
 
 # docs/performance.md: an empty process has 88 MB, 10,000 tokens add 23 MB, 3,000 configurations 12 MB, and 100,000
-# devices 94 MB for their index. The limit leaves as much again for the first listing and for requests.
+# devices 94 MB for their index. An exchange has 92 MB after 3,000 redemptions. The limit leaves as much again for the
+# first listing and for requests.
 _MEMORY = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
 
 
