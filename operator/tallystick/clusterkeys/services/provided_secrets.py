@@ -67,7 +67,7 @@ class ProvidedSecrets:
     def note(self, purpose: Purpose, namespace: str, name: str, version: SecretVersion) -> None:
         """Record the version of a Secret that a follower has read. The next look compares with it.
 
-        A Secret that appears and goes between two listings would never be missed.
+        Two listings alone do not show that a Secret has appeared and gone between them.
         """
         followed = (purpose, namespace, name)
         if followed in self._followers and self._cache.secret(namespace, name) is None:
